@@ -1,0 +1,296 @@
+"""Truth and bound of every small network in one compiled program.
+
+JAX compiles anew for every shape, which takes a thousand times longer than running the result. So a
+drawn network is padded with zeros into an `Envelope` of fixed layers, width and samples; masks say
+what exists, and the activation and the loss are numbers that choose a row of their tables while it
+runs. The first layers are the hidden ones, those that the network lacks hand their input on, and the
+last is the output.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from numpy.typing import NDArray
+
+from reference.network import ACTIVATIONS, LOSSES, REDUCTIONS, Array, Layer, loss_terms, through_layer
+from reference.rounding import Arithmetic, Bounded, bounds
+
+jax.config.update("jax_enable_x64", True)
+
+Floats = NDArray[np.float64]
+Parameters = Sequence[tuple[Array, Array]]
+
+_ROUNDOFF = float(np.finfo(np.float64).eps / 2)
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """Room for `layers` layers of at most `width` units (inputs too) and `samples` samples."""
+
+    layers: int
+    width: int
+    samples: int
+
+    def holds(self, sizes: Sequence[int], samples: int) -> bool:
+        """Whether a network of these unit counts, inputs first, and its batch fit in."""
+        return len(sizes) - 1 <= self.layers and max(sizes) <= self.width and samples <= self.samples
+
+
+SMALL = Envelope(layers=4, width=8, samples=8)
+LARGE = Envelope(layers=4, width=40, samples=40)
+
+
+class Problem(NamedTuple):
+    """A network with its batch: what the oracle is asked about.
+
+    parameters: [(W, b), ...], W (fan_in, fan_out), b (fan_out,) or None; inputs (n, fan_in); rows,
+    the targets as rows (n, K); the names are those of `reference.network`.
+    """
+
+    parameters: Parameters
+    inputs: Array
+    rows: Array
+    hidden: str
+    output: str
+    loss: str
+    reduction: str
+
+
+class _Padded(NamedTuple):
+    """A problem in an envelope, as arrays of fixed shapes."""
+
+    W: Array  # (layers, width, width)
+    b: Array  # (layers, width)
+    inputs: Array  # (samples, width)
+    rows: Array  # (samples, width)
+    units: Array  # (layers + 1,) how many units are real, inputs first
+    numbers: Array  # layers, samples, hidden, output, loss, reduction, unit, tiny
+
+
+@cache
+def _shapes(envelope: Envelope) -> tuple[tuple[int, ...], ...]:
+    layers, width, samples = envelope.layers, envelope.width, envelope.samples
+    return (layers, width, width), (layers, width), (samples, width), (samples, width), (layers + 1,), (8,)
+
+
+def _cut(flat: Array, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
+    """The flat buffer cut into arrays of these shapes, in order; views of it in NumPy."""
+    parts: list[Array] = []
+    start = 0
+    for shape in shapes:
+        stop = start + int(np.prod(shape))
+        parts.append(flat[start:stop].reshape(shape))
+        start = stop
+    return parts
+
+
+def _slots(envelope: Envelope, layers: int) -> list[int]:
+    """Where the layers of a network lie: the hidden ones first, the output last."""
+    return [*range(layers - 1), envelope.layers - 1]
+
+
+def _write(envelope: Envelope, parameters: Parameters, W: Floats, b: Floats) -> None:
+    for slot, (weights, bias) in zip(_slots(envelope, len(parameters)), parameters, strict=True):
+        m, k = weights.shape
+        W[slot, :m, :k] = weights
+        if bias is not None:
+            b[slot, :k] = bias
+
+
+def _read(
+    envelope: Envelope, parameters: Parameters, W: Floats, b: Floats
+) -> list[tuple[Floats, Floats | None]]:
+    return [
+        (W[slot, : weights.shape[0], : weights.shape[1]], None if bias is None else b[slot, : len(bias)])
+        for slot, (weights, bias) in zip(_slots(envelope, len(parameters)), parameters, strict=True)
+    ]
+
+
+def _pad(envelope: Envelope, problem: Problem, unit: float, tiny: float) -> Floats:
+    shapes = _shapes(envelope)
+    flat = np.zeros(sum(int(np.prod(shape)) for shape in shapes))
+    padded = _Padded(*_cut(flat, shapes))
+    _write(envelope, problem.parameters, padded.W, padded.b)
+    sizes = [W.shape[0] for W, _ in problem.parameters]
+    samples, outputs = problem.rows.shape
+    padded.units[:] = [*sizes, *[sizes[-1]] * (envelope.layers - len(sizes)), outputs]
+    padded.inputs[:samples, : sizes[0]] = problem.inputs
+    padded.rows[:samples, :outputs] = problem.rows
+    padded.numbers[:] = [
+        len(sizes),
+        samples,
+        list(ACTIVATIONS).index(problem.hidden),
+        list(ACTIVATIONS).index(problem.output),
+        list(LOSSES).index(problem.loss),
+        REDUCTIONS.index(problem.reduction),
+        unit + _ROUNDOFF,
+        tiny,
+    ]
+    return flat
+
+
+class _Model(NamedTuple):
+    """What a compiled program reads out of a padded problem; the hidden layers are stacked."""
+
+    hidden: Layer
+    last: Layer
+    inputs: Array
+    rows: Array
+    loss: Array
+    samples: Array
+    divisor: Array
+    exists: Array  # (samples, 1)
+
+    def replace_parameters(self, W: Array, b: Array) -> "_Model":
+        """The same model at other parameters."""
+        return self._replace(hidden=self.hidden._replace(W=W[:-1], b=b[:-1]), last=self.last._replace(W=W[-1], b=b[-1]))
+
+    def batch_terms(self) -> Array:
+        """The terms whose sum is the batch's loss, (samples, width), 0 for what does not exist."""
+
+        def up(x: Array, layer: Layer) -> tuple[Array, None]:
+            return through_layer(jnp, layer, x)[1], None
+
+        top, _ = lax.scan(up, self.inputs, self.hidden)
+        z, outputs = through_layer(jnp, self.last, top)
+        terms = loss_terms(jnp, self.last, z, outputs, self.rows, self.loss)
+        return jnp.where(self.exists, terms, 0) / self.divisor
+
+
+def _model(envelope: Envelope, padded: _Padded) -> _Model:
+    count, samples = padded.numbers[0], padded.numbers[1]
+    hidden, output, loss, reduction = (padded.numbers[i].astype(int) for i in range(2, 6))
+    slot = jnp.arange(envelope.layers)
+    layers = Layer(
+        W=padded.W,
+        b=padded.b,
+        activation=jnp.where(slot == envelope.layers - 1, output, hidden),
+        fan_in=padded.units[:-1],
+        fan_out=padded.units[1:],
+        units=jnp.arange(envelope.width) < padded.units[1:, None],
+        present=(slot < count - 1) | (slot == envelope.layers - 1),
+    )
+    return _Model(
+        hidden=Layer(*(part[:-1] for part in layers)),
+        last=Layer(*(part[-1] for part in layers)),
+        inputs=padded.inputs,
+        rows=padded.rows,
+        loss=loss,
+        samples=samples,
+        divisor=jnp.where(reduction == REDUCTIONS.index("mean"), samples, 1),
+        exists=jnp.arange(envelope.samples)[:, None] < samples,
+    )
+
+
+class Oracle(NamedTuple):
+    """Truth and bound of one problem, arrays in the shapes of its parameters.
+
+    `gradient` is the truth; a subject may differ by `error` for rounding, and by `open` more where a
+    kink allows several slopes; `loss` and `loss_error` likewise. `peak` is the largest number that a
+    sensible program meets (see `reference.rounding`).
+    """
+
+    loss: float
+    loss_error: float
+    peak: float
+    gradient: list[tuple[Floats, Floats | None]]
+    error: list[tuple[Floats, Floats | None]]
+    open: list[tuple[Floats, Floats | None]]
+
+
+@partial(jax.jit, static_argnums=0)
+def _truth(envelope: Envelope, flat: Array) -> Array:
+    padded = _Padded(*_cut(flat, _shapes(envelope)))
+    model = _model(envelope, padded)
+
+    def loss(W: Array, b: Array) -> Array:
+        return model.replace_parameters(W, b).batch_terms().sum()
+
+    value, (dW, db) = jax.value_and_grad(loss, argnums=(0, 1))(padded.W, padded.b)
+    found = bounds(
+        Arithmetic(jnp, padded.numbers[6], padded.numbers[7]),
+        model.hidden,
+        model.last,
+        model.inputs,
+        model.rows,
+        loss=model.loss,
+        samples=model.samples,
+        divisor=model.divisor,
+        exists=model.exists,
+        scan=lax.scan,
+    )
+    W_found, b_found = (
+        Bounded(*(jnp.concatenate([below, top[None]]) for below, top in zip(*pair, strict=True)))
+        for pair in zip(found.hidden, found.last, strict=True)
+    )
+    parts = [value, found.loss_error, found.peak, dW, db, W_found.e, b_found.e, W_found.k, b_found.k]
+    return jnp.concatenate([jnp.ravel(part) for part in parts])
+
+
+def oracle(envelope: Envelope, problem: Problem, *, unit: float, tiny: float) -> Oracle:
+    """Truth and bound of a problem that the envelope holds.
+
+    Args:
+        envelope: a room in which the problem fits (see `Envelope.holds`).
+        problem: the network and its batch, of any dtype; computed in float64.
+        unit: the unit roundoff of the format in which the subject computes.
+        tiny: its smallest normal number.
+    """
+    found = np.asarray(_truth(envelope, _pad(envelope, problem, unit, tiny)))
+    arrays = _cut(found[3:], [*_shapes(envelope)[:2]] * 3)
+    pairs = (_read(envelope, problem.parameters, W, b) for W, b in zip(arrays[::2], arrays[1::2], strict=True))
+    return Oracle(*(float(number) for number in found[:3]), *pairs)
+
+
+@partial(jax.jit, static_argnums=0)
+def _forward_mode(envelope: Envelope, flat: Array, V: Array, v: Array) -> Array:
+    padded = _Padded(*_cut(flat, _shapes(envelope)))
+    model = _model(envelope, padded)
+
+    def loss(W: Array, b: Array) -> Array:
+        return model.replace_parameters(W, b).batch_terms().sum()
+
+    return jax.jvp(loss, (padded.W, padded.b), (V, v))[1]
+
+
+def directional_derivative(envelope: Envelope, problem: Problem, direction: Parameters) -> float:
+    """Σ ∂L/∂w · v over all parameters, by forward mode, along a direction in their shapes."""
+    V, v = np.zeros(_shapes(envelope)[0]), np.zeros(_shapes(envelope)[1])
+    _write(envelope, direction, V, v)
+    return float(_forward_mode(envelope, _pad(envelope, problem, _ROUNDOFF, 0), V, v))
+
+
+@partial(jax.jit, static_argnums=0)
+def _contributions(envelope: Envelope, flat: Array) -> tuple[Array, Array]:
+    padded = _Padded(*_cut(flat, _shapes(envelope)))
+    model = _model(envelope, padded)
+
+    def terms(W: Array, b: Array) -> Array:
+        return model.replace_parameters(W, b).batch_terms()
+
+    return jax.jacrev(terms, argnums=(0, 1))(padded.W, padded.b)
+
+
+def contributions(envelope: Envelope, problem: Problem) -> list[tuple[Floats, Floats | None]]:
+    """What every cell (sample i, output j) adds to the gradient: [(gW, gb), ...].
+
+    gW is (n, K, fan_in, fan_out), gb (n, K, fan_out) or None; the gradient is their sum over the first
+    two axes.
+    """
+    W, b = _contributions(envelope, _pad(envelope, problem, _ROUNDOFF, 0))
+    samples, outputs = problem.rows.shape
+    W, b = np.asarray(W)[:samples, :outputs], np.asarray(b)[:samples, :outputs]
+    return [
+        (W[:, :, slot, :m, :k], None if bias is None else b[:, :, slot, :k])
+        for slot, ((m, k), bias) in zip(
+            _slots(envelope, len(problem.parameters)),
+            ((weights.shape, bias) for weights, bias in problem.parameters),
+            strict=True,
+        )
+    ]
