@@ -1,0 +1,3 @@
+"""Hands pytest to the harness."""
+
+pytest_plugins = ["harness.plugin"]

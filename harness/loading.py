@@ -1,0 +1,139 @@
+"""A user's module as a subject: in its own process, behind the contract."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from harness.contract import ContractError, check_finite, read_gradient, read_loss
+from harness.isolation import IsolatedModule, Limits, Signature, SubjectFault
+from properties.cases import Case, Parameters
+from properties.law import SubjectGone
+from properties.problem import Claim, ProblemError, read
+
+RATES = {"float64": 2.0**100, "float32": 2.0**60}
+"""A `step` moves by rate · gradient. Next to so large a move the parameters are lost in rounding, and dividing
+by a power of two loses nothing, so the gradient comes back with all its digits."""
+
+_LOST = {"timeout", "crash", "exit", "memory", "protocol", "size", "interpreter", "not_found", "import", "syntax"}
+
+
+class UnusableSubject(Exception):  # noqa: N818  (an answer about a subject)
+    """A module that can't be judged at all; the message is one sentence for its author."""
+
+    def __init__(self, sentence: str, trace: str = "") -> None:
+        """The sentence, and the author's own traceback where there is one."""
+        super().__init__(sentence)
+        self.trace = trace
+
+
+class FileSubject:
+    """The gradient of a file or module, judged by the same protocol as the bundled one."""
+
+    rational = False
+
+    def __init__(self, name: str, module: IsolatedModule) -> None:
+        """Read what the module says of itself. Raises `UnusableSubject`."""
+        self.name = name
+        self._module = module
+        functions = module.description.functions
+        try:
+            self.claims: tuple[Claim, ...] = read(module.description.problem)
+        except ProblemError as error:
+            raise UnusableSubject(str(error)) from None
+        self._function = "gradient" if "gradient" in functions else "step"
+        if self._function not in functions:
+            raise UnusableSubject(
+                f"{name} has no function gradient(parameters, inputs, targets): that is what is checked."
+            )
+        self._signatures = functions
+        for function, count in (("gradient", 3), ("step", 4), ("loss", 3)):
+            if function in functions:
+                _check_arity(function, functions[function], count)
+        self.has_loss = "loss" in functions
+        self._impurity = ""
+
+    def gradient(self, case: Case) -> Parameters:
+        """The subject's gradient. Raises `ContractError`, `Inconclusive`, or `SubjectGone`."""
+        arguments: tuple[Any, ...] = (case.parameters, case.inputs, case.targets)
+        if self._function == "gradient":
+            gradient = read_gradient(self._call("gradient", arguments, case), case)
+        else:
+            rate = RATES[str(case.inputs.dtype)]
+            moved = read_gradient(self._call("step", (*arguments, rate), case), case, "step")
+            gradient = [
+                ((W - new_W) / rate, None if b is None or new_b is None else (b - new_b) / rate)
+                for (W, b), (new_W, new_b) in zip(case.parameters, moved, strict=True)
+            ]
+        check_finite(gradient, case)
+        return gradient
+
+    def loss(self, case: Case) -> float:
+        """The subject's loss. Raises as `gradient`."""
+        return read_loss(self._call("loss", (case.parameters, case.inputs, case.targets), case))
+
+    def impurity(self) -> str:
+        """What the last call did to its arguments, as a sentence; empty where it did nothing."""
+        return self._impurity
+
+    def _call(self, function: str, arguments: tuple[Any, ...], case: Case) -> Any:
+        signature = self._signatures[function]
+        keywords = {
+            key: value for key, value in case.choices.items() if key in signature.keywords or signature.any_keyword
+        }
+        try:
+            result = self._module.call(function, arguments, keywords)
+        except SubjectFault as fault:
+            if fault.kind in _LOST:
+                raise SubjectGone(str(fault)) from None
+            raise ContractError(f"{fault}\n{fault.trace}".rstrip()) from None
+        self._impurity = ""
+        if result.mutated:
+            self._impurity = f"{function} changes its argument {_place(result.mutated[0])} in place"
+        elif result.aliased:
+            self._impurity = f"{function} returns an array that lies in the memory of an argument"
+        return result.value
+
+
+def _check_arity(function: str, signature: Signature, count: int) -> None:
+    """Raise `UnusableSubject` where a function can't be called with `count` arguments and the known keywords."""
+    names = ("parameters", "inputs", "targets", "rate")[:count]
+    known = {"hidden", "output", "loss", "reduction"}
+    missing = set(signature.positional[count : signature.required]) - known
+    missing |= set(signature.required_keywords) - known
+    too_few = len(signature.positional) < count and not signature.any_positional
+    if too_few or missing:
+        extra = f"; nothing is known to pass as {', '.join(sorted(missing))}" if missing else ""
+        raise UnusableSubject(
+            f"{function} takes ({', '.join(signature.positional)}), and is called as "
+            f"{function}({', '.join(names)}){extra}."
+        )
+
+
+def _place(path: tuple[int, ...]) -> str:
+    """`W of layer 2` for the path (0, 1, 0)."""
+    match path:
+        case (0, layer, 0):
+            return f"W of layer {layer + 1}"
+        case (0, layer, 1):
+            return f"b of layer {layer + 1}"
+        case (1,):
+            return "inputs"
+        case _:
+            return "targets"
+
+
+@contextmanager
+def load(path: str | Path, *, python: str | None = None, limits: Limits | None = None) -> Iterator[FileSubject]:
+    """Start a module in its worker, and stop it at the end.
+
+    Raises:
+        UnusableSubject: where it can't be imported, has no `gradient`, or its `PROBLEM` can't be read.
+    """
+    with IsolatedModule(path, python=python, limits=limits) as module:
+        try:
+            module.start()
+        except SubjectFault as fault:
+            raise UnusableSubject(str(fault), fault.trace) from None
+        yield FileSubject(str(path), module)
+

@@ -1,0 +1,137 @@
+"""A case: one network with its batch, drawn or given, and what the reference knows of it."""
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reference import autodiff, envelope, rounding
+from reference.envelope import LARGE, SMALL, Envelope, Oracle, Problem
+from reference.network import divisor, layers_of, rows_of
+
+Array = NDArray[Any]
+Parameters = list[tuple[Array, Array | None]]
+"""[(W, b), ...], W (fan_in, fan_out), b (fan_out,) or None."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a subject is called with, and the names that its gradient is for.
+
+    parameters: [(W, b), ...]; inputs (n, fan_in); targets (n, K) or labels (n,); all of one dtype but
+    the labels. `regime` says where the case was drawn: see `strategies`.
+    """
+
+    parameters: Parameters
+    inputs: Array
+    targets: Array
+    hidden: str = "tanh"
+    output: str = "identity"
+    loss: str = "mse"
+    reduction: str = "mean"
+    regime: str = field(default="given", compare=False)
+
+    @property
+    def choices(self) -> dict[str, str]:
+        """The names as keyword arguments."""
+        return {"hidden": self.hidden, "output": self.output, "loss": self.loss, "reduction": self.reduction}
+
+    @property
+    def sizes(self) -> list[int]:
+        """The units of every layer, inputs first."""
+        return [self.inputs.shape[1], *(W.shape[1] for W, _ in self.parameters)]
+
+    @property
+    def samples(self) -> int:
+        """N, the samples of the batch."""
+        return len(self.inputs)
+
+    @property
+    def outputs(self) -> int:
+        """K, the outputs."""
+        return self.parameters[-1][0].shape[1]
+
+    @cached_property
+    def rows(self) -> Array:
+        """The targets as rows, (n, K)."""
+        return rows_of(np, self.targets, self.outputs).astype(self.inputs.dtype)
+
+    def with_samples(self, which: Any) -> "Case":
+        """The same network with some of the samples, by index, slice or order."""
+        return replace(self, inputs=self.inputs[which], targets=self.targets[which])
+
+    @cached_property
+    def oracle(self) -> Oracle:
+        """Truth and bound in the shapes of the parameters: see `reference.envelope.Oracle`."""
+        info = np.finfo(self.inputs.dtype)
+        unit, tiny = float(info.eps) / 2, float(info.tiny)
+        if self.envelope is not None:
+            return envelope.oracle(self.envelope, self._problem, unit=unit, tiny=tiny)
+        return self._plain_oracle(unit, tiny)
+
+    @property
+    def _problem(self) -> Problem:
+        return Problem(self.parameters, self.inputs, self.rows, **self.choices)
+
+    @property
+    def envelope(self) -> Envelope | None:
+        """The envelope that holds the case, None where it is too large for any."""
+        return next((room for room in (SMALL, LARGE) if room.holds(self.sizes, self.samples)), None)
+
+    def _plain_oracle(self, unit: float, tiny: float) -> Oracle:
+        """The same for a network too large to be padded."""
+        wide = [(W.astype(float), None if b is None else b.astype(float)) for W, b in self.parameters]
+        rows = self.rows.astype(float)
+        loss, gradient = autodiff.value_and_gradient(wide, self.inputs, rows, **self.choices)
+        *hidden, last = layers_of(wide, self.hidden, self.output)
+        found = rounding.bounds(
+            rounding.Arithmetic(np, unit + float(np.finfo(float).eps) / 2, tiny),
+            hidden,
+            last,
+            self.inputs.astype(float),
+            rows,
+            loss=self.loss,
+            samples=self.samples,
+            divisor=divisor(self.samples, self.reduction),
+        )
+        pairs = [*found.hidden, found.last]
+        error = [(W.e, None if b is None else db.e) for (W, db), (_, b) in zip(pairs, wide, strict=True)]
+        opened = [(W.k, None if b is None else db.k) for (W, db), (_, b) in zip(pairs, wide, strict=True)]
+        return Oracle(loss, float(found.loss_error), float(found.peak), gradient, error, opened)
+
+    @property
+    def overflows(self) -> bool:
+        """Whether a sensible program may meet a number that its format can't hold."""
+        truth = self.oracle
+        return not (np.isfinite(truth.loss) and truth.peak < float(np.finfo(self.inputs.dtype).max))
+
+    def directional_derivative(self, direction: Parameters) -> float:
+        """Σ ∂L/∂w · v by forward mode."""
+        if self.envelope is not None:
+            return envelope.directional_derivative(self.envelope, self._problem, direction)
+        return autodiff.directional_derivative(self.parameters, direction, self.inputs, self.rows, **self.choices)
+
+    @cached_property
+    def contributions(self) -> Parameters:
+        """What every cell (i, j) adds to the gradient, [(gW, gb), ...], gW (n, K, fan_in, fan_out)."""
+        if self.envelope is not None:
+            return envelope.contributions(self.envelope, self._problem)
+        return autodiff.contributions(self.parameters, self.inputs, self.rows, **self.choices)
+
+    def as_python(self) -> str:
+        """The case as Python that can be pasted: parameters, inputs, targets."""
+        layers = ",\n    ".join(f"({_literal(W)}, {_literal(b)})" for W, b in self.parameters)
+        return (
+            f"parameters = [\n    {layers},\n]\n"
+            f"inputs = {_literal(self.inputs)}\n"
+            f"targets = {_literal(self.targets)}"
+        )
+
+
+def _literal(array: Array | None) -> str:
+    if array is None:
+        return "None"
+    dtype = "" if array.dtype in (np.float64, np.int64) else f', dtype="{array.dtype}"'
+    return f"np.array({array.tolist()}{dtype})" if array.size else f"np.zeros({array.shape})"

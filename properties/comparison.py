@@ -1,0 +1,104 @@
+"""The one place where numbers are compared: by what rounding explains, or exactly.
+
+It knows named arrays only, and nothing of networks. There is no tolerance to choose: a difference is
+wrong where it is larger than the bound that comes with the truth (`reference.rounding`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Named = Mapping[str, Array]
+"""Arrays by name: dW1, db1, dW2, ..."""
+
+
+def named(parameters: Sequence[tuple[Array, Array | None]]) -> dict[str, Array]:
+    """The arrays of [(dW, db), ...] as dW1, db1, dW2, db2, ...; a bias that is None is left out."""
+    arrays: dict[str, Array] = {}
+    for layer, (dW, db) in enumerate(parameters, start=1):
+        arrays[f"dW{layer}"] = dW
+        if db is not None:
+            arrays[f"db{layer}"] = db
+    return arrays
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry that is wrong: where, what it is, what it should be, how far rounding reaches."""
+
+    array: str
+    index: tuple[int, ...]
+    actual: float
+    expected: float
+    bound: float
+
+    def __str__(self) -> str:
+        """`dW1[0, 2] is 0.5, and should be 0.25 (rounding explains 1e-17)`."""
+        place = f"{self.array}[{', '.join(map(str, self.index))}]"
+        return f"{place} is {self.actual:.6g}, and should be {self.expected:.6g} (rounding explains {self.bound:.1g})"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What came of it: `ratio` is the largest |difference| / bound, `wrong` counts the entries above 1 of
+    every array, `open` the entries that a kink leaves open, and `worst` is the worst of the wrong ones."""
+
+    ratio: float
+    wrong: Mapping[str, int]
+    entries: Mapping[str, int]
+    open: int
+    worst: Entry | None
+
+    @property
+    def holds(self) -> bool:
+        """Whether rounding, or an open kink, explains every difference."""
+        return self.worst is None
+
+    def census(self) -> str:
+        """`dW1: 6 of 12 entries, db1: 3 of 3 entries`."""
+        parts = (f"{name}: {count} of {self.entries[name]} entries" for name, count in self.wrong.items() if count)
+        return ", ".join(parts)
+
+
+def compare(actual: Named, truth: Named, error: Named, opened: Named | None = None) -> Comparison:
+    """Compare named arrays with the truth, entry by entry.
+
+    Args:
+        actual: what the subject gave.
+        truth: what is right, the same names and shapes.
+        error: how far rounding may carry an entry, the same names and shapes.
+        opened: how far a kink may carry it besides; none where left out.
+    """
+    ratio, open_entries = 0.0, 0
+    worst: tuple[float, Entry] | None = None
+    wrong: dict[str, int] = {}
+    for name, right in truth.items():
+        given = np.asarray(actual[name], dtype=np.float64)
+        bound = error[name]
+        kink = opened[name] if opened is not None else 0 * bound
+        with np.errstate(all="ignore"):
+            excess = np.abs(given - right) / (bound + kink)
+            excess = np.where(given == right, 0, np.where(np.isfinite(excess), excess, np.inf))
+        is_wrong = excess > 1
+        wrong[name] = int(is_wrong.sum())
+        open_entries += int((kink > bound).sum())
+        highest = float(excess.max(initial=0))
+        ratio = max(ratio, highest)
+        if wrong[name] and (worst is None or highest > worst[0]):
+            index = np.unravel_index(int(excess.argmax()), excess.shape)
+            place = tuple(int(i) for i in index)
+            entry = Entry(name, place, float(given[index]), float(right[index]), float((bound + kink)[index]))
+            worst = highest, entry
+    sizes = {name: right.size for name, right in truth.items()}
+    return Comparison(ratio, wrong, sizes, open_entries, worst[1] if worst else None)
+
+
+def equal(actual: Named, expected: Named) -> bool:
+    """Whether two sets of arrays are the same to the last digit: for rational numbers."""
+    return actual.keys() == expected.keys() and all(
+        actual[name].shape == expected[name].shape and bool(np.all(actual[name] == expected[name])) for name in expected
+    )

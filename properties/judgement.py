@@ -1,0 +1,82 @@
+"""Is this gradient right on this case? The truth first asked whether it agrees with itself."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from properties.cases import Array, Case, Parameters
+from properties.comparison import Comparison, compare, named
+from properties.law import Inconclusive, Violation
+from reference import differences
+
+Arrays = Sequence[tuple[Any, Any]]
+"""[(W, b), ...] of numbers of any kind; b may be None."""
+
+
+def judge(gradient: Parameters, case: Case) -> Comparison:
+    """Compare a gradient with the truth of its case.
+
+    Raises:
+        Inconclusive: where the numbers overflow, or autodiff and finite differences disagree.
+        Violation: where the gradient is further from the truth than rounding and kinks explain.
+    """
+    check_range(case)
+    truth = case.oracle
+    found = compare(named(gradient), named(truth.gradient), named(truth.error), named(truth.open))
+    if not found.holds:
+        check_oracles(case)
+        raise Violation(f"{found.worst}. Wrong are {found.census()}.")
+    return found
+
+
+def check_range(case: Case) -> None:
+    """Raise `Inconclusive` where a sensible program may overflow."""
+    if case.overflows:
+        raise Inconclusive("the numbers overflow")
+
+
+def check_oracles(case: Case) -> None:
+    """Raise `Inconclusive` where finite differences of the reference's own loss contradict its autodiff."""
+    verdict = differences.judge(case.oracle.gradient, case.parameters, case.inputs, case.rows, **case.choices)
+    if verdict.outcome == "disagree":
+        raise Inconclusive("the oracles disagree")
+
+
+def same(gradient: Parameters, other: Parameters, case: Case, *, what: str) -> Comparison:
+    """Compare two gradients of one case, each of which may err by the bound of the case."""
+    check_range(case)
+    truth = case.oracle
+    found = compare(named(gradient), named(other), twice(truth.error), twice(truth.open))
+    if not found.holds:
+        raise Violation(f"{what}: {found.worst}. Different are {found.census()}.")
+    return found
+
+
+def twice(arrays: Parameters) -> dict[str, Array]:
+    """Named arrays doubled: two gradients may differ by the errors of both."""
+    return {name: 2 * array for name, array in named(arrays).items()}
+
+
+def combined(gradients: Sequence[Arrays], weights: Sequence[Any]) -> Parameters:
+    """Σ_p weight_p gradient_p, array by array, for numbers of any kind."""
+
+    def total(arrays: Sequence[Any]) -> Any:
+        if arrays[0] is None:
+            return None
+        return sum(weight * array for weight, array in zip(weights, arrays, strict=True))
+
+    layers = zip(*gradients, strict=True)
+    return [(total([dW for dW, _ in layer]), total([db for _, db in layer])) for layer in map(list, layers)]
+
+
+def far_apart(gradient: Parameters, other: Parameters, case: Case) -> bool:
+    """Whether two gradients differ by far more than rounding: by 1000 times the bound, somewhere."""
+    truth = case.oracle
+    bound = {name: 1000 * array for name, array in twice(truth.error).items()}
+    return not compare(named(gradient), named(other), bound, twice(truth.open)).holds
+
+
+def zeros_like(parameters: Parameters) -> Parameters:
+    """Zeros in the shapes of the parameters."""
+    return [(np.zeros_like(W), None if b is None else np.zeros_like(b)) for W, b in parameters]

@@ -1,0 +1,176 @@
+"""A law is a sentence that holds for every case, and this is the search for a case where it does not.
+
+A check takes a subject and a case. It returns where the sentence holds, raises `Violation` where it
+does not, `Inconclusive` where nobody can tell from this case, and `NotApplicable` where the sentence
+says nothing about this subject. Hypothesis looks for a violation and shrinks it.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import partial
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import seed as with_seed
+from hypothesis.database import ExampleDatabase
+from hypothesis.strategies import SearchStrategy
+
+
+from properties.comparison import Comparison
+
+if TYPE_CHECKING:
+    from properties.subjects import Subject
+
+Check = Callable[["Subject", Any], Comparison | None]
+"""A check of one subject on one example."""
+
+
+class Violation(AssertionError):
+    """The sentence does not hold; the message says how, for the author of the subject."""
+
+
+class Inconclusive(Exception):  # noqa: N818  (no error: an answer)
+    """Nobody can tell from this case; the message is the reason, in a few words."""
+
+
+class SubjectGone(BaseException):  # noqa: N818  (an answer; Hypothesis must not try again)
+    """The subject hangs, has ended, or broke what it was given: no further call makes sense."""
+
+
+class NotApplicable(Exception):  # noqa: N818  (no error: an answer)
+    """The sentence says nothing about this subject; the message is the reason."""
+
+
+class Verdict(StrEnum):
+    """How a law, or a subject, comes out."""
+
+    PASS = "PASS"
+    FAIL = "FAIL"
+    UNSTABLE = "UNSTABLE"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    NOT_APPLICABLE = "NOT APPLICABLE"
+
+
+INCONCLUSIVE_SHARE = 0.25
+"""A law that can't tell in more than this part of its cases has not been shown to hold."""
+
+
+@dataclass
+class Record:
+    """What a search for a counterexample found.
+
+    `cases` counts those that were checked, `reasons` those among them that were inconclusive, by
+    reason, `open_entries` of `entries` what kinks left open, `ratio` is the largest difference in terms
+    of its bound, and `counterexample` the smallest case on which the law failed, with `message`.
+    """
+
+    name: str
+    verdict: Verdict = Verdict.PASS
+    cases: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    open_entries: int = 0
+    entries: int = 0
+    ratio: float = 0.0
+    message: str = ""
+    counterexample: Any = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How hard to search: cases for a law, and the seed (None: Hypothesis's own choice, derandomised in CI)."""
+
+    cases: int
+    seed: int | None = None
+    derandomize: bool = False
+    database: ExampleDatabase | None = None
+
+
+def search(
+    record: Record, check: Callable[[Any], Comparison | None], examples: SearchStrategy[Any], effort: Effort
+) -> Record:
+    """Look for an example on which `check` raises `Violation`, and shrink it; the answer goes to `record`."""
+    started = perf_counter()
+
+    def judge(example: Any) -> None:
+        record.cases += 1
+        try:
+            found = check(example)
+        except Inconclusive as reason:
+            record.reasons[str(reason)] += 1
+        except Violation as violation:
+            record.counterexample, record.message = example, str(violation)
+            raise
+        else:
+            if found is not None:
+                record.ratio = max(record.ratio, found.ratio)
+                record.open_entries += found.open
+                record.entries += sum(found.entries.values())
+
+    run = given(examples)(judge)
+    run = settings(
+        max_examples=effort.cases,
+        derandomize=effort.derandomize,
+        database=effort.database,
+        deadline=None,
+        print_blob=False,
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+    )(run)
+    if effort.seed is not None and not effort.derandomize:
+        run = with_seed(effort.seed)(run)
+    try:
+        run()
+    except Violation:
+        record.verdict = Verdict.FAIL
+    except NotApplicable as reason:
+        record.verdict, record.message = Verdict.NOT_APPLICABLE, str(reason)
+    else:
+        unknown = record.reasons.total()
+        if unknown > INCONCLUSIVE_SHARE * record.cases:
+            record.verdict = Verdict.INCONCLUSIVE
+            listed = ", ".join(f"{count} × {reason}" for reason, count in record.reasons.most_common())
+            record.message = f"Nobody can tell in {unknown} of {record.cases} cases: {listed}."
+    record.seconds = perf_counter() - started
+    return record
+
+
+
+
+class Court(Protocol):
+    """What pytest hands to a law: the subject on trial, and the search."""
+
+    @property
+    def subject(self) -> "Subject":
+        """The subject on trial."""
+        ...
+
+    def hear(
+        self, name: str, check: Callable[[Any], Comparison | None], examples: Callable[[], SearchStrategy[Any]]
+    ) -> None:
+        """Search for a counterexample and report the law's verdict to pytest."""
+        ...
+
+
+def law(examples: Callable[["Subject"], SearchStrategy[Any]]) -> Callable[[Check], Callable[[Court], None]]:
+    """Turn a check `test_sentence_that_holds(subject, example)` into a pytest test that searches.
+
+    Args:
+        examples: the strategy of the examples, from what the subject claims.
+    """
+
+    def decorate(check: Check) -> Callable[[Court], None]:
+        name = check.__name__.removeprefix("test_")
+
+        def test(court: Court) -> None:
+            court.hear(name, partial(check, court.subject), partial(examples, court.subject))
+
+        test.__name__ = test.__qualname__ = check.__name__
+        test.__doc__, test.__module__ = check.__doc__, check.__module__
+        return pytest.mark.law(test)
+
+    return decorate

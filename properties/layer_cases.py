@@ -1,0 +1,223 @@
+"""Drawn layers and networks of layers, as the tests of layers need them, and how they are judged.
+
+A case is one string of bytes, cut up: the first few choose its sizes and its kind, and each further two
+choose a number of `strategies.DYADICS`. That is quick to draw, and shrinks to small sizes and simple numbers.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from random import Random
+from typing import Any, NamedTuple
+
+import numpy as np
+from hypothesis import find, settings
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from manual_backprop import averages
+from manual_backprop.layers import LAYERS, Stack
+from properties.cross_derivatives import (
+    ROWS,
+    Case,
+    Floats,
+    Row,
+    bounded_backward,
+    case_of,
+    case_shapes,
+    cut,
+    parameters_of,
+)
+from properties.strategies import DYADICS
+from reference import layer_rounding
+from reference.layer_rounding import FLOAT64
+
+ROW = {row.name: row for row in ROWS}
+AT_MOST = 3
+"""Samples, and units, of a counterexample."""
+
+each_gets_its_share = settings(
+    max_examples=max(10, settings().max_examples // 4),  # of a property that runs over many layers
+    deadline=None,  # the first example of a shape waits for JAX
+)
+
+_MOST = AT_MOST + 1
+"""Samples, and units below, of a case before it shrinks; a counterexample need not be small by construction."""
+_HEADER = 8
+
+
+def _size(shapes: Sequence[tuple[int, ...]]) -> int:
+    return sum(int(np.prod(shape)) for shape in shapes)
+
+
+def _texts(most: int) -> SearchStrategy[bytes]:
+    """Bytes for a header and `most` numbers."""
+    return st.binary(min_size=_HEADER + 2 * most, max_size=_HEADER + 2 * most)
+
+
+def _numbers(text: bytes) -> Floats:
+    return DYADICS[np.frombuffer(text[_HEADER:], ">u2").astype(int)]
+
+
+_DEGENERATE = ("no", "no", "no", "constant columns", "constant rows", "zero")
+_FACTORS = 2.0 ** np.array([0, 1, -1, 4, -4, 8, -8])
+
+
+def layer_cases(row: Row, sizes: tuple[int, int] | None = None) -> SearchStrategy[tuple[Floats, Case]]:
+    """dy and a case, of `sizes` (samples, units) or of up to 4 each.
+
+    x is scaled by a power of two, and in some cases its columns or its rows are constant.
+    """
+    most = sizes or (_MOST, _MOST)
+    upstream = most[0] * (most[1] + 1)  # a dense layer has one unit more than inputs
+
+    def case(text: bytes) -> tuple[Floats, Case]:
+        samples, units = sizes or (1 + text[0] % _MOST, 1 + text[1] % _MOST)
+        numbers = _numbers(text)
+        x, parameters = case_of(row, samples, units, numbers[upstream:])
+        match _DEGENERATE[text[2] % len(_DEGENERATE)]:
+            case "constant columns":
+                x = x[:1] + np.zeros((samples, 1))
+            case "constant rows":
+                x = x[:, :1] + np.zeros(units)
+            case "zero":
+                x = np.zeros_like(x)
+            case _:
+                x = x * _FACTORS[text[3] % len(_FACTORS)]
+        shape = row.subject.forward(x, *parameters).shape
+        return cut(numbers, [shape])[0], Case(x, parameters)
+
+    return _texts(upstream + _size(case_shapes(row, *most))).map(case)
+
+
+class Batch(NamedTuple):
+    """A network's parameters with a weighted batch; each weight is positive or 0, and one is positive."""
+
+    parameters: list[tuple[Any, ...]]
+    inputs: Any
+    targets: Any
+    weights: Any
+
+
+@dataclass(frozen=True)
+class Network:
+    """Layers by name, the loss, and the strength of the penalty."""
+
+    names: tuple[str, ...]
+    loss: str = "mse"
+    penalty: float = 0
+
+    @property
+    def rows(self) -> list[Row]:
+        """The table's rows for the layers."""
+        return [ROW[name] for name in self.names]
+
+    @cached_property
+    def stack(self) -> Stack:
+        """The hand-written network."""
+        contrastive = self.loss == "contrastive"
+        batch_loss = averages.CONTRASTIVE if contrastive else averages.average_of(self.loss)
+        return Stack(tuple(LAYERS[name] for name in self.names), batch_loss, self.penalty)
+
+    @property
+    def penalised(self) -> tuple[tuple[bool, ...], ...]:
+        """Which parameters are weight matrices."""
+        return tuple(
+            tuple(array == "W" for array, _ in row.feeds) or (False,) * _masks(row) for row in self.rows
+        )
+
+    def units(self, inputs: int) -> list[int]:
+        """The units of the inputs and of each layer: a dense layer has one more than the layer below."""
+        sizes = [inputs]
+        for name in self.names:
+            sizes.append(sizes[-1] + (name == "dense"))
+        return sizes
+
+    def shapes(self, samples: int, inputs: int) -> list[list[tuple[int, ...]]]:
+        """The shapes of the inputs and the targets, and then those of each layer's parameters."""
+        sizes = self.units(inputs)
+        below = zip(self.rows, sizes, strict=False)
+        return [
+            [(samples, inputs), (samples, sizes[-1])],
+            *(list(row.shapes(samples, m)) for row, m in below),
+        ]
+
+    def batch(self, samples: int, inputs: int, found: Floats, weights: Floats) -> Batch:
+        """The batch with these numbers, as many as `shapes` take."""
+        shapes = self.shapes(samples, inputs)
+        arrays = iter(cut(found, [shape for group in shapes for shape in group]))
+        (x, y), *parameters = [[next(arrays) for _ in group] for group in shapes]
+        return Batch(
+            [parameters_of(*pair) for pair in zip(self.rows, parameters, strict=True)], x, y, weights
+        )
+
+    def bounds(self, batch: Batch) -> list[tuple[Any, ...]]:
+        """The bounded gradient of the whole batch."""
+        roundings = [row.rounding for row in self.rows]
+        return layer_rounding.gradient(
+            FLOAT64, roundings, self.loss, *batch, penalised=self.penalised, strength=self.penalty
+        )
+
+
+def batches(
+    network: Network, *weights: str, samples: int | None = None, inputs: int | None = None
+) -> SearchStrategy[Batch]:
+    """Batches of up to 4 samples and inputs, whose weights are one of those given: equal, unequal, masked."""
+    most = network.shapes(samples or _MOST, inputs or 2)
+
+    def batch(text: bytes) -> Batch:
+        n, m = samples or 1 + text[0] % _MOST, inputs or 1 + text[1] % 2
+        counts = np.frombuffer(text[3 : 3 + n], np.uint8)
+        match weights[text[2] % len(weights)]:
+            case "equal":
+                shares = np.ones(n)
+            case "unequal":
+                shares = (1.0 + counts % 4) / 2
+            case _:
+                shares = np.where(counts % 2 == 0, 1.0, 0.0)
+                shares[0] = max(shares[0], 1 - shares.max())  # one of them is left
+        return network.batch(n, m, _numbers(text), shares)
+
+    return _texts(sum(_size(group) for group in most)).map(batch)
+
+
+def disagree(found: Sequence[Any], truth: Sequence[Any], bounds: Sequence[Any]) -> bool:
+    """Whether an entry of the arrays is further from the truth than rounding and open kinks explain."""
+    triples = zip(found, truth, bounds, strict=True)
+    return any((abs(a - b) > c.e + c.k).any() for a, b, c in triples if a is not None)
+
+
+def flat(gradients: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """The arrays of all layers in one list."""
+    return [array for arrays in gradients for array in arrays]
+
+
+def learned(gradients: Sequence[Any]) -> list[Any]:
+    """The arrays without the None of those that are given."""
+    return [array for array in gradients if array is not None]
+
+
+def add_bounds(one: Sequence[tuple[Any, ...]], other: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """What rounding may make of the difference of two gradients: both errors together."""
+    return [
+        a if a is None else a._replace(e=a.e + b.e, k=a.k + b.k)
+        for a, b in zip(flat(one), flat(other), strict=True)
+    ]
+
+
+def is_wrong(row: Row, backward: Backward, drawn: tuple[Floats, Case]) -> bool:
+    """Whether a backward pass is further from the right one than rounding explains."""
+    dy, (x, parameters) = drawn
+    y = row.subject.forward(x, *parameters)
+    bounds = bounded_backward(row, dy, drawn[1])
+    return disagree(backward(dy, x, y, *parameters), [b and b.x for b in bounds], bounds)
+
+
+def smallest(strategy: SearchStrategy[Any], refutes: Callable[[Any], bool]) -> Any:  # noqa: ANN401  (a case)
+    """The smallest case that refutes, as Hypothesis shrinks it; fails where there is none."""
+    return find(
+        strategy,
+        refutes,
+        settings=settings(max_examples=300, database=None, deadline=None),
+        random=Random(582867),  # noqa: S311  (Hypothesis takes no other)
+    )

@@ -1,0 +1,112 @@
+"""What a subject claims to handle: its `PROBLEM`, read and checked."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from reference.network import ACTIVATIONS, LOSSES, REDUCTIONS
+
+TARGETS = ("real", "one_hot", "labels")
+DTYPES = ("float64", "float32")
+OUTPUT_OF = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid", "mean_binary_cross_entropy": "sigmoid"}
+"""The one output that an entropy goes with."""
+
+MOST_LAYERS = 4
+MOST_UNITS = 4096
+
+
+class ProblemError(Exception):
+    """A `PROBLEM` that can't be read; the message is one sentence for its author."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One dict of `PROBLEM`, every key a tuple of the values to draw from; an empty tuple of sizes is free."""
+
+    layers: tuple[int, ...] = (2,)
+    hidden: tuple[str, ...] = ("tanh",)
+    output: tuple[str, ...] = ("identity",)
+    loss: tuple[str, ...] = ("mse",)
+    reduction: tuple[str, ...] = ("mean",)
+    targets: tuple[str, ...] = ("real",)
+    bias: tuple[bool, ...] = (True,)
+    dtype: tuple[str, ...] = ("float64",)
+    inputs: tuple[int, ...] = ()
+    width: tuple[int, ...] = ()
+    outputs: tuple[int, ...] = ()
+    samples: tuple[int, ...] = ()
+
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """The (output, loss) pairs that go together."""
+        return tuple((o, loss) for o in self.output for loss in self.loss if OUTPUT_OF.get(loss, o) == o)
+
+
+_NAMES: Mapping[str, tuple[str, ...]] = {
+    "hidden": tuple(name for name in ACTIVATIONS if name != "softmax"),
+    "output": tuple(ACTIVATIONS),
+    "loss": tuple(LOSSES),
+    "reduction": REDUCTIONS,
+    "targets": TARGETS,
+    "dtype": DTYPES,
+}
+_SIZES = {"layers": MOST_LAYERS, "inputs": MOST_UNITS, "width": MOST_UNITS, "outputs": MOST_UNITS, "samples": MOST_UNITS}
+
+
+def read(problem: object) -> tuple[Claim, ...]:
+    """The claims of a `PROBLEM`: a dict, a list of dicts, or None for the defaults.
+
+    Raises:
+        ProblemError: where a key or a value is unknown, or nothing that is claimed goes together.
+    """
+    if problem is None:
+        return (Claim(),)
+    dicts = problem if isinstance(problem, list | tuple) else [problem]
+    if not dicts:
+        raise ProblemError("PROBLEM is an empty list: give one dict, or leave it out.")
+    return tuple(_claim(one) for one in dicts)
+
+
+def _claim(problem: object) -> Claim:
+    if not isinstance(problem, Mapping):
+        raise ProblemError(f"PROBLEM has to be a dict or a list of dicts, not {_shown(problem)}.")
+    keys = [field.name for field in fields(Claim)]
+    for key in problem:
+        if key not in keys:
+            raise ProblemError(f"PROBLEM has an unknown key {_shown(key)}; the keys are {', '.join(keys)}.")
+    claim = Claim(**{key: _values(key, value) for key, value in problem.items()})
+    if not claim.pairs():
+        wanted = {loss: OUTPUT_OF[loss] for loss in claim.loss}
+        rule = " and ".join(f"{loss} goes with the output {output}" for loss, output in wanted.items())
+        raise ProblemError(f"PROBLEM joins a loss with an output that does not fit: {rule}.")
+    return claim
+
+
+def _values(key: str, value: object) -> tuple[Any, ...]:
+    values = tuple(value) if isinstance(value, list | tuple) else (value,)
+    if not values:
+        raise ProblemError(f"PROBLEM[{key!r}] is an empty list: name one value at least.")
+    for one in values:
+        _check(key, one)
+    return values
+
+
+def _check(key: str, value: object) -> None:
+    if key == "bias":
+        if not isinstance(value, bool):
+            raise ProblemError(f"PROBLEM['bias'] has to be True or False, not {_shown(value)}.")
+    elif key in _SIZES:
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _SIZES[key]:
+            raise ProblemError(
+                f"PROBLEM[{key!r}] has to be a whole number from 1 to {_SIZES[key]}, not {_shown(value)}."
+            )
+    elif value not in _NAMES[key]:
+        raise ProblemError(f"PROBLEM[{key!r}] names {_shown(value)}, which is unknown; known are {_listed(_NAMES[key])}.")
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."  # noqa: PLR2004  (a line's length, not mathematics)

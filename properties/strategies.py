@@ -1,0 +1,230 @@
+"""Where the cases come from: Hypothesis strategies, built to tell a right gradient from a wrong one.
+
+Drawing many small arrays is slow, so the numbers of a case are one string of bytes, cut up: two bytes
+choose one of 65,536 dyadic numbers in [-4, 4), sorted from simple to complicated, so that a
+counterexample shrinks to numbers such as 1, -2 and 0.5. They are exact in float32 and as fractions.
+
+Every case has a regime:
+
+- `well scaled`: pre-activations of size about 1, sizes free and mostly different from each other;
+- `square`: all layers of one size, where a missing transpose does not show in the shapes;
+- `loud`: inputs and targets up to 32 times larger, for errors that only large numbers show;
+- `coarse`: few different numbers, many of them 0, and pre-activations exactly 0 or within rounding of
+  it on purpose, where relu has its kink;
+- `wide`: up to 40 units and samples;
+- `extreme`: every array scaled by its own power of ten from 1e-8 to 1e8;
+- `saturated`: pre-activations of 10 to 1000.
+
+The first five are `REGULAR`; they decide whether a formula is right. The last two are the `EDGES`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn, SearchStrategy
+from numpy.typing import NDArray
+
+from properties.cases import Array, Case, Parameters
+from properties.problem import MOST_LAYERS, Claim
+from reference.network import forward, layers_of
+
+REGULAR = ("well scaled", "square", "loud", "coarse", "wide")
+EDGES = ("extreme", "saturated")
+_WEIGHTS = {"well scaled": 9, "square": 2, "loud": 3, "coarse": 4, "wide": 2, "extreme": 1, "saturated": 1}
+"""How often each regime is drawn, relative to the others."""
+
+LARGEST = 8
+"""Units and samples of a case that is not wide; as much as the small envelope holds."""
+WIDEST = 40
+TYPICAL_EXTREME = 27
+"""2^27 > 1e8: the powers of two by which the arrays of an extreme case are scaled."""
+
+_FRACTION_BITS = 13
+
+
+def _dyadics() -> NDArray[np.float64]:
+    """The multiples of 2^-13 in [-4, 4), the simplest first: few binary places, then small, then positive."""
+    numerators = np.arange(-(2**15), 2**15)
+    places = np.zeros_like(numerators)
+    for place in range(1, _FRACTION_BITS + 1):
+        places[numerators % 2 ** (_FRACTION_BITS - place + 1) != 0] = place
+    order = np.lexsort((numerators < 0, abs(numerators), places))
+    return numerators[order] / 2.0**_FRACTION_BITS
+
+
+DYADICS = _dyadics()
+COARSE = DYADICS[:15]
+"""0, ±1, ±2, ±3, -4 and the halves up to 1.5 or so: simple numbers that meet each other often."""
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    units: tuple[int, ...]
+    samples: int
+    bias: bool
+
+    def numbers(self) -> int:
+        """How many numbers the parameters and the batch take."""
+        pairs = zip(self.units[:-1], self.units[1:], strict=True)
+        return sum((m + self.bias) * k for m, k in pairs) + self.samples * (self.units[0] + self.units[-1])
+
+
+@st.composite
+def cases(draw: DrawFn, claims: Sequence[Claim], regimes: Sequence[str] = REGULAR, dtype: str | None = None) -> Case:
+    """Cases that a subject with these claims has to handle.
+
+    Args:
+        draw: given by Hypothesis.
+        claims: what the subject claims, see `problem.read`.
+        regimes: which of the regimes to draw from, the simplest first.
+        dtype: one format in place of those claimed.
+    """
+    raw_numbers = _raw_numbers(draw)
+    claim = draw(_one_of(claims))
+    regime = draw(_one_of([regime for regime in regimes for _ in range(_WEIGHTS[regime])]))
+    output, loss = draw(_one_of(claim.pairs()))
+    names = {"hidden": draw(_one_of(claim.hidden)), "output": output, "loss": loss}
+    names["reduction"] = draw(_one_of(claim.reduction))
+    kind = draw(_one_of(claim.targets))
+    sizes = _sizes(draw, claim, regime)
+    raw = raw_numbers(sizes.numbers())
+    fmt = np.dtype(dtype or draw(_one_of(claim.dtype)))
+
+    numbers = (COARSE[raw % len(COARSE)] if regime == "coarse" else DYADICS[raw]).astype(fmt)
+    parameters, rest = _parameters(numbers, sizes)
+    count = sizes.samples * sizes.units[0]
+    inputs = rest[:count].reshape(sizes.samples, sizes.units[0]) / 2
+    targets = _targets(kind, loss, rest[count:], raw[-len(rest[count:]) :], sizes)
+    case = Case(parameters, inputs, targets, **names, regime=regime)
+    match regime:
+        case "loud":
+            return _loud(draw, case)
+        case "extreme":
+            return _extreme(draw, case)
+        case "saturated":
+            return _saturated(draw, case)
+        case "coarse":
+            return _at_a_kink(draw, case)
+        case _:
+            return case
+
+
+def _one_of(values: Sequence[Any]) -> SearchStrategy[Any]:
+    return st.just(values[0]) if len(values) == 1 else st.sampled_from(values)
+
+
+def _sizes(draw: DrawFn, claim: Claim, regime: str) -> _Sizes:
+    layers = draw(_one_of(claim.layers))
+    largest = WIDEST if regime == "wide" else LARGEST
+    free = st.integers(1, largest)
+
+    def size(pinned: tuple[int, ...]) -> int:
+        return draw(_one_of(pinned) if pinned else free)
+
+    if regime == "square" and not (claim.inputs or claim.width or claim.outputs):
+        units = [size(())] * (layers + 1)
+    else:
+        units = [size(claim.inputs), *(size(claim.width) for _ in range(layers - 1)), size(claim.outputs)]
+    return _Sizes(tuple(units), size(claim.samples), bias=draw(_one_of(claim.bias)))
+
+
+_NUMBERS = (LARGEST + 1) * LARGEST * MOST_LAYERS + 2 * LARGEST * LARGEST
+"""As many numbers as any case takes that is not wide."""
+
+
+def _raw_numbers(draw: DrawFn) -> Callable[[int], NDArray[np.intp]]:
+    """Numbers from 0 to 65535: the first of one string of bytes, or random ones from it as a seed.
+
+    The string has one length in all cases: Hypothesis varies its examples, and would put zeros for a
+    string that no longer has the length asked for.
+    """
+    text = draw(st.binary(min_size=2 * _NUMBERS, max_size=2 * _NUMBERS))
+    numbers = np.frombuffer(text, dtype=">u2").astype(np.intp)
+
+    def first(count: int) -> NDArray[np.intp]:
+        if count <= _NUMBERS:
+            return numbers[:count]
+        return np.random.default_rng(numbers[:8]).integers(0, 2**16, count)
+
+    return first
+
+
+def _parameters(numbers: Array, sizes: _Sizes) -> tuple[Parameters, Array]:
+    """Weights in [-4, 4) / √(4 fan_in), to the next power of two, and biases in [-2, 2)."""
+    parameters: Parameters = []
+    for m, k in zip(sizes.units[:-1], sizes.units[1:], strict=True):
+        scale = numbers.dtype.type(2.0 ** -np.ceil(np.log2(4 * m) / 2))
+        W, numbers = numbers[: m * k].reshape(m, k) * scale, numbers[m * k :]
+        b = None
+        if sizes.bias:
+            b, numbers = numbers[:k] / 2, numbers[k:]
+        parameters.append((W, b))
+    return parameters, numbers
+
+
+def _targets(kind: str, loss: str, numbers: Array, raw: NDArray[np.intp], sizes: _Sizes) -> Array:
+    """Targets of a kind: `real` rows fit the loss, so that they are probabilities for an entropy."""
+    shape = sizes.samples, sizes.units[-1]
+    if kind != "real":
+        labels = raw.reshape(shape)[:, 0] % shape[1]
+        return labels if kind == "labels" else np.eye(shape[1], dtype=numbers.dtype)[labels]
+    if loss == "cross_entropy":
+        return _probabilities(raw.reshape(shape)).astype(numbers.dtype)
+    if loss.endswith("binary_cross_entropy"):
+        return (raw.reshape(shape) / 2**16).astype(numbers.dtype)
+    return numbers.reshape(shape) / 2
+
+
+def _probabilities(raw: NDArray[np.intp]) -> Array:
+    """Rows of multiples of 2^-12 that sum to 1 exactly, in whatever order they are added."""
+    ends = np.floor(np.cumsum(raw + 1, axis=1) / (raw + 1).sum(axis=1, keepdims=True) * 2**12)
+    return np.diff(ends, axis=1, prepend=0) / 2**12
+
+
+def _scaled(case: Case, weights: float, biases: float, inputs: float, targets: float) -> Case:
+    """The case with its arrays multiplied; targets only where they may be any numbers."""
+    fmt = case.inputs.dtype.type
+    free = case.targets.ndim == 2 and not case.loss.endswith("cross_entropy")  # noqa: PLR2004
+    parameters: Parameters = [
+        (W * fmt(weights), None if b is None else b * fmt(biases)) for W, b in case.parameters
+    ]
+    return Case(
+        parameters,
+        case.inputs * fmt(inputs),
+        case.targets * fmt(targets) if free else case.targets,
+        **case.choices,
+        regime=case.regime,
+    )
+
+
+def _loud(draw: DrawFn, case: Case) -> Case:
+    factor = 2.0 ** draw(st.integers(0, 5))
+    return _scaled(case, 1, 1, factor, factor)
+
+
+def _extreme(draw: DrawFn, case: Case) -> Case:
+    powers = st.integers(-TYPICAL_EXTREME, TYPICAL_EXTREME)
+    return _scaled(case, *(2.0 ** draw(powers) for _ in range(4)))
+
+
+def _saturated(draw: DrawFn, case: Case) -> Case:
+    factor = 2.0 ** draw(st.integers(3, 9))
+    return _scaled(case, 1, factor, factor, 1)
+
+
+def _at_a_kink(draw: DrawFn, case: Case) -> Case:
+    """With a z that is 0, or 0 but for rounding: by its bias, or by a sample of zeros without one."""
+    sample = draw(st.integers(0, case.samples - 1))
+    if case.parameters[0][1] is None:
+        case.inputs[sample] = 0
+        return case
+    layer = draw(st.integers(0, len(case.parameters) - 1))
+    unit = draw(st.integers(0, case.sizes[layer + 1] - 1))
+    zs, _ = forward(np, layers_of(case.parameters, case.hidden, case.output), case.inputs)
+    b = case.parameters[layer][1]
+    if b is not None:
+        b[unit] -= zs[layer][sample, unit]
+    return case

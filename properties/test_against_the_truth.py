@@ -1,0 +1,93 @@
+"""The gradient is the derivative: against autodiff, finite differences and exact fractions."""
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from properties.cases import Case
+from properties.comparison import Comparison, equal, named
+from properties.judgement import check_range, judge
+from properties.law import Inconclusive, NotApplicable, Violation, law
+from properties.rational import rational_cases
+from properties.strategies import EDGES, cases
+from properties.subjects import Subject
+from reference import differences, exact
+
+
+def _cases(subject: Subject) -> SearchStrategy[Case]:
+    return cases(subject.claims)
+
+
+def _small_cases(subject: Subject) -> SearchStrategy[Case]:
+    return cases(subject.claims, regimes=["well scaled", "square", "loud"])
+
+
+def _seeded_cases(subject: Subject) -> SearchStrategy[tuple[Case, int]]:
+    return st.tuples(_small_cases(subject), st.integers(0, 2**32 - 1))
+
+
+@law(_cases)
+def test_gradient_equals_autodiff(subject: Subject, case: Case) -> Comparison:
+    """Every entry is that of reverse-mode differentiation, but for rounding."""
+    return judge(subject.gradient(case), case)
+
+
+@law(_small_cases)
+def test_gradient_predicts_forward_mode(subject: Subject, case: Case) -> None:
+    """Along a random ±1 direction v, the inner product of the gradient with v is forward mode's derivative."""
+    check_range(case)
+    random = np.random.default_rng(case.samples + sum(case.sizes))
+    direction = [
+        (random.choice([-1.0, 1.0], W.shape), None if b is None else random.choice([-1.0, 1.0], b.shape))
+        for W, b in case.parameters
+    ]
+    given, v = named(subject.gradient(case)), named(direction)
+    # Each entry errs by its bound, and v is ±1, so the errors of a sum are at most the sum of the errors;
+    # adding m numbers up costs at most m roundings of their magnitudes, in float64.
+    error, opened = named(case.oracle.error), named(case.oracle.open)
+    terms = sum(array.size for array in given.values())
+    size = sum(float(np.abs(array).sum()) for array in given.values())
+    bound = sum(float((error[n] + opened[n]).sum()) for n in given) + terms * float(np.finfo(float).eps) * size
+    along = sum(float((given[n].astype(float) * v[n]).sum()) for n in given)
+    truth = case.directional_derivative(direction)
+    if not abs(along - truth) <= bound:
+        judge(subject.gradient(case), case)  # the entries say more than their sum
+        raise Violation(f"along a direction the gradient gives {along:.6g}, forward mode {truth:.6g}")
+
+
+@law(_seeded_cases)
+def test_gradient_equals_finite_differences(subject: Subject, example: tuple[Case, int]) -> None:
+    """Along random directions the gradient is what the loss itself does, but for the differences' own error."""
+    case, seed = example
+    check_range(case)
+    verdict = differences.judge(
+        subject.gradient(case),
+        case.parameters,
+        case.inputs,
+        case.rows,
+        **case.choices,
+        count=4,
+        seed=seed,
+        bound=case.oracle.error,
+    )
+    if verdict.outcome == "disagree":
+        raise Violation(f"the loss contradicts the gradient along a direction: {verdict.reason}")
+    if verdict.outcome == "inconclusive":
+        raise Inconclusive(verdict.reason)
+
+
+@law(lambda subject: rational_cases())
+def test_gradient_equals_exact_differences(subject: Subject, case: Case) -> None:
+    """In rational arithmetic a central difference of the loss *is* the derivative, and equals it with ==."""
+    if not subject.rational:
+        raise NotApplicable("it does not compute with fractions")
+    gradient = named(subject.gradient(case))
+    truth = exact.central_difference(case.parameters, case.inputs, case.targets, **case.choices)
+    if not equal(gradient, named(truth)):
+        raise Violation("the gradient is not the exact difference quotient of the loss")
+
+
+@law(lambda subject: cases(subject.claims, regimes=EDGES))
+def test_gradient_is_right_at_the_edges(subject: Subject, case: Case) -> Comparison:
+    """With values from 1e-8 to 1e8, and where the activations saturate, it is still the derivative."""
+    return judge(subject.gradient(case), case)

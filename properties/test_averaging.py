@@ -1,0 +1,163 @@
+"""Form (1), the average of the samples' gradients, is form (2), the gradient of the whole batch."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from hypothesis.strategies import SearchStrategy
+
+import manual_backprop
+from properties.cases import Array, Case, Parameters
+from properties.comparison import Comparison, compare, equal, named
+from properties.judgement import combined, far_apart, same, twice
+from properties.law import Inconclusive, NotApplicable, Violation, law
+from properties.rational import rational_cases
+from properties.strategies import cases
+from properties.subjects import Subject
+
+
+def _reducing(subject: Subject, reduction: str) -> SearchStrategy[Case]:
+    claims = [replace(claim, reduction=(reduction,)) for claim in subject.claims if reduction in claim.reduction]
+    if not claims:
+        raise NotApplicable(f"it does not claim the reduction {reduction}")
+    return cases(claims)
+
+
+def _batches(subject: Subject) -> SearchStrategy[Case]:
+    """Batches joined by a mean."""
+    return _reducing(subject, "mean")
+
+
+def _unequal_batches(subject: Subject) -> SearchStrategy[Case]:
+    """Batches of 3, 5 or 7 samples, which cut into parts of unequal size."""
+    claims = [
+        replace(claim, reduction=("mean",), samples=(3, 5, 7))
+        for claim in subject.claims
+        if "mean" in claim.reduction and not claim.samples
+    ]
+    if not claims:
+        raise NotApplicable("it does not claim a mean over batches of any size")
+    return cases(claims, regimes=["well scaled", "square", "loud"])
+
+
+def _sums(subject: Subject) -> SearchStrategy[Case]:
+    claims = [replace(c, reduction=("sum",)) for c in subject.claims if {"mean", "sum"} <= set(c.reduction)]
+    if not claims:
+        raise NotApplicable("it does not claim both reductions, mean and sum")
+    return cases(claims)
+
+
+def _parts(case: Case, size: int) -> list[Case]:
+    return [case.with_samples(slice(start, start + size)) for start in range(0, case.samples, size)]
+
+
+def _check_any_size(subject: Subject) -> None:
+    if any(claim.samples for claim in subject.claims):
+        raise NotApplicable("its batch size is pinned")
+
+
+@law(_batches)
+def test_per_sample_average_equals_whole_batch(subject: Subject, case: Case) -> Comparison:
+    """(1/N) Σ_i ∂L_i/∂w = ∂L/∂w."""
+    _check_any_size(subject)
+    singles = [subject.gradient(one) for one in _parts(case, 1)]
+    average = combined(singles, [1 / case.samples] * case.samples)
+    return same(average, subject.gradient(case), case, what="the average over the samples is not the batch's gradient")
+
+
+@law(lambda subject: rational_cases())
+def test_per_sample_average_equals_whole_batch_exactly(subject: Subject, case: Case) -> None:
+    """In rational arithmetic the two forms are equal with ==, to the last digit."""
+    if not subject.rational:
+        raise NotApplicable("it does not compute with fractions")
+    names = {"hidden": case.hidden, "output": case.output, "loss": case.loss}
+    form_1 = manual_backprop.per_sample_average(case.parameters, case.inputs, case.targets, **names)
+    form_2 = subject.gradient(replace(case, reduction="mean"))
+    if not equal(named(form_1), named(form_2)):
+        raise Violation("in fractions, form (1) is not form (2)")
+
+
+@law(_batches)
+def test_average_weighted_by_size_equals_whole_batch(subject: Subject, case: Case) -> Comparison:
+    """Σ_p (n_p/N) ∂L_p/∂w = ∂L/∂w for parts of any sizes, such as 1000 = 31·32 + 8."""
+    _check_any_size(subject)
+    parts = _parts(case, case.samples // 2 + 1)
+    weights = [part.samples / case.samples for part in parts]
+    weighted = combined([subject.gradient(part) for part in parts], weights)
+    return same(weighted, subject.gradient(case), case, what="the parts' weighted average is not the batch's gradient")
+
+
+@law(_unequal_batches)
+def test_unweighted_mean_of_unequal_parts_is_wrong(subject: Subject, case: Case) -> None:
+    """Two parts of which one is larger, each counted by half: the gradient of another loss."""
+    parts = _parts(case, case.samples // 2 + 1)
+    halves = [1 / len(parts)] * len(parts)
+    if not far_apart(combined([part.oracle.gradient for part in parts], halves), case.oracle.gradient, case):
+        raise Inconclusive("the parts have the same gradient")
+    unweighted = combined([subject.gradient(part) for part in parts], halves)
+    if not far_apart(unweighted, subject.gradient(case), case):
+        raise Violation("the unweighted mean of unequal parts gives the same as the whole batch")
+
+
+@law(_sums)
+def test_sum_over_samples_is_n_times_the_mean(subject: Subject, case: Case) -> Comparison:
+    """∂(Σ_i L_i)/∂w = N · ∂(1/N Σ_i L_i)/∂w: the same direction, N times as long."""
+    mean = subject.gradient(replace(case, reduction="mean"))
+    what = f"the gradient of the sum is not {case.samples} times that of the mean"
+    return same(combined([mean], [case.samples]), subject.gradient(case), case, what=what)
+
+
+RATE = 0.25
+
+
+def _after(parameters: Parameters, gradient: Parameters, rate: float) -> Parameters:
+    return [
+        (W - rate * dW, None if b is None or db is None else b - rate * db)
+        for (W, b), (dW, db) in zip(parameters, gradient, strict=True)
+    ]
+
+
+def _step_error(case: Case, steps: int) -> dict[str, Array]:
+    """RATE times what the gradients may err by, and for each of the steps and their sum a rounding of w."""
+    unit = float(np.finfo(case.inputs.dtype).eps)
+    w, g = named(case.parameters), named(case.oracle.gradient)
+    error = twice(case.oracle.error)
+    return {n: RATE * error[n] + (steps + 4) * unit * (abs(w[n]) + RATE * abs(g[n])) for n in w}
+
+
+@law(_batches)
+def test_minibatch_step_is_the_average_of_single_steps(subject: Subject, case: Case) -> Comparison:
+    """From the same parameters, one step on a batch lands at the average of the steps on its samples."""
+    _check_any_size(subject)
+    if case.overflows:
+        raise Inconclusive("the numbers overflow")
+    singles = [_after(case.parameters, subject.gradient(one), RATE) for one in _parts(case, 1)]
+    average = combined(singles, [1 / case.samples] * case.samples)
+    together = _after(case.parameters, subject.gradient(case), RATE)
+    opened = {name: RATE * array for name, array in twice(case.oracle.open).items()}
+    found = compare(named(average), named(together), _step_error(case, case.samples), opened)
+    if not found.holds:
+        raise Violation(f"a step on the batch is not the average of the steps on its samples: {found.worst}")
+    return found
+
+
+@law(_unequal_batches)
+def test_steps_one_after_another_are_not_a_minibatch_step(subject: Subject, case: Case) -> None:
+    """Parameters that move between the samples give gradients at other points: linearity holds at one only."""
+    if case.overflows:
+        raise Inconclusive("the numbers overflow")
+
+    def moved(gradient_of: Callable[[Case], Parameters]) -> tuple[Parameters, Parameters]:
+        moving = case.parameters
+        for one in _parts(case, 1):
+            moving = _after(moving, gradient_of(replace(one, parameters=moving)), RATE / case.samples)
+        return moving, _after(case.parameters, gradient_of(case), RATE)
+
+    error = {name: 1000 * array for name, array in _step_error(case, case.samples).items()}
+    opened = {name: RATE * array for name, array in twice(case.oracle.open).items()}
+    one_by_one, together = moved(lambda one: one.oracle.gradient)
+    if compare(named(one_by_one), named(together), error, opened).holds:
+        raise Inconclusive("the gradient hardly depends on the parameters")
+    one_by_one, together = moved(subject.gradient)
+    if compare(named(one_by_one), named(together), error, opened).holds:
+        raise Violation("steps one after another land where the step on the batch does")

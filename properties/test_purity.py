@@ -1,0 +1,61 @@
+"""A gradient is a function of its arguments and of nothing else."""
+
+
+import numpy as np
+from hypothesis.strategies import SearchStrategy
+
+from properties.cases import Case
+from properties.comparison import Comparison, equal, named
+from properties.judgement import combined, same
+from properties.law import NotApplicable, Violation, law
+from properties.strategies import cases
+from properties.subjects import Subject
+
+
+def _cases(subject: Subject) -> SearchStrategy[Case]:
+    return cases(subject.claims)
+
+
+def _free_cases(subject: Subject) -> SearchStrategy[Case]:
+    if any(claim.samples for claim in subject.claims):
+        raise NotApplicable("its batch size is pinned")
+    return cases(subject.claims)
+
+
+@law(_cases)
+def test_gradient_is_pure(subject: Subject, case: Case) -> None:
+    """Arguments untouched and not handed back, the same answer twice, shapes and dtypes kept."""
+    arguments = {**named(case.parameters), "inputs": case.inputs, "targets": case.targets}
+    before = {name: array.copy() for name, array in arguments.items()}
+    first = subject.gradient(case)
+    if subject.impurity():
+        raise Violation(subject.impurity())
+    for name, array in arguments.items():
+        if not np.array_equal(array, before[name]):
+            raise Violation(f"the call changes its argument: {name.removeprefix('d')}")
+    for name, array in named(first).items():
+        if any(np.shares_memory(array, argument) for argument in arguments.values()):
+            raise Violation(f"{name} shares its memory with an argument")
+        if np.finfo(array.dtype).eps > np.finfo(case.inputs.dtype).eps:
+            raise Violation(f"{name} is {array.dtype} where the parameters are {case.inputs.dtype}")
+        if array.shape != arguments[name].shape:
+            raise Violation(f"{name} has shape {array.shape} where the parameter has {arguments[name].shape}")
+    kept = {name: array.copy() for name, array in named(first).items()}
+    if not equal(named(subject.gradient(case)), kept):
+        raise Violation("a second call with the same arguments gives another answer")
+
+
+@law(_cases)
+def test_order_of_samples_does_not_matter(subject: Subject, case: Case) -> Comparison:
+    """A sum over the samples is the same in any order."""
+    backwards = subject.gradient(case.with_samples(slice(None, None, -1)))
+    return same(backwards, subject.gradient(case), case, what="the order of the samples matters")
+
+
+@law(_free_cases)
+def test_batch_doubled_with_itself_has_the_same_mean_gradient(subject: Subject, case: Case) -> Comparison:
+    """Every sample twice: the mean stays, and a sum doubles."""
+    twice = case.with_samples(np.tile(np.arange(case.samples), 2))
+    factor = {"mean": 1.0, "sum": 0.5}[case.reduction]
+    doubled = combined([subject.gradient(twice)], [factor])
+    return same(doubled, subject.gradient(case), case, what="the batch doubled with itself has another gradient")
