@@ -1,0 +1,452 @@
+"""The judge's side of the isolation: starts a worker, speaks with it, bounds it, and clears up after it.
+
+`worker.py` says how a call travels, what the isolation promises, and what it doesn't.
+"""
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Literal, Self, TypeAlias, TypeVar
+
+from harness import worker
+from harness.worker import Unsupported
+
+__all__ = ["Description", "IsolatedModule", "Limits", "Result", "Signature", "SubjectFault", "Unsupported"]
+
+T = TypeVar("T")
+Paths: TypeAlias = tuple[tuple[int, ...], ...]
+
+MARKER = "MANUAL_BACKPROP_WORKER"  # a variable in the environment of the worker, and of all that it starts
+KINDS = frozenset(
+    {"exception", "exit", "import", "memory", "not_found", "size", "syntax"}
+)  # told by the worker
+# From parsing an answer that is none.
+MALFORMED = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
+TEXT_LIMIT = 10_000  # characters of a sentence or a traceback
+PATIENCE = 2.0  # seconds in which a supervisor kills what is left, and exits
+SMALLEST_LIMIT = 64 << 20  # bytes that any call may return
+ANSWER_PER_ARGUMENT = 16  # bytes that a call may return for each byte of its arguments
+PADDING = worker.ALIGNMENT * worker.NODE_LIMIT  # bytes that a frame may add to the arrays
+BROKEN_CHANNEL = (
+    "{} broke the channel to the judge: it closes or writes to file descriptors that it did not open, "
+    "or replaces parts of Python."
+)
+ENVIRONMENT = {
+    **{
+        f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR")
+    },  # faster on small arrays, and
+    "VECLIB_MAXIMUM_THREADS": "1",  # the same sums each time
+    "PYTHONHASHSEED": "0",
+    "PYTHONDONTWRITEBYTECODE": "1",  # a user's folder stays as it is
+    "PYTHONIOENCODING": "utf-8:backslashreplace",
+    "JAX_PLATFORMS": "cpu",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "MPLBACKEND": "Agg",  # a plot opens no window
+}
+
+
+class SubjectFault(Exception):  # noqa: N818 - the fault is the subject's, and an answer of this module
+    """What the subject did wrong, as one sentence in its user's words.
+
+    `kind` is one of: exception, syntax, import, not_found (no such file, module or function), exit, crash,
+    timeout, memory, size (of what it returned), protocol (it broke the channel to the judge), interpreter (of
+    no use for running it). `trace` is the subject's own traceback, of the frames in its own files, or empty.
+    """
+
+    def __init__(self, kind: str, sentence: str, trace: str = "") -> None:
+        """As the fields; the sentence is the text of the exception."""
+        super().__init__(sentence)
+        self.kind = kind
+        self.trace = trace
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a function of the subject takes."""
+
+    positional: tuple[str, ...]  # parameters that can be passed by position, in order
+    required: int  # how many of these have no default
+    keywords: frozenset[str]  # parameters that can be passed by name
+    required_keywords: frozenset[str]  # those that can be passed by name alone, and have no default
+    any_positional: bool  # *args
+    any_keyword: bool  # **kwargs
+
+
+@dataclass(frozen=True)
+class Description:
+    """What the subject says of itself."""
+
+    problem: Any  # PROBLEM as plain JSON data, with `Unsupported` for what is not; None where there is none
+    functions: dict[str, Signature]  # those of gradient, loss and step that it has
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a subject may use."""
+
+    call_seconds: float = 10.0
+    start_seconds: float = 60.0  # of the import, and of the start of the interpreter before it
+    total_seconds: float | None = None  # of all starts and calls together
+    memory_bytes: int | None = 4 << 30  # of each of its processes
+    output_bytes: int = 64 << 10  # of what it prints, kept
+    restarts: int = 3  # after crashes and time limits
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a call returned, and did.
+
+    A path is a tuple of indices: in `([(W, b), (W, b)], inputs, targets)`, (0, 1, 0) is the second W.
+    """
+
+    value: Any  # arrays, NumPy scalars, numbers, None, `Unsupported`, and lists and tuples of these
+    mutated: Paths  # the arguments that the call changed in place
+    aliased: Paths  # the returned arrays that lie in the memory of an argument
+    warnings: tuple[str, ...]  # the first few
+    seconds: float  # as the judge sees it
+
+
+class IsolatedModule:
+    """A subject in a process of its own; a context manager, for one thread at a time."""
+
+    def __init__(self, path: Path | str, *, python: str | None = None, limits: Limits | None = None) -> None:
+        """A Python file or the name of a module, and the interpreter that runs it (by default ours)."""
+        is_file = isinstance(path, Path) or path.endswith(".py") or Path(path).is_file()
+        is_file = is_file or not all(part.isidentifier() for part in str(path).split("."))
+        self.name = Path(path).name if is_file else str(path)
+        self.limits = limits or Limits()
+        self._path = Path(path).absolute() if is_file else None
+        self._python = python or sys.executable
+        self._marker = os.urandom(16).hex()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._description: Description | None = None
+        self._starts = 0
+        self._spent = 0.0
+        self._final: SubjectFault | None = None  # what every further call raises
+        self._output = bytearray()
+        self._dropped = 0
+
+    def __enter__(self) -> Self:
+        """Nothing is started yet."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    @property
+    def description(self) -> Description:
+        """What the subject says of itself. Raises SubjectFault where it can't be started."""
+        if self._description is None:
+            self.start()
+        assert self._description is not None  # noqa: S101 - `start` has set it
+        return self._description
+
+    @property
+    def output(self) -> str:
+        """The beginning of what the subject printed so far; complete after `close`."""
+        more = f"\n[and {self._dropped} bytes more]" if self._dropped else ""
+        return worker.printable(self._output.decode(errors="replace")) + more
+
+    def start(self) -> None:
+        """Start a worker and import the subject, where that has not been done. Raises SubjectFault."""
+        if self._final is not None:
+            raise SubjectFault(self._final.kind, str(self._final), self._final.trace)
+        if self._process is not None:
+            return
+        try:
+            self._check_file()
+            self._spawn()
+            seconds = self.limits.start_seconds
+            self._exchange({}, [], "", seconds, 0, _python)
+            message = {"name": self.name, "path": str(self._path or ""), "memory": self.limits.memory_bytes}
+            self._description = self._exchange(message, [], f"Importing {self.name}", seconds, 0, _describe)
+        except SubjectFault as fault:
+            self._final = fault
+            self.close()
+            raise
+
+    def call(
+        self,
+        function: str,
+        arguments: tuple[Any, ...],
+        keywords: Mapping[str, str | float] | None = None,
+        *,
+        layout: Literal["C", "F", "strided"] = "C",
+    ) -> Result:
+        """Call a function of the subject, in a fresh worker where the last one is lost. Raises SubjectFault.
+
+        `arguments` are arrays of numbers, numbers, None, and lists and tuples of these. The subject gets
+        copies: its arrays are in C order, in Fortran order, or every second element of a larger array.
+        """
+        self.start()
+        if function not in self.description.functions:
+            raise SubjectFault("not_found", f"{self.name} has no function {function}.")
+        encoder = worker.Encoder(float("inf"))
+        tree = encoder.encode(arguments)
+        if encoder.refused:
+            raise TypeError(f"an argument is {encoder.refused[0]}, which can't be sent to a subject")
+        limit = max(SMALLEST_LIMIT, ANSWER_PER_ARGUMENT * encoder.bytes)
+        message = {
+            "function": function,
+            "arguments": tree,
+            "keywords": dict(keywords or {}),
+            "layout": layout,
+            "limit": limit,
+        }
+        began = time.perf_counter()
+        answer = self._exchange(message, encoder.arrays, function, self.limits.call_seconds, limit, _returned)
+        return Result(*answer, seconds=time.perf_counter() - began)
+
+    def close(self) -> None:
+        """End the worker and all that it started."""
+        if self._process is not None:
+            self._stop()
+
+    def _check_file(self) -> None:
+        """Raise the fault of a path that leads to no Python file."""
+        if self._path is None:
+            return
+        if not self._path.exists():
+            raise SubjectFault("not_found", f"There is no file {self.name} in {self._path.parent}.")
+        if self._path.is_dir():
+            raise SubjectFault("not_found", f"{self.name} is a folder: name the Python file in it.")
+        if self._path.suffix != ".py" or not self._path.is_file():
+            raise SubjectFault("not_found", f"{self.name} is not a Python file: its name should end in .py.")
+
+    def _spawn(self) -> None:
+        """Start an interpreter on `worker.py`, with pipes of their own for the protocol."""
+        theirs_in, self._requests = os.pipe()
+        self._answers, theirs_out = os.pipe()
+        posix = os.name == "posix"
+        if posix:
+            os.set_blocking(self._requests, False)
+        # Windows passes on standard streams alone: the worker takes them for itself before the subject runs.
+        channels = (theirs_in, theirs_out) if posix else (0, 1)
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - to run the user's file is the purpose
+                [shutil.which(self._python) or self._python, str(worker.HERE), *map(str, channels)],
+                stdin=subprocess.PIPE if posix else theirs_in,
+                stdout=subprocess.DEVNULL if posix else theirs_out,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                env=_environment(self._marker),
+                pass_fds=channels if posix else (),
+                start_new_session=posix,  # Ctrl-C is for the judge alone
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # as above, on Windows
+            )
+        except OSError as error:
+            os.close(self._requests)
+            os.close(self._answers)
+            sentence = f"The interpreter {self._python} can't be started: {error.strerror}."
+            raise SubjectFault("interpreter", sentence) from None
+        finally:
+            os.close(theirs_in)
+            os.close(theirs_out)
+        self._starts += 1
+        self._drainer = threading.Thread(target=self._drain, args=(self._process.stderr,), daemon=True)
+        self._drainer.start()
+
+    def _drain(self, stream: IO[bytes]) -> None:
+        """Read what the subject prints, so that it never waits for us, and keep the beginning."""
+        with stream:
+            while piece := stream.read(1 << 16):
+                kept = piece[: max(0, self.limits.output_bytes - len(self._output))]
+                self._output += kept
+                self._dropped += len(piece) - len(kept)
+
+    def _exchange(
+        self,
+        message: dict[str, Any],
+        arrays: worker.Arrays,
+        doing: str,
+        seconds: float,
+        limit: int,
+        parse: Callable[[dict[str, Any], bytearray], T],
+    ) -> T:
+        """Send a message, and parse the answer, with at most `limit` bytes of arrays. Raises SubjectFault."""
+        began = time.monotonic()
+        left = float("inf") if self.limits.total_seconds is None else self.limits.total_seconds - self._spent
+        self._deadline = began + min(seconds, left)
+        token = os.urandom(16)
+        frame = worker.pack(token, message, arrays)
+        try:
+            with self._alarm():
+                self._send(frame)
+                _, answer, payload = worker.receive(self._pull, limit + PADDING, token)
+            _raise_fault(answer)
+            return parse(answer, payload)
+        except SubjectFault:
+            raise
+        except (EOFError, OSError, *MALFORMED) as error:
+            fault, final = self._loss(error, doing, seconds, left)
+            self._final = fault if final else None
+            raise fault from None
+        except BaseException:  # Ctrl-C, with an answer under way that nobody will read
+            self.close()
+            raise
+        finally:
+            self._spent += time.monotonic() - began
+
+    def _loss(self, error: Exception, doing: str, seconds: float, left: float) -> tuple[SubjectFault, bool]:
+        """End a worker that gave no answer; the fault, and whether it is the last."""
+        late = time.monotonic() >= self._deadline
+        ended = isinstance(error, EOFError | OSError) and not late
+        status = self._stop(patience=1.0 if ended else 0.0)
+        if late and left <= seconds:
+            fault = "timeout", f"{self.name} used up its {self.limits.total_seconds:g} s."
+        elif not doing:
+            words = self.output.strip().splitlines()[-1:] or ["it gives no answer"]
+            reason = "it has no NumPy" if status == worker.NO_NUMPY else words[0]
+            fault = "interpreter", f"The interpreter {self._python} can't run a module under test: {reason}."
+        elif late:
+            fault = "timeout", f"{doing} did not finish within {seconds:g} s."
+        elif not ended or status == worker.BROKEN:
+            fault = "protocol", BROKEN_CHANNEL.format(doing)
+        elif status < 0:
+            fault = "crash", f"{doing} killed the process that supervises it."
+        elif status - worker.SIGNALLED in signal.valid_signals():
+            fault = "crash", f"{doing} crashed Python: {signal.strsignal(status - worker.SIGNALLED)}."
+        else:
+            fault = "exit", f"{doing} ended Python with exit status {status} instead of returning."
+        return SubjectFault(*fault), self._starts > self.limits.restarts or (late and left <= seconds)
+
+    @contextlib.contextmanager
+    def _alarm(self) -> Generator[None]:
+        """Where a pipe can't be waited for with a time limit (Windows), end the worker in time."""
+        timer = None
+        if os.name != "posix" and self._process is not None:
+            timer = threading.Timer(self._deadline - time.monotonic(), self._process.kill)
+            timer.start()
+        try:
+            yield
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _wait(self, pipe: int, event: int) -> None:
+        """Wait until the pipe is ready. Raises TimeoutError at the deadline."""
+        poll = select.poll()
+        poll.register(pipe, event)
+        left = self._deadline - time.monotonic()
+        if left <= 0 or not poll.poll(1000 * left):
+            raise TimeoutError
+
+    def _send(self, frame: bytes) -> None:
+        """Write the frame."""
+        rest = memoryview(frame)
+        while rest:
+            try:
+                rest = rest[os.write(self._requests, rest) :]
+            except BlockingIOError:
+                self._wait(self._requests, select.POLLOUT)
+
+    def _pull(self, size: int) -> bytes:
+        """Read at most `size` bytes."""
+        if os.name == "posix":
+            self._wait(self._answers, select.POLLIN)
+        return os.read(self._answers, size)
+
+    def _stop(self, patience: float = 0.0) -> int:
+        """End the worker, after `patience` seconds in which it may end itself, and all that it started."""
+        process, self._process = self._process, None
+        assert process is not None  # noqa: S101 - callers look
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(patience)
+        if process.stdin is None:
+            process.kill()
+        else:
+            process.stdin.close()  # the order to the supervisor to kill all, and to leave
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.returncode < 0:
+            _sweep(self._marker)
+        os.close(self._requests)
+        os.close(self._answers)
+        self._drainer.join(1.0)  # longer only where a process has escaped
+        return process.returncode
+
+
+def _environment(marker: str) -> dict[str, str]:
+    """The worker's environment: ours, without what configures our Python and its tests."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PYTHON", "PYTEST", "COV_CORE", "COVERAGE", "__PYVENV"))
+        or name in {"PYTHONNOUSERSITE", "PYTHONUSERBASE"}
+    }
+    path = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    path = [entry for entry in path if entry and Path(entry).resolve() != worker.ROOT]
+    return {**kept, "PYTHONPATH": os.pathsep.join(path), **ENVIRONMENT, MARKER: marker}
+
+
+def _sweep(marker: str) -> None:
+    """Kill the processes that carry the marker: what is left after a supervisor was killed."""
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if marker.encode() in environment.read_bytes():
+                os.kill(int(environment.parent.name), signal.SIGKILL)
+
+
+def _text(value: object) -> str:
+    """A printable text of bounded length from an answer. Raises TypeError for anything else."""
+    return worker.printable(value)[:TEXT_LIMIT]
+
+
+def _raise_fault(answer: dict[str, Any]) -> None:
+    """Raise the fault that a worker tells, if it tells one. Else raises as `MALFORMED`."""
+    if "fault" not in answer:
+        return
+    if answer["fault"] not in KINDS:
+        raise ValueError("not a kind of fault")
+    raise SubjectFault(answer["fault"], _text(answer["sentence"]), _text(answer["trace"]))
+
+
+def _python(answer: dict[str, Any], payload: bytearray) -> None:
+    """Parse the answer to the first frame: there is nothing in it, but the interpreter works."""
+
+
+def _describe(answer: dict[str, Any], payload: bytearray) -> Description:
+    """Parse the answer to a start. Raises as `MALFORMED`."""
+    functions = {
+        _text(name): Signature(
+            positional=tuple(map(_text, signature["positional"])),
+            required=int(signature["required"]),
+            keywords=frozenset(map(_text, signature["keywords"])),
+            required_keywords=frozenset(map(_text, signature["required_keywords"])),
+            any_positional=bool(signature["any_positional"]),
+            any_keyword=bool(signature["any_keyword"]),
+        )
+        for name, signature in answer["functions"].items()
+    }
+    return Description(worker.Decoder(payload, plain=True).decode(answer["problem"]), functions)
+
+
+def _returned(answer: dict[str, Any], payload: bytearray) -> tuple[Any, Paths, Paths, tuple[str, ...]]:
+    """Parse the answer to a call. Raises as `MALFORMED`."""
+    decoder = worker.Decoder(payload)
+    value = decoder.decode(answer["value"])
+    if decoder.offset != len(payload):
+        raise ValueError("the payload is too long")
+    warnings = tuple(map(_text, answer["warnings"]))
+    return value, _paths(answer["mutated"]), _paths(answer["aliased"]), warnings
+
+
+def _paths(value: list[list[int]]) -> Paths:
+    """Paths from an answer. Raises as `MALFORMED`."""
+    return tuple(tuple(int(index) for index in path) for path in value)

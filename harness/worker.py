@@ -1,0 +1,673 @@
+"""Run one module under test in a process of its own, and answer the judge's calls over two pipes.
+
+`isolation.py` starts this file as a script under the subject's interpreter (Python 3.9 or newer, with NumPy),
+so it stands alone. `isolation.py` also imports it, for the frames and the trees.
+
+    judge ──► supervisor (this script) ──► worker (its fork, which imports NumPy and then the subject)
+
+**A frame**, the same in both directions, little-endian, and never pickled:
+
+| bytes | field                                                  | checked before anything is allocated |
+|-------|--------------------------------------------------------|--------------------------------------|
+| 4     | magic, `MBP1`                                          | equal                                |
+| 16    | token, drawn by the judge for each call, and echoed    | equal                                |
+| 4     | j, the length of the JSON text                         | at most 8 MiB                        |
+| 8     | p, the length of the payload                           | at most what the call may return     |
+| j     | JSON, padded with spaces to a multiple of 16           | known tags, and nothing else         |
+| p     | the bytes of the arrays in C order, in the order of    | known dtypes; the shapes fill p      |
+|       | the trees, each padded with zeros to a multiple of 16  |                                      |
+
+**A tree** stands for a value: null, a boolean and a number for themselves; `["l", ...]` a list, `["t", ...]`
+a tuple, `["a", dtype, shape]` an array, `["s", dtype, []]` a NumPy or complex scalar, `["u", "a str"]`
+anything else. In PROBLEM alone: a string for itself, and `["d", [key, tree], ...]` a dict.
+
+**What the isolation promises.** The truth never enters this process. What is done here can't change the
+judge's memory, and ends with the worker: the supervisor adopts the daemons of the subject (Linux), and kills
+them all when the worker ends, when the judge lets go of it, and when the judge dies. Time, memory (of each
+process), output and the size of an answer are bounded. An answer belongs to its call: one written early, late
+or twice has the wrong token. What the protocol needs is bound before the subject runs, to a copy of the
+built-ins: a subject that patches NumPy, `json`, `os` or `builtins` breaks its own code, or its worker, and
+never an answer.
+
+**What it doesn't promise.** It is no sandbox: a subject has the rights of its user, and so may read and write
+files, use the network, load our sources by their path, and kill any process that it finds, the judge too. One
+that takes this process apart may send any answer, which gains it nothing over returning it; of the fields
+that the worker adds (mutated, aliased, warnings) it can then lie. A daemon escapes if its supervisor is
+killed and it has changed its environment; without Linux, if it has a session of its own. On Windows there is
+no supervisor and no memory limit, and what a subject starts outlives it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+if __name__ == "__main__":
+    # Python puts a script's folder first on the path; a name in it must not hide one of a library.
+    sys.path.remove(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 - pathlib is a library
+
+import builtins
+import importlib
+import inspect
+import json
+import signal
+import struct
+import threading
+import types
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from io import BytesIO
+from linecache import getline
+from math import prod
+from pathlib import Path
+from tokenize import detect_encoding
+from typing import Any
+
+MAGIC = b"MBP1"
+HEADER = struct.Struct("<4s16sIQ")
+ALIGNMENT = 16
+JSON_LIMIT = 8 << 20
+NODE_LIMIT = 100_000  # values in one returned structure
+DEPTH_LIMIT = 16
+TEXT_LIMIT = 300  # characters of a message
+FRAME_LIMIT = 12  # frames of a traceback
+WARNING_LIMIT = 5
+RESERVE = 16 << 20  # bytes
+FILE_LIMIT = 1 << 30  # bytes of a file that the subject writes
+BROKEN = 120  # exit status: the pipes or the built-ins of this process are no longer what they were
+NO_NUMPY = 121  # exit status
+SIGNALLED = 128  # exit status, plus the signal
+OURS = frozenset({"manual_backprop", "reference", "properties", "harness", "lesson", "benchmarks"})
+HERE = Path(__file__).resolve()
+ROOT = HERE.parents[1]
+LIBRARY = Path(os.__file__).parent
+
+Place = tuple[int, ...]  # where a value stands: an index for each list or tuple that it is in
+Arrays = list[tuple[Place, Any]]
+Tree = Any
+Value = Any  # of the subject
+
+
+def prctl(option: int, value: int) -> None:
+    """Set a process attribute of Linux; elsewhere do nothing."""
+    with suppress(ImportError, OSError, AttributeError, TypeError):
+        import ctypes  # noqa: PLC0415 - not every Python has it
+
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def supervise(*channels: int) -> None:
+    """Fork. The child returns, to become the worker; the parent outlives it, kills what is left, and exits.
+
+    Standard input is a pipe that the judge alone holds open: its end says that the judge let go, or died.
+    """
+    prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: orphans among our descendants become our children
+    supervisor = os.getpid()
+    worker = os.fork()
+    if worker == 0:
+        prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: die with the supervisor
+        if os.getppid() != supervisor:
+            os._exit(BROKEN)
+        os.setsid()  # a group of its own, which the subject can kill without harm to the supervisor
+        return
+    for end in (*channels, 1, 2):
+        os.close(end)  # or the judge would not see the worker close them
+    orders: list[bytes] = []
+
+    def obey() -> None:
+        orders.append(os.read(0, 1))
+        os.kill(worker, signal.SIGKILL)
+
+    threading.Thread(target=obey, daemon=True).start()
+    ended, status = os.waitpid(-1, 0)
+    while ended != worker:  # an orphan
+        ended, status = os.waitpid(-1, 0)
+    kill_family(worker)
+    code = SIGNALLED + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+    os._exit(BROKEN if orders else code)
+
+
+def kill_family(group: int) -> None:
+    """Kill the process group and all our descendants, and wait for them."""
+    while True:
+        with suppress(OSError):  # the group is gone
+            os.killpg(group, signal.SIGKILL)
+        for child in children(os.getpid()):
+            with suppress(OSError):  # it runs as another user
+                os.kill(child, signal.SIGKILL)
+        try:
+            os.waitpid(-1, 0)  # whose children are ours now
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+
+
+def children(parent: int) -> list[int]:
+    """The processes whose parent this is, where the system has /proc."""
+    found: list[int] = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # gone
+            after_name = (process / "stat").read_bytes().rpartition(b")")[2].split()
+            if int(after_name[1]) == parent:
+                found.append(int(process.name))
+    return found
+
+
+CHANNELS = [int(argument) for argument in sys.argv[1:3]] if __name__ == "__main__" else []
+if __name__ == "__main__":
+    if os.name == "posix":
+        supervise(*CHANNELS)  # before NumPy: not all of its libraries survive a fork
+    if find_spec("numpy") is None:
+        os._exit(NO_NUMPY)
+    __builtins__ = dict(vars(builtins))  # the functions below keep these, whatever the subject replaces
+
+from numpy import asarray, dtype, generic, may_share_memory, ndarray  # noqa: E402 - after the fork
+
+# Bound here, as the names above: a subject that replaces `np.asarray` or `os.write` does not replace ours.
+read, write, getpid, leave = os.read, os.write, os.getpid, os._exit
+settrace, setprofile, exc_info = sys.settrace, sys.setprofile, sys.exc_info
+to_json = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
+from_json = json.JSONDecoder().decode
+name_of: Callable[[type], str] = vars(type)["__name__"].__get__  # a metaclass can't redefine it
+NUMBERS = [dtype(code) for code in ("?", *"bhilqBHILQefdgFDG")]
+DTYPES = {number.str: number for number in NUMBERS}
+
+
+@dataclass(frozen=True)
+class Unsupported:
+    """A value that is neither an array nor a number, list, tuple or None: `type_name` is "a str", for one."""
+
+    type_name: str
+
+
+class OversizeError(Exception):
+    """What the subject returned is larger than any gradient of these arguments."""
+
+
+class UnreadableError(Exception):
+    """The subject can't be read as Python source."""
+
+
+class Encoder:
+    """Turns a value into a tree and a list of arrays, and trusts nothing that the value's classes define."""
+
+    def __init__(self, limit: float, *, plain: bool = False) -> None:
+        """At most `limit` bytes of arrays; `plain` for PROBLEM, with strings and dicts and without arrays."""
+        self.limit = limit
+        self.plain = plain
+        self.bytes = 0
+        self.nodes = 0
+        self.arrays: Arrays = []
+        self.refused: list[str] = []
+
+    def refuse(self, what: str) -> Tree:
+        """The tree of what can't be sent."""
+        self.refused.append(what)
+        return ["u", what]
+
+    def encode(self, value: Value, place: Place = ()) -> Tree:
+        """The tree of the value that stands there. Raises OversizeError."""
+        self.nodes += 1
+        if self.nodes > NODE_LIMIT:
+            raise OversizeError(f"a structure of more than {NODE_LIMIT} values")
+        kind = type(value)
+        if value is None or kind is bool or kind is float:
+            return value
+        if kind is int:
+            return value if -(2**63) <= value < 2**64 else self.refuse("an integer of more than 64 bits")
+        if issubclass(kind, (list, tuple)):
+            if len(place) == DEPTH_LIMIT:
+                return self.refuse(f"a list inside of {DEPTH_LIMIT} lists")
+            base = list if issubclass(kind, list) else tuple  # whose iteration the subject can't redefine
+            items = [self.encode(item, (*place, i)) for i, item in enumerate(base.__iter__(value))]
+            return ["l" if base is list or self.plain else "t", *items]
+        try:
+            return (
+                self.encode_word(value, kind, place) if self.plain else self.encode_array(value, kind, place)
+            )
+        except (OversizeError, MemoryError):
+            raise
+        except Exception:  # noqa: BLE001 - a method of the value raised it
+            return self.refuse(a(kind))
+
+    def encode_array(self, value: Value, kind: type, place: Place) -> Tree:
+        """The tree of an array or a NumPy scalar, or of what NumPy converts to an array of numbers."""
+        number = issubclass(kind, (generic, complex))
+        if kind is not ndarray and not (number or hasattr(kind, "__array__")):
+            return self.refuse(a(kind))
+        if kind is not ndarray and "MaskedArray" in map(name_of, kind.__mro__):
+            return self.refuse("a masked array")  # its mask would be lost
+        array = asarray(value)
+        code = array.dtype.str
+        if code not in DTYPES and array.dtype.newbyteorder("<").str in DTYPES:
+            array = array.astype(array.dtype.newbyteorder("<"))
+            code = array.dtype.str
+        if code not in DTYPES or array.ndim > DEPTH_LIMIT:
+            content = "Python objects" if code == "|O" else f"dtype {array.dtype.name}"
+            return self.refuse(f"an array of {content}" if kind is ndarray else a(kind))
+        self.bytes += array.nbytes
+        if self.bytes > self.limit:
+            raise OversizeError(f"more than {self.limit / 2**20:.0f} MiB of arrays")
+        self.arrays.append((place, array))
+        return ["s" if number else "a", code, list(array.shape)]
+
+    def encode_word(self, value: Value, kind: type, place: Place) -> Tree:
+        """The tree of a string, a dict, a NumPy scalar, or a dtype (which becomes its name)."""
+        if short(value):
+            return value
+        if kind is dict and len(place) < DEPTH_LIMIT and all(map(short, value)):
+            return ["d", *([key, self.encode(value[key], (*place, i))] for i, key in enumerate(value))]
+        if issubclass(kind, dtype) or value is float or (kind is type and issubclass(value, generic)):
+            return dtype(value).name
+        if issubclass(kind, generic) and type(value.item()) in (bool, int, float):
+            return value.item()
+        return self.refuse(a(kind))
+
+
+class Decoder:
+    """Builds values from trees and a payload. Raises ValueError or TypeError for what is no tree.
+
+    Without a `layout` the arrays are views of the payload. With one they are copies in `memory`: in "C"
+    order, in "F" order, or "strided", every second element of a larger array (of NaN, or of -1).
+    """
+
+    def __init__(self, payload: bytearray, layout: str | None = None, *, plain: bool = False) -> None:
+        """Start at the beginning of the payload; `plain` for PROBLEM."""
+        self.payload = payload
+        self.plain = plain
+        self.offset = 0
+        self.layout = layout
+        self.spread = 2 if layout == "strided" else 1
+        self.memory = bytearray(b"\xff") * (self.spread * len(payload)) if layout else payload
+        self.arrays: list[tuple[Place, Any, Place, bytearray]] = []  # place, array, shape, bytes
+        self.lists: list[tuple[Place, list[Any], list[Any]]] = []  # place, list, its items
+
+    def decode(self, tree: Tree, place: Place = ()) -> Value:
+        """The value of the tree that stands there."""
+        kind = type(tree)
+        if tree is None or kind in (bool, float) or (kind is int and -(2**63) <= tree < 2**64):
+            return tree
+        if self.plain and kind is str:
+            return printable(tree)
+        if kind is not list or not tree or len(place) > DEPTH_LIMIT:
+            raise ValueError("not a tree")
+        tag, *rest = tree
+        if tag in ("l", "t"):
+            value = [self.decode(item, (*place, i)) for i, item in enumerate(rest)]
+            self.lists += [(place, value, value.copy())] if tag == "l" else []
+            return value if tag == "l" else tuple(value)
+        if self.plain and tag == "d":
+            return {printable(key): self.decode(item, (*place, i)) for i, (key, item) in enumerate(rest)}
+        if tag == "u":
+            return Unsupported(printable(*rest))
+        if tag not in ("a", "s"):
+            raise ValueError("not a tag")
+        array = self.decode_array(place, *rest)
+        return array[()] if tag == "s" else array
+
+    def decode_array(self, place: Place, code: str, shape: list[int]) -> Value:
+        """The next array of the payload."""
+        if type(shape) is not list or any(type(n) is not int or n < 0 for n in shape) or code not in DTYPES:
+            raise ValueError("not an array")
+        end = self.offset + prod(shape) * DTYPES[code].itemsize
+        if end > len(self.payload):
+            raise ValueError("the payload is too short")
+        source = array = ndarray(shape, DTYPES[code], self.payload, self.offset)
+        if self.layout:
+            dense = ndarray(shape, DTYPES[code], order="F") if self.layout == "F" else source
+            strides = [self.spread * stride for stride in dense.strides]
+            array = ndarray(shape, DTYPES[code], self.memory, self.spread * self.offset, strides)
+            array[...] = source
+        self.arrays.append((place, array, array.shape, self.payload[self.offset : end]))
+        self.offset = end + -end % ALIGNMENT
+        return array
+
+    def changes(self) -> list[Place]:
+        """The places of the arrays and the lists that are no longer what they were when they were built."""
+        changed = [
+            place
+            for place, array, shape, was in self.arrays
+            if array.shape != shape or array.tobytes() != was
+        ]
+        for place, items, were in self.lists:
+            if len(items) != len(were):
+                changed.append(place)
+            else:
+                changed += [(*place, i) for i, item in enumerate(items) if item is not were[i]]
+        return changed
+
+    def shared(self, arrays: Arrays) -> list[Place]:
+        """The places of those arrays that lie in our memory."""
+        memory = ndarray(len(self.memory), "u1", self.memory)
+        return [place for place, array in arrays if may_share_memory(array, memory)]
+
+
+def short(value: Value) -> bool:
+    """Whether this is a string of bounded length."""
+    return type(value) is str and len(value) <= TEXT_LIMIT
+
+
+def printable(text: Value) -> str:
+    """The text without control characters, which could forge what a terminal shows.."""
+    if type(text) is not str:
+        raise TypeError("not a text")
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def a(kind: type) -> str:
+    """A type's name with its article."""
+    name = name_of(kind)[:TEXT_LIMIT] or "?"
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+
+
+def pack(token: bytes, message: dict[str, Any], arrays: Arrays) -> bytes:
+    """One frame."""
+    text = to_json(message).encode("ascii")
+    pieces = [text, b" " * (-len(text) % ALIGNMENT)]
+    for _, array in arrays:
+        pieces += (array.tobytes(), b"\0" * (-array.nbytes % ALIGNMENT))
+    sizes = [len(piece) for piece in pieces]
+    return b"".join([HEADER.pack(MAGIC, token, sum(sizes[:2]), sum(sizes[2:])), *pieces])
+
+
+def receive(
+    pull: Callable[[int], bytes], limit: float, expected: bytes = b""
+) -> tuple[bytes, dict[str, Any], bytearray]:
+    """One frame as (token, message, payload), with the expected token and at most `limit` bytes of payload.
+
+    `pull(n)` gives at most n bytes, and none at the end. Raises EOFError there, ValueError for another frame.
+    """
+    data, size, cut, token = bytearray(), HEADER.size, 0, b""
+    while len(data) < size:
+        piece = pull(min(1 << 20, size - len(data)) if cut else 1 << 16)
+        if not piece:
+            raise EOFError
+        data += piece
+        if not cut and len(data) >= size:
+            magic, token, text_size, payload_size = HEADER.unpack_from(data)
+            if (
+                magic != MAGIC
+                or expected not in (b"", token)
+                or text_size > JSON_LIMIT
+                or payload_size > limit
+            ):
+                raise ValueError("not the frame")
+            cut = size + text_size
+            size = cut + payload_size
+    if len(data) > size:
+        raise ValueError("more than a frame")
+    try:
+        message = from_json(data[HEADER.size : cut].decode("ascii"))
+    except RecursionError:
+        message = None
+    if type(message) is not dict:
+        raise ValueError("not a message")
+    return token, message, data[cut:]
+
+
+class Refusal:
+    """The first finder: it refuses the judge's packages, but lets through a namesake beside the subject."""
+
+    def __init__(self, folder: str, subject: str) -> None:
+        """`subject` is the top-level name that is itself under test, or empty."""
+        self.folder = folder
+        self.subject = subject
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        """Called by `import` for each module that is not yet loaded."""
+        del path, target
+        if name not in OURS or name == self.subject:
+            return None
+        spec = PathFinder.find_spec(name, [self.folder])
+        places = [] if spec is None else [spec.origin or "", *(spec.submodule_search_locations or [])]
+        ours = {ROOT / name, ROOT / f"{name}.py"}
+        if spec is None or any(
+            ours & {place, *place.parents} for place in (Path(p).resolve() for p in places)
+        ):
+            raise ImportError(
+                f"{name} belongs to the judge, and a module under test can't import it", name=name
+            )
+        return spec
+
+
+class Subject:
+    """The module under test: how it is loaded and called, and how its errors are told."""
+
+    def __init__(self) -> None:
+        """Nothing is loaded yet."""
+        self.name = self.folder = ""
+        self.memory: int | None = None
+        self.reserve = b""
+        self.functions: dict[str, Callable[..., Value]] = {}
+        self.warnings: list[str] = []
+
+    def answer(self, token: bytes, message: dict[str, Any], payload: bytearray) -> bytes:
+        """The frame that answers a message. Nothing that the subject raises leaves this method."""
+        doing = f"Importing {message['name']}" if "name" in message else message.get("function", "")
+        try:
+            self.reserve = self.reserve or bytes(RESERVE)
+            if "name" in message:
+                return pack(token, self.load(message["name"], message["path"], message["memory"]), [])
+            return pack(token, *self.call(message, payload)) if doing else pack(token, {}, [])
+        except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt are answers here
+            self.reserve = b""  # so that there is memory to tell that there is none
+            return pack(token, self.explain(error, doing), [])
+        finally:
+            settrace(None)
+            setprofile(None)
+
+    def load(self, name: str, path: str, memory: int | None) -> dict[str, Any]:
+        """Import the subject, a file or (where `path` is empty) a module of that name, and describe it."""
+        self.name, self.memory = name, memory
+        limit(memory)
+        top = "" if path else name.partition(".")[0]
+        # A subject finds its neighbours and its data where it does when its user runs it: in the folder of
+        # the file, or for a module in the folder from where the judge was called.
+        self.folder = str(Path(path).parent if path else Path.cwd())
+        if top in OURS:
+            sys.path.append(str(ROOT))
+        else:
+            sys.path[:] = [p for p in sys.path if Path(p).resolve() != ROOT or Path(p, "numpy").exists()]
+        sys.path.insert(0, self.folder)
+        sys.meta_path.insert(0, Refusal(self.folder, top))
+        os.chdir(self.folder)
+        warnings.simplefilter("always")
+        warnings.showwarning = self.keep_warning
+        module = load_file(path) if path else self.load_module(name, top)
+        for function_name in ("gradient", "loss", "step"):
+            function = getattr(module, function_name, None)
+            if callable(function):
+                self.functions[function_name] = function
+        problem = Encoder(0, plain=True).encode(getattr(module, "PROBLEM", None))
+        return {"problem": problem, "functions": {name: describe(f) for name, f in self.functions.items()}}
+
+    def load_module(self, name: str, top: str) -> types.ModuleType:
+        """Import a module by its name."""
+        spec = find_spec(top)
+        if spec is not None and spec.origin and Path(spec.origin).is_file():
+            self.folder = str(Path(spec.origin).parent)
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if not f"{name}.".startswith(f"{error.name}."):
+                raise
+            raise UnreadableError("is neither a file nor a module that the interpreter finds") from None
+
+    def call(self, message: dict[str, Any], payload: bytearray) -> tuple[dict[str, Any], Arrays]:
+        """Call a function of the subject on fresh arguments, and look at what it did to them."""
+        decoder = Decoder(payload, message["layout"])
+        arguments = decoder.decode(message["arguments"])
+        self.warnings.clear()
+        value = self.functions[message["function"]](*arguments, **message["keywords"])
+        encoder = Encoder(message["limit"])
+        answer = {
+            "value": encoder.encode(value),
+            "mutated": decoder.changes(),
+            "aliased": decoder.shared(encoder.arrays),
+            "warnings": self.warnings,
+        }
+        return answer, encoder.arrays
+
+    def keep_warning(self, message: Value, category: type, *_: object, **__: object) -> None:
+        """Stands in for `warnings.showwarning`."""
+        if len(self.warnings) < WARNING_LIMIT:
+            self.warnings.append(f"{name_of(category)}: {one_line(message)}")
+
+    def explain(self, error: BaseException, doing: str) -> dict[str, Any]:
+        """The fault that the judge tells: a kind, one sentence, and the frames of the subject's files."""
+        text, name, frames = one_line(error), name_of(type(error)), self.frames()
+        said = f"{name}: {text.rstrip('.')}" if text else name
+        lines = [f'  File "{f}", line {line}, in {scope}\n    {code}' for f, line, scope, code in frames]
+        trace = "\n".join(["Traceback (most recent call last):", *lines, said]) if lines else ""
+        where = f" (line {frames[-1][1]} of {frames[-1][0]})" if frames else ""
+        kind, sentence = self.sentence(error, doing, text, where) or (
+            "exception",
+            f"{doing} raised {said}{where}",
+        )
+        return {"fault": kind, "sentence": f"{sentence}.", "trace": trace}
+
+    def sentence(  # noqa: PLR0911 - a table
+        self, error: BaseException, doing: str, text: str, where: str
+    ) -> tuple[str, str] | None:
+        """The kind of the fault and its sentence, for an error that has a kind of its own."""
+        if isinstance(error, SyntaxError) and self.own(error.filename):
+            place = f"{self.own(error.filename)} has a syntax error in line {error.lineno}"
+            return "syntax", f"{place}: {one_line(error.msg)}"
+        if isinstance(error, MemoryError):
+            allowed = (
+                f"the {self.memory / 2**30:.3g} GiB of memory that it may use" if self.memory else "memory"
+            )
+            return "memory", f"{doing} used up {allowed}{where}"
+        if isinstance(error, OversizeError):
+            return "size", f"{doing} returned {text}, far more than its arguments have"
+        if isinstance(error, UnreadableError):
+            return "not_found", f"{self.name} {text}"
+        if isinstance(error, SystemExit):
+            return "exit", f"{doing} called sys.exit({text}) instead of returning{where}"
+        if isinstance(error, ModuleNotFoundError):
+            hint = "install it for this interpreter, or choose the interpreter that has it (--python PATH)"
+            return "import", f"{doing} failed: {text}{where}: {hint}"
+        if isinstance(error, ImportError):
+            return "import", f"{doing} failed: {text.rstrip('.')}{where}"
+        return None
+
+    def frames(self) -> list[tuple[str, int, str, str]]:
+        """Of the error that is being handled, the frames in the subject's files: file, line, scope, code."""
+        found: list[tuple[str, int, str, str]] = []
+        traceback = exc_info()[2]
+        while traceback is not None:
+            code, line = traceback.tb_frame.f_code, traceback.tb_lineno
+            file = self.own(code.co_filename)
+            if file:
+                found.append((file, line, code.co_name, getline(code.co_filename, line).strip()))
+            traceback = traceback.tb_next
+        return found[-FRAME_LIMIT:]
+
+    def own(self, filename: str | None) -> str:
+        """The file's path in the subject's folder; empty for one of a library, or of ours."""
+        path, folder = Path(filename or ""), Path(self.folder)
+        if folder not in path.parents or LIBRARY in path.parents or path == HERE:
+            return ""
+        inner = path.relative_to(folder)
+        return "" if "site-packages" in inner.parts else str(inner)
+
+
+def load_file(path: str) -> types.ModuleType:
+    """Import a file under its own name, from its source: a stale .pyc is never used."""
+    try:
+        source = Path(path).read_bytes()
+        source.decode(detect_encoding(BytesIO(source).readline)[0])
+    except OSError as error:
+        raise UnreadableError(f"can't be read: {error.strerror}") from None
+    except (UnicodeDecodeError, SyntaxError):
+        raise UnreadableError("is not a text in UTF-8, as Python source has to be") from None
+    if b"\0" in source:
+        raise UnreadableError("holds null bytes, so it is not Python source")
+    name = Path(path).stem
+    name = f"subject_{name}" if name in sys.modules else name
+    spec = spec_from_file_location(name, path)
+    assert spec is not None  # noqa: S101 - the judge has looked that this is a .py file
+    module = module_from_spec(spec)
+    vars(module)["__builtins__"] = builtins  # not our copy
+    sys.modules[name] = module
+    exec(compile(source, path, "exec", dont_inherit=True), vars(module))  # noqa: S102 - the import
+    return module
+
+
+def describe(function: Callable[..., Any]) -> dict[str, Any]:
+    """The signature, as the fields of `isolation.Signature`."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # a function from C
+        parameters = [inspect.Parameter("arguments", inspect.Parameter.VAR_POSITIONAL)]
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    keywords = [p for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return {
+        "positional": [p.name for p in positional],
+        "required": sum(p.default is p.empty for p in positional),
+        "keywords": [p.name for p in keywords],
+        "required_keywords": [p.name for p in keywords if p.kind is p.KEYWORD_ONLY and p.default is p.empty],
+        "any_positional": any(p.kind is p.VAR_POSITIONAL for p in parameters),
+        "any_keyword": any(p.kind is p.VAR_KEYWORD for p in parameters),
+    }
+
+
+def one_line(value: object) -> str:
+    """The text of an error or a warning, in one line of bounded length."""
+    try:
+        return " ".join(str(value)[:TEXT_LIMIT].split())
+    except BaseException:  # noqa: BLE001 - the subject may have written `__str__`
+        return ""
+
+
+def limit(memory: int | None) -> None:
+    """Bound what this process may use; the subject's children inherit it.
+
+    RLIMIT_DATA counts private pages that can be written. RLIMIT_AS would also count the tens of GiB of
+    address space that torch, JAX and CUDA reserve and never use.
+    """
+    if os.name != "posix":
+        return
+    import resource  # noqa: PLC0415 - Windows has none
+
+    limits = ((resource.RLIMIT_DATA, memory), (resource.RLIMIT_FSIZE, FILE_LIMIT), (resource.RLIMIT_CORE, 0))
+    for name, value in limits:
+        hard = resource.getrlimit(name)[1]
+        if value is not None and (hard == resource.RLIM_INFINITY or value < hard):
+            resource.setrlimit(name, (value, value))
+    with suppress(OSError):  # not on Linux
+        Path("/proc/self/oom_score_adj").write_text(
+            "1000", "ascii"
+        )  # first to go when the machine's memory is full
+
+
+def serve(requests: int, answers: int) -> None:
+    """Answer until the judge closes its pipe. A child that the subject forked never gets to answer."""
+    worker, subject, pull = getpid(), Subject(), partial(read, requests)
+    try:
+        while True:
+            token, message, payload = receive(pull, float("inf"))
+            frame = memoryview(subject.answer(token, message, payload))
+            if getpid() != worker:
+                break
+            while frame:
+                frame = frame[write(answers, frame) :]
+    finally:
+        leave(BROKEN)
+
+
+if __name__ == "__main__":
+    REQUESTS, ANSWERS = map(os.dup, CHANNELS)  # a duplicate is not passed on to programs that are started
+    for channel in CHANNELS:
+        os.close(channel)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # the subject's input is empty,
+    os.dup2(2, 1)  # and its output goes where its errors go
+    sys.stdout.reconfigure(line_buffering=True)  # pyright: ignore[reportAttributeAccessIssue]
+    sys.modules["__main__"] = types.ModuleType("__main__")  # this module is out of the subject's easy reach
+    serve(REQUESTS, ANSWERS)
