@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from hypothesis import find, settings
 from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
+from hypothesis.strategies import DrawFn, SearchStrategy
 
 from manual_backprop import averages
 from manual_backprop.layers import LAYERS, Stack
+from properties.comparison import Comparison, compare
 from properties.cross_derivatives import (
     ROWS,
     Case,
@@ -42,8 +43,11 @@ each_gets_its_share = settings(
 )
 
 _MOST = AT_MOST + 1
-"""Samples, and units below, of a case before it shrinks; a counterexample need not be small by construction."""
+"""Samples, and units below, of a case before it shrinks: more than a counterexample may have."""
 _HEADER = 8
+
+Backward = Callable[..., tuple[Any, ...]]
+"""A layer's backward pass, right or wrong."""
 
 
 def _size(shapes: Sequence[tuple[int, ...]]) -> int:
@@ -63,31 +67,29 @@ _DEGENERATE = ("no", "no", "no", "constant columns", "constant rows", "zero")
 _FACTORS = 2.0 ** np.array([0, 1, -1, 4, -4, 8, -8])
 
 
-def layer_cases(row: Row, sizes: tuple[int, int] | None = None) -> SearchStrategy[tuple[Floats, Case]]:
+@st.composite
+def layer_cases(draw: DrawFn, row: Row, sizes: tuple[int, int] | None = None) -> tuple[Floats, Case]:
     """dy and a case, of `sizes` (samples, units) or of up to 4 each.
 
     x is scaled by a power of two, and in some cases its columns or its rows are constant.
     """
     most = sizes or (_MOST, _MOST)
     upstream = most[0] * (most[1] + 1)  # a dense layer has one unit more than inputs
-
-    def case(text: bytes) -> tuple[Floats, Case]:
-        samples, units = sizes or (1 + text[0] % _MOST, 1 + text[1] % _MOST)
-        numbers = _numbers(text)
-        x, parameters = case_of(row, samples, units, numbers[upstream:])
-        match _DEGENERATE[text[2] % len(_DEGENERATE)]:
-            case "constant columns":
-                x = x[:1] + np.zeros((samples, 1))
-            case "constant rows":
-                x = x[:, :1] + np.zeros(units)
-            case "zero":
-                x = np.zeros_like(x)
-            case _:
-                x = x * _FACTORS[text[3] % len(_FACTORS)]
-        shape = row.subject.forward(x, *parameters).shape
-        return cut(numbers, [shape])[0], Case(x, parameters)
-
-    return _texts(upstream + _size(case_shapes(row, *most))).map(case)
+    text = draw(_texts(upstream + _size(case_shapes(row, *most))))
+    numbers = _numbers(text)
+    samples, units = sizes or (1 + text[0] % _MOST, 1 + text[1] % _MOST)
+    x, parameters = case_of(row, samples, units, numbers[upstream:])
+    match _DEGENERATE[text[2] % len(_DEGENERATE)]:
+        case "constant columns":
+            x = x[:1] + np.zeros((samples, 1))
+        case "constant rows":
+            x = x[:, :1] + np.zeros(units)
+        case "zero":
+            x = np.zeros_like(x)
+        case _:
+            x = x * _FACTORS[text[3] % len(_FACTORS)]
+    shape = row.subject.forward(x, *parameters).shape
+    return cut(numbers, [shape])[0], Case(x, parameters)
 
 
 class Batch(NamedTuple):
@@ -123,7 +125,8 @@ class Network:
     def penalised(self) -> tuple[tuple[bool, ...], ...]:
         """Which parameters are weight matrices."""
         return tuple(
-            tuple(array == "W" for array, _ in row.feeds) or (False,) * _masks(row) for row in self.rows
+            tuple(array == "W" for array, _ in row.feeds) or (False,) * len(row.shapes(1, 1))
+            for row in self.rows
         )
 
     def units(self, inputs: int) -> list[int]:
@@ -159,32 +162,43 @@ class Network:
         )
 
 
+@st.composite
 def batches(
-    network: Network, *weights: str, samples: int | None = None, inputs: int | None = None
-) -> SearchStrategy[Batch]:
-    """Batches of up to 4 samples and inputs, whose weights are one of those given: equal, unequal, masked."""
-    most = network.shapes(samples or _MOST, inputs or 2)
+    draw: DrawFn, network: Network, *weights: str, samples: int | None = None, inputs: int | None = None
+) -> Batch:
+    """Batches of up to 4 samples and 2 inputs; `weights` are some of equal, unequal and masked."""
+    text = draw(_texts(sum(_size(group) for group in network.shapes(samples or _MOST, inputs or 2))))
+    n, m = samples or 1 + text[0] % _MOST, inputs or 1 + text[1] % 2
+    counts = np.frombuffer(text[3 : 3 + n], np.uint8)
+    match weights[text[2] % len(weights)]:
+        case "equal":
+            shares = np.ones(n)
+        case "unequal":
+            shares = (1.0 + counts % 4) / 2
+        case _:
+            shares = np.where(counts % 2 == 0, 1.0, 0.0)
+            shares[0] = max(shares[0], 1 - shares.max())  # one of them is left
+    return network.batch(n, m, _numbers(text), shares)
 
-    def batch(text: bytes) -> Batch:
-        n, m = samples or 1 + text[0] % _MOST, inputs or 1 + text[1] % 2
-        counts = np.frombuffer(text[3 : 3 + n], np.uint8)
-        match weights[text[2] % len(weights)]:
-            case "equal":
-                shares = np.ones(n)
-            case "unequal":
-                shares = (1.0 + counts % 4) / 2
-            case _:
-                shares = np.where(counts % 2 == 0, 1.0, 0.0)
-                shares[0] = max(shares[0], 1 - shares.max())  # one of them is left
-        return network.batch(n, m, _numbers(text), shares)
 
-    return _texts(sum(_size(group) for group in most)).map(batch)
+def compared(found: Sequence[Any], truth: Sequence[Any], bounds: Sequence[Any]) -> Comparison:
+    """Arrays with the truth, by their bounds; what is None is given, and left out.
+
+    Args:
+        found: arrays.
+        truth: arrays of the same shapes.
+        bounds: `reference.rounding.Bounded` of the same shapes.
+    """
+    pairs = {str(place): pair for place, pair in enumerate(zip(truth, bounds, strict=True))}
+    actual = {str(place): array for place, array in enumerate(found) if array is not None}
+    right, bounded = ({place: pairs[place][which] for place in actual} for which in (0, 1))
+    errors = {place: bound.e for place, bound in bounded.items()}
+    return compare(actual, right, errors, {place: bound.k for place, bound in bounded.items()})
 
 
 def disagree(found: Sequence[Any], truth: Sequence[Any], bounds: Sequence[Any]) -> bool:
-    """Whether an entry of the arrays is further from the truth than rounding and open kinks explain."""
-    triples = zip(found, truth, bounds, strict=True)
-    return any((abs(a - b) > c.e + c.k).any() for a, b, c in triples if a is not None)
+    """Whether an entry is further from the truth than rounding and open kinks explain."""
+    return not compared(found, truth, bounds).holds
 
 
 def flat(gradients: Sequence[tuple[Any, ...]]) -> list[Any]:

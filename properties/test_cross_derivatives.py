@@ -12,6 +12,8 @@ from properties import cross_derivatives
 from properties.cross_derivatives import (
     FAMILIES,
     ROWS,
+    SAMPLES,
+    UNITS,
     Case,
     Cell,
     Floats,
@@ -91,8 +93,11 @@ def dropping_changes(row: Row, family: str, drawn: tuple[Floats, Case]) -> bool:
     return disagree(without(row, family, dy, case), *(learned(arrays) for arrays in (right, bounds)))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@each_layer
+@pytest.mark.parametrize(
+    ("row", "family"),
+    [(row, family) for row in ROWS for family in FAMILIES if family != "weights" or row.feeds],
+    ids=lambda value: value if isinstance(value, str) else value.name,
+)
 def test_single_term_rule_is_exact_where_the_table_says_zero_and_refuted_elsewhere(
     row: Row, family: str
 ) -> None:
@@ -128,3 +133,16 @@ def test_the_table_says_what_is_known_of_each_layer() -> None:
         "rms_norm": ["units"],
         "batch_norm": ["samples"],
     }
+
+
+def test_every_derivative_by_x_is_a_unit_s_own_or_in_one_family() -> None:
+    cell = measure(ROW["softmax"], cases=1).cells
+    own = SAMPLES * UNITS
+    assert cell["units"].entries == SAMPLES * UNITS * (UNITS - 1)
+    assert cell["samples"].entries == SAMPLES * (SAMPLES - 1) * UNITS**2
+    assert own + cell["units"].entries + cell["samples"].entries == own**2
+
+
+def test_every_derivative_by_a_weight_is_of_the_unit_it_feeds_or_in_the_family() -> None:
+    entries = SAMPLES * (UNITS + 1) * (UNITS + 1) * (UNITS + 1)  # of each output by each of W and b
+    assert measure(ROW["dense"], cases=1).cells["weights"].entries == entries - entries // (UNITS + 1)

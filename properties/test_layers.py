@@ -1,8 +1,6 @@
 """Each layer's hand-written backward pass against its truth; its mistakes; its degenerate points."""
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +13,8 @@ from properties.cross_derivatives import ROWS, SAMPLES, UNITS, Case, Floats, Row
 from properties.layer_cases import (
     AT_MOST,
     ROW,
+    Backward,
+    compared,
     disagree,
     each_gets_its_share,
     is_wrong,
@@ -39,7 +39,7 @@ def test_the_layer_is_the_reference_s(row: Row) -> None:
         x, parameters = drawn[1]
         y = row.subject.forward(x, *parameters)
         bounds = row.rounding.forward(FLOAT64, FLOAT64.exact(x), *parameters)
-        assert not disagree([y], [row.truth(np, x, *parameters)], [bounds])
+        assert compared([y], [row.truth(np, x, *parameters)], [bounds]).holds
 
     check()
 
@@ -54,7 +54,7 @@ def test_backward_equals_autodiff(row: Row) -> None:
         jacobians = layers.jacobians(row.truth, case.x, *case.parameters)
         truth = [np.einsum("ij,ij...->...", dy, jacobian) for jacobian in jacobians]
         bounds = bounded_backward(row, dy, case)
-        assert not disagree(row.subject.backward(dy, case.x, y, *case.parameters), truth, bounds)
+        assert compared(row.subject.backward(dy, case.x, y, *case.parameters), truth, bounds).holds
 
     check()
 
@@ -70,7 +70,7 @@ def test_backward_equals_complex_steps(name: str) -> None:
         y = row.subject.forward(case.x, *case.parameters)
         truth = layers.complex_steps(row.truth, dy, case.x, *case.parameters)
         bounds = bounded_backward(row, dy, case)
-        assert not disagree(row.subject.backward(dy, case.x, y, *case.parameters), truth, bounds)
+        assert compared(row.subject.backward(dy, case.x, y, *case.parameters), truth, bounds).holds
 
     check()
 
@@ -81,7 +81,6 @@ VARIANTS = [(mistake.name, layer, wrong) for mistake in LAYER_MISTAKES for layer
 each_mistake = pytest.mark.parametrize(
     ("name", "layer", "wrong"), VARIANTS, ids=[f"{name} in {layer}" for name, layer, _ in VARIANTS]
 )
-Backward = Callable[..., tuple[Any, ...]]
 
 
 def names_of(row: Row, suspect: Backward) -> set[str]:
@@ -183,7 +182,7 @@ def test_a_constant_column_has_the_slope_that_epsilon_gives_it(size: float) -> N
     truth = gain * (dy - dy.mean(axis=0)) / np.sqrt(EPSILON)
     bounds = bounded_backward(ROW["batch_norm"], dy, Case(x, (gain, shift)))
     dx, *_ = BATCH_NORM.backward(dy, x, x, gain, shift)
-    assert not disagree([dx], [truth], bounds[:1])
+    assert compared([dx], [truth], bounds[:1]).holds
     nobody_can_tell = bool((bounds[0].e >= abs(truth)).all())
     assert nobody_can_tell == (size * np.finfo(float).eps > np.sqrt(EPSILON))
 

@@ -1,0 +1,26 @@
+"""`manual-backprop table`: which derivatives of each layer vanish, measured."""
+
+import click
+
+from properties import cross_derivatives
+
+_FORMS = {
+    "text": cross_derivatives.as_text,
+    "markdown": cross_derivatives.as_markdown,
+    "json": cross_derivatives.as_json,
+}
+
+
+@click.command()
+@click.option("--format", "form", type=click.Choice(list(_FORMS)), default="text", show_default=True)
+@click.option(
+    "--cases", type=click.IntRange(min=1), default=4, show_default=True, help="Cases for each layer."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Draws other cases.")
+def table(form: str, cases: int, seed: int) -> None:
+    """Show where the chain rule's sum collapses to one term.
+
+    For each layer: which derivatives vanish between the units of a sample, between samples, and from a
+    weight to a unit that it doesn't feed; measured by autodiff on drawn cases, with a witness where not.
+    """
+    click.echo(_FORMS[form](cross_derivatives.table(cases, seed)).rstrip())
