@@ -167,7 +167,7 @@ def as_json(lesson: Lesson) -> str:
     return json.dumps(_plain(lesson), ensure_ascii=False, allow_nan=False)
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401  (whatever a Lesson holds)
+def _plain(value: Any) -> Any:
     """Only dicts, lists and finite numbers."""
     if isinstance(value, np.ndarray):
         return _plain(value.tolist())

@@ -77,7 +77,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 class Opened:
     """A page that was opened, what it asked for and what went wrong in it."""
 
-    def __init__(self, browser: "Browser", address: str, width: int = 1440, **options: Any) -> None:  # noqa: ANN401
+    def __init__(self, browser: "Browser", address: str, width: int = 1440, **options: Any) -> None:
         """Open the address; `options` are the browser context's."""
         self.page: Page = browser.new_page(viewport={"width": width, "height": 900}, **options)
         self.requests: list[str] = []

@@ -7,9 +7,10 @@ because L = Σ_p (n_p/N) L_p; the plain mean of their gradients is the gradient 
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Unpack
 
 from manual_backprop.activations import Array
-from manual_backprop.network import Parameters, gradient
+from manual_backprop.network import Names, Parameters, gradient
 
 
 def split(inputs: Array, targets: Array, size: int) -> list[tuple[Array, Array]]:
@@ -26,16 +27,22 @@ def weighted_mean(gradients: Sequence[Parameters], weights: Sequence[int]) -> Pa
         return sum(terms[1:], start=terms[0]) / sum(weights) if terms else None
 
     layers = zip(*gradients, strict=True)  # for each layer, its (dW, db) in every gradient
-    return [tuple(mean(arrays) for arrays in zip(*layer, strict=True)) for layer in layers]
+    return [tuple(mean(arrays) for arrays in zip(*layer, strict=True)) for layer in layers]  # pyright: ignore[reportReturnType]  (pairs stay pairs)
 
 
-def per_sample_average(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+def per_sample_average(
+    parameters: Parameters, inputs: Array, targets: Array, **names: Unpack[Names]
+) -> Parameters:
     """Form (1): (1/N) Σ_i ∂L_i/∂w, one backward pass for each sample; `names` as in `gradient`."""
     return average_over_parts(parameters, split(inputs, targets, size=1), **names)
 
 
 def average_over_parts(
-    parameters: Parameters, parts: Sequence[tuple[Array, Array]], *, by_size: bool = True, **names: str
+    parameters: Parameters,
+    parts: Sequence[tuple[Array, Array]],
+    *,
+    by_size: bool = True,
+    **names: Unpack[Names],
 ) -> Parameters:
     """The mean of the parts' mean gradients, Σ_p n_p ∂L_p/∂w / Σ_p n_p.
 

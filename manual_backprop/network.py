@@ -12,12 +12,22 @@ The same code runs on float32, float64 and arrays of `fractions.Fraction`.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypedDict
 
 from manual_backprop.activations import OUTPUTS, Array, Elementwise, Softmax
 from manual_backprop.losses import LOSSES, Loss, as_rows, divisor
 
 Parameters = list[tuple[Array, Array | None]]
 """One (W, b) for each layer: W is (fan_in, fan_out), b is (fan_out,) or None for a layer without bias."""
+
+
+class Names(TypedDict, total=False):
+    """What a gradient is for, as keyword arguments of `gradient`."""
+
+    hidden: str
+    output: str
+    loss: str
+    reduction: str
 
 
 def forward(

@@ -1,19 +1,20 @@
 """Vanilla stochastic gradient descent: w ← w - rate · ∂L/∂w, one batch after another."""
 
 from collections.abc import Iterator
+from itertools import pairwise
+from typing import Unpack
 
 import numpy as np
 
 from manual_backprop.activations import Array
 from manual_backprop.averaging import split
-from manual_backprop.network import RIGHT_RULE, Parameters, Rule, gradient
+from manual_backprop.network import RIGHT_RULE, Names, Parameters, Rule, gradient
 
 
 def initial_parameters(sizes: list[int], seed: int) -> Parameters:
     """Random weights of variance 1/fan_in and zero biases for layers of `sizes`, such as [128, 64, 10]."""
     random = np.random.default_rng(seed)
-    pairs = zip(sizes[:-1], sizes[1:], strict=True)
-    return [(random.standard_normal((m, k)) / np.sqrt(m), np.zeros(k)) for m, k in pairs]
+    return [(random.standard_normal((m, k)) / np.sqrt(m), np.zeros(k)) for m, k in pairwise(sizes)]
 
 
 def step(parameters: Parameters, gradients: Parameters, rate: float) -> Parameters:
@@ -24,7 +25,9 @@ def step(parameters: Parameters, gradients: Parameters, rate: float) -> Paramete
     ]
 
 
-def batches(inputs: Array, targets: Array, size: int, random: np.random.Generator) -> Iterator[tuple[Array, Array]]:
+def batches(
+    inputs: Array, targets: Array, size: int, random: np.random.Generator
+) -> Iterator[tuple[Array, Array]]:
     """One epoch: all samples in a random order, in batches of `size` (1: single vectors), the last ragged."""
     order = random.permutation(len(inputs))
     yield from split(inputs[order], targets[order], size)
@@ -40,7 +43,7 @@ def descend(
     epochs: int,
     seed: int,
     rule: Rule = RIGHT_RULE,
-    **names: str,
+    **names: Unpack[Names],
 ) -> Iterator[Parameters]:
     """Train by mini-batches of `size`, shuffled anew in every epoch; yields the parameters after each.
 

@@ -2,18 +2,38 @@
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reference import autodiff, envelope, rounding
-from reference.envelope import LARGE, SMALL, Envelope, Oracle, Problem
-from reference.network import divisor, layers_of, rows_of
+from reference.envelope import LARGE, SMALL, Envelope, Problem
+from reference.network import Choices, divisor, layers_of, rows_of
 
 Array = NDArray[Any]
 Parameters = list[tuple[Array, Array | None]]
 """[(W, b), ...], W (fan_in, fan_out), b (fan_out,) or None."""
+
+
+class Oracle(NamedTuple):
+    """Truth and bound of one case, arrays in the shapes of its parameters.
+
+    `gradient` is the truth; a subject may differ by `error` for rounding, and by `open` more where a
+    kink allows several slopes; `loss` and `loss_error` likewise. `peak` is the largest number that a
+    sensible program meets (see `reference.rounding`).
+    """
+
+    loss: float
+    loss_error: float
+    peak: float
+    gradient: Parameters
+    error: Parameters
+    open: Parameters
+
+
+def _filled(bounded: rounding.Bounded) -> Array:
+    return bounded.k if np.ndim(bounded.k) else np.zeros_like(bounded.e)
 
 
 @dataclass(frozen=True)
@@ -34,7 +54,7 @@ class Case:
     regime: str = field(default="given", compare=False)
 
     @property
-    def choices(self) -> dict[str, str]:
+    def choices(self) -> Choices:
         """The names as keyword arguments."""
         return {"hidden": self.hidden, "output": self.output, "loss": self.loss, "reduction": self.reduction}
 
@@ -64,12 +84,27 @@ class Case:
 
     @cached_property
     def oracle(self) -> Oracle:
-        """Truth and bound in the shapes of the parameters: see `reference.envelope.Oracle`."""
+        """Truth and bound, in the shapes of the parameters."""
         info = np.finfo(self.inputs.dtype)
-        unit, tiny = float(info.eps) / 2, float(info.tiny)
+        # The truth is rounded as well, in float64; see `reference.rounding`.
+        unit = float(info.eps + np.finfo(np.float64).eps) / 2
+        wide = [(W.astype(float), None if b is None else b.astype(float)) for W, b in self.parameters]
+        found = rounding.bounds(
+            rounding.Arithmetic(np, unit, float(info.tiny)),
+            layers_of(wide, self.hidden, self.output),
+            self.inputs.astype(float),
+            self.rows.astype(float),
+            loss=self.loss,
+            divisor=divisor(self.samples, self.reduction),
+        )
         if self.envelope is not None:
-            return envelope.oracle(self.envelope, self._problem, unit=unit, tiny=tiny)
-        return self._plain_oracle(unit, tiny)
+            loss, gradient = envelope.value_and_gradient(self.envelope, self._problem)
+        else:
+            loss, gradient = autodiff.value_and_gradient(wide, self.inputs, self.rows, **self.choices)
+        pairs = list(zip(found.gradient, wide, strict=True))
+        error = [(dW.e, None if b is None else db.e) for (dW, db), (_, b) in pairs]
+        opened = [(_filled(dW), None if b is None else _filled(db)) for (dW, db), (_, b) in pairs]
+        return Oracle(loss, found.loss_error, found.peak, gradient, error, opened)
 
     @property
     def _problem(self) -> Problem:
@@ -79,27 +114,6 @@ class Case:
     def envelope(self) -> Envelope | None:
         """The envelope that holds the case, None where it is too large for any."""
         return next((room for room in (SMALL, LARGE) if room.holds(self.sizes, self.samples)), None)
-
-    def _plain_oracle(self, unit: float, tiny: float) -> Oracle:
-        """The same for a network too large to be padded."""
-        wide = [(W.astype(float), None if b is None else b.astype(float)) for W, b in self.parameters]
-        rows = self.rows.astype(float)
-        loss, gradient = autodiff.value_and_gradient(wide, self.inputs, rows, **self.choices)
-        *hidden, last = layers_of(wide, self.hidden, self.output)
-        found = rounding.bounds(
-            rounding.Arithmetic(np, unit + float(np.finfo(float).eps) / 2, tiny),
-            hidden,
-            last,
-            self.inputs.astype(float),
-            rows,
-            loss=self.loss,
-            samples=self.samples,
-            divisor=divisor(self.samples, self.reduction),
-        )
-        pairs = [*found.hidden, found.last]
-        error = [(W.e, None if b is None else db.e) for (W, db), (_, b) in zip(pairs, wide, strict=True)]
-        opened = [(W.k, None if b is None else db.k) for (W, db), (_, b) in zip(pairs, wide, strict=True)]
-        return Oracle(loss, float(found.loss_error), float(found.peak), gradient, error, opened)
 
     @property
     def overflows(self) -> bool:
@@ -111,7 +125,9 @@ class Case:
         """Σ ∂L/∂w · v by forward mode."""
         if self.envelope is not None:
             return envelope.directional_derivative(self.envelope, self._problem, direction)
-        return autodiff.directional_derivative(self.parameters, direction, self.inputs, self.rows, **self.choices)
+        return autodiff.directional_derivative(
+            self.parameters, direction, self.inputs, self.rows, **self.choices
+        )
 
     @cached_property
     def contributions(self) -> Parameters:
@@ -133,5 +149,5 @@ class Case:
 def _literal(array: Array | None) -> str:
     if array is None:
         return "None"
-    dtype = "" if array.dtype in (np.float64, np.int64) else f', dtype="{array.dtype}"'
+    dtype = "" if array.dtype.name in {"float64", "int64"} else f', dtype="{array.dtype}"'
     return f"np.array({array.tolist()}{dtype})" if array.size else f"np.zeros({array.shape})"

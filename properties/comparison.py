@@ -44,8 +44,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What came of it: `ratio` is the largest |difference| / bound, `wrong` counts the entries above 1 of
-    every array, `open` the entries that a kink leaves open, and `worst` is the worst of the wrong ones."""
+    """What came of a comparison.
+
+    `ratio` is the largest |difference| / bound, `wrong` counts the entries above 1 of every array, `open`
+    the entries that a kink leaves open, and `worst` is the worst of the wrong ones.
+    """
 
     ratio: float
     wrong: Mapping[str, int]
@@ -60,7 +63,9 @@ class Comparison:
 
     def census(self) -> str:
         """`dW1: 6 of 12 entries, db1: 3 of 3 entries`."""
-        parts = (f"{name}: {count} of {self.entries[name]} entries" for name, count in self.wrong.items() if count)
+        parts = (
+            f"{name}: {count} of {self.entries[name]} entries" for name, count in self.wrong.items() if count
+        )
         return ", ".join(parts)
 
 
@@ -100,5 +105,6 @@ def compare(actual: Named, truth: Named, error: Named, opened: Named | None = No
 def equal(actual: Named, expected: Named) -> bool:
     """Whether two sets of arrays are the same to the last digit: for rational numbers."""
     return actual.keys() == expected.keys() and all(
-        actual[name].shape == expected[name].shape and bool(np.all(actual[name] == expected[name])) for name in expected
+        actual[name].shape == expected[name].shape and bool(np.all(actual[name] == expected[name]))
+        for name in expected
     )

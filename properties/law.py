@@ -14,11 +14,11 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as with_seed
 from hypothesis.database import ExampleDatabase
+from hypothesis.errors import Flaky
 from hypothesis.strategies import SearchStrategy
-
 
 from properties.comparison import Comparison
 
@@ -29,7 +29,7 @@ Check = Callable[["Subject", Any], Comparison | None]
 """A check of one subject on one example."""
 
 
-class Violation(AssertionError):
+class Violation(AssertionError):  # noqa: N818  (no error of a program: an answer)
     """The sentence does not hold; the message says how, for the author of the subject."""
 
 
@@ -37,7 +37,7 @@ class Inconclusive(Exception):  # noqa: N818  (no error: an answer)
     """Nobody can tell from this case; the message is the reason, in a few words."""
 
 
-class SubjectGone(BaseException):  # noqa: N818  (an answer; Hypothesis must not try again)
+class SubjectGone(BaseException):
     """The subject hangs, has ended, or broke what it was given: no further call makes sense."""
 
 
@@ -48,7 +48,7 @@ class NotApplicable(Exception):  # noqa: N818  (no error: an answer)
 class Verdict(StrEnum):
     """How a law, or a subject, comes out."""
 
-    PASS = "PASS"
+    PASS = "PASS"  # noqa: S105  (a verdict)
     FAIL = "FAIL"
     UNSTABLE = "UNSTABLE"
     INCONCLUSIVE = "INCONCLUSIVE"
@@ -88,6 +88,7 @@ class Effort:
     seed: int | None = None
     derandomize: bool = False
     database: ExampleDatabase | None = None
+    shrink: bool = True
 
 
 def search(
@@ -111,34 +112,48 @@ def search(
                 record.open_entries += found.open
                 record.entries += sum(found.entries.values())
 
-    run = given(examples)(judge)
-    run = settings(
+    run = _settings(effort)(given(examples)(judge))
+    if effort.seed is not None and not effort.derandomize:
+        run = with_seed(effort.seed)(run)
+    try:
+        run()
+        _weigh(record)
+    except Violation:
+        record.verdict = Verdict.FAIL
+    except Flaky:
+        record.verdict = Verdict.FAIL
+        record.message = f"The same call gives different answers. In one of them: {record.message}"
+    except NotApplicable as reason:
+        record.verdict, record.message = Verdict.NOT_APPLICABLE, str(reason)
+    record.seconds = perf_counter() - started
+    return record
+
+
+def _settings(effort: Effort) -> settings:
+    skipped = {Phase.explain, Phase.target} if effort.shrink else {Phase.explain, Phase.target, Phase.shrink}
+    return settings(
         max_examples=effort.cases,
         derandomize=effort.derandomize,
         database=effort.database,
         deadline=None,
         print_blob=False,
         report_multiple_bugs=False,
-        suppress_health_check=list(HealthCheck),
-    )(run)
-    if effort.seed is not None and not effort.derandomize:
-        run = with_seed(effort.seed)(run)
-    try:
-        run()
-    except Violation:
-        record.verdict = Verdict.FAIL
-    except NotApplicable as reason:
-        record.verdict, record.message = Verdict.NOT_APPLICABLE, str(reason)
-    else:
-        unknown = record.reasons.total()
-        if unknown > INCONCLUSIVE_SHARE * record.cases:
-            record.verdict = Verdict.INCONCLUSIVE
-            listed = ", ".join(f"{count} × {reason}" for reason, count in record.reasons.most_common())
-            record.message = f"Nobody can tell in {unknown} of {record.cases} cases: {listed}."
-    record.seconds = perf_counter() - started
-    return record
+        phases=[phase for phase in Phase if phase not in skipped],
+        suppress_health_check=[
+            HealthCheck.too_slow,
+            HealthCheck.data_too_large,
+            HealthCheck.large_base_example,
+        ],
+    )
 
 
+def _weigh(record: Record) -> None:
+    """A law that no case contradicts holds, unless too many cases could not tell."""
+    unknown = record.reasons.total()
+    if unknown > INCONCLUSIVE_SHARE * record.cases:
+        record.verdict = Verdict.INCONCLUSIVE
+        listed = ", ".join(f"{count} × {reason}" for reason, count in record.reasons.most_common())
+        record.message = f"Nobody can tell in {unknown} of {record.cases} cases: {listed}."
 
 
 class Court(Protocol):
@@ -150,7 +165,10 @@ class Court(Protocol):
         ...
 
     def hear(
-        self, name: str, check: Callable[[Any], Comparison | None], examples: Callable[[], SearchStrategy[Any]]
+        self,
+        name: str,
+        check: Callable[[Any], Comparison | None],
+        examples: Callable[[], SearchStrategy[Any]],
     ) -> None:
         """Search for a counterexample and report the law's verdict to pytest."""
         ...

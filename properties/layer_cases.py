@@ -227,7 +227,7 @@ def is_wrong(row: Row, backward: Backward, drawn: tuple[Floats, Case]) -> bool:
     return disagree(backward(dy, x, y, *parameters), [b and b.x for b in bounds], bounds)
 
 
-def smallest(strategy: SearchStrategy[Any], refutes: Callable[[Any], bool]) -> Any:  # noqa: ANN401  (a case)
+def smallest(strategy: SearchStrategy[Any], refutes: Callable[[Any], bool]) -> Any:
     """The smallest case that refutes, as Hypothesis shrinks it; fails where there is none."""
     return find(
         strategy,

@@ -8,7 +8,11 @@ from reference.network import ACTIVATIONS, LOSSES, REDUCTIONS
 
 TARGETS = ("real", "one_hot", "labels")
 DTYPES = ("float64", "float32")
-OUTPUT_OF = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid", "mean_binary_cross_entropy": "sigmoid"}
+OUTPUT_OF = {
+    "cross_entropy": "softmax",
+    "binary_cross_entropy": "sigmoid",
+    "mean_binary_cross_entropy": "sigmoid",
+}
 """The one output that an entropy goes with."""
 
 MOST_LAYERS = 4
@@ -49,7 +53,13 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "targets": TARGETS,
     "dtype": DTYPES,
 }
-_SIZES = {"layers": MOST_LAYERS, "inputs": MOST_UNITS, "width": MOST_UNITS, "outputs": MOST_UNITS, "samples": MOST_UNITS}
+_SIZES = {
+    "layers": MOST_LAYERS,
+    "inputs": MOST_UNITS,
+    "width": MOST_UNITS,
+    "outputs": MOST_UNITS,
+    "samples": MOST_UNITS,
+}
 
 
 def read(problem: object) -> tuple[Claim, ...]:
@@ -100,7 +110,9 @@ def _check(key: str, value: object) -> None:
                 f"PROBLEM[{key!r}] has to be a whole number from 1 to {_SIZES[key]}, not {_shown(value)}."
             )
     elif value not in _NAMES[key]:
-        raise ProblemError(f"PROBLEM[{key!r}] names {_shown(value)}, which is unknown; known are {_listed(_NAMES[key])}.")
+        raise ProblemError(
+            f"PROBLEM[{key!r}] names {_shown(value)}, which is unknown; known are {_listed(_NAMES[key])}."
+        )
 
 
 def _listed(names: Iterable[str]) -> str:

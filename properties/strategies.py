@@ -11,7 +11,7 @@ Every case has a regime:
 - `loud`: inputs and targets up to 32 times larger, for errors that only large numbers show;
 - `coarse`: few different numbers, many of them 0, and pre-activations exactly 0 or within rounding of
   it on purpose, where relu has its kink;
-- `wide`: up to 40 units and samples;
+- `wide`: one of the inputs, the hidden layers, the outputs or the batch has up to 40 units or samples;
 - `extreme`: every array scaled by its own power of ten from 1e-8 to 1e8;
 - `saturated`: pre-activations of 10 to 1000.
 
@@ -73,7 +73,9 @@ class _Sizes:
 
 
 @st.composite
-def cases(draw: DrawFn, claims: Sequence[Claim], regimes: Sequence[str] = REGULAR, dtype: str | None = None) -> Case:
+def cases(
+    draw: DrawFn, claims: Sequence[Claim], regimes: Sequence[str] = REGULAR, dtype: str | None = None
+) -> Case:
     """Cases that a subject with these claims has to handle.
 
     Args:
@@ -118,17 +120,18 @@ def _one_of(values: Sequence[Any]) -> SearchStrategy[Any]:
 
 def _sizes(draw: DrawFn, claim: Claim, regime: str) -> _Sizes:
     layers = draw(_one_of(claim.layers))
-    largest = WIDEST if regime == "wide" else LARGEST
-    free = st.integers(1, largest)
+    wide = draw(st.sampled_from(("samples", "inputs", "width", "outputs"))) if regime == "wide" else ""
 
-    def size(pinned: tuple[int, ...]) -> int:
-        return draw(_one_of(pinned) if pinned else free)
+    def size(name: str) -> int:
+        pinned: tuple[int, ...] = getattr(claim, name)
+        return draw(_one_of(pinned) if pinned else st.integers(1, WIDEST if name == wide else LARGEST))
 
+    samples = size("samples")
     if regime == "square" and not (claim.inputs or claim.width or claim.outputs):
-        units = [size(())] * (layers + 1)
+        units = [size("width")] * (layers + 1)
     else:
-        units = [size(claim.inputs), *(size(claim.width) for _ in range(layers - 1)), size(claim.outputs)]
-    return _Sizes(tuple(units), size(claim.samples), bias=draw(_one_of(claim.bias)))
+        units = [size("inputs"), *(size("width") for _ in range(layers - 1)), size("outputs")]
+    return _Sizes(tuple(units), samples, bias=draw(_one_of(claim.bias)))
 
 
 _NUMBERS = (LARGEST + 1) * LARGEST * MOST_LAYERS + 2 * LARGEST * LARGEST

@@ -47,7 +47,9 @@ def test_gradient_predicts_forward_mode(subject: Subject, case: Case) -> None:
     error, opened = named(case.oracle.error), named(case.oracle.open)
     terms = sum(array.size for array in given.values())
     size = sum(float(np.abs(array).sum()) for array in given.values())
-    bound = sum(float((error[n] + opened[n]).sum()) for n in given) + terms * float(np.finfo(float).eps) * size
+    bound = (
+        sum(float((error[n] + opened[n]).sum()) for n in given) + terms * float(np.finfo(float).eps) * size
+    )
     along = sum(float((given[n].astype(float) * v[n]).sum()) for n in given)
     truth = case.directional_derivative(direction)
     if not abs(along - truth) <= bound:
@@ -91,3 +93,16 @@ def test_gradient_equals_exact_differences(subject: Subject, case: Case) -> None
 def test_gradient_is_right_at_the_edges(subject: Subject, case: Case) -> Comparison:
     """With values from 1e-8 to 1e8, and where the activations saturate, it is still the derivative."""
     return judge(subject.gradient(case), case)
+
+
+@law(_cases)
+def test_loss_equals_the_reference(subject: Subject, case: Case) -> None:
+    """Where the subject gives its loss too, it is the loss that its `PROBLEM` names."""
+    if not subject.has_loss:
+        raise NotApplicable("it has no loss")
+    check_range(case)
+    given, truth = subject.loss(case), case.oracle
+    if not abs(given - truth.loss) <= truth.loss_error:
+        raise Violation(
+            f"the loss is {given:.6g}, and should be {truth.loss:.6g} (rounding explains {truth.loss_error:.1g})"
+        )

@@ -17,7 +17,9 @@ from properties.subjects import Subject
 
 
 def _reducing(subject: Subject, reduction: str) -> SearchStrategy[Case]:
-    claims = [replace(claim, reduction=(reduction,)) for claim in subject.claims if reduction in claim.reduction]
+    claims = [
+        replace(claim, reduction=(reduction,)) for claim in subject.claims if reduction in claim.reduction
+    ]
     if not claims:
         raise NotApplicable(f"it does not claim the reduction {reduction}")
     return cases(claims)
@@ -62,7 +64,9 @@ def test_per_sample_average_equals_whole_batch(subject: Subject, case: Case) -> 
     _check_any_size(subject)
     singles = [subject.gradient(one) for one in _parts(case, 1)]
     average = combined(singles, [1 / case.samples] * case.samples)
-    return same(average, subject.gradient(case), case, what="the average over the samples is not the batch's gradient")
+    return same(
+        average, subject.gradient(case), case, what="the average over the samples is not the batch's gradient"
+    )
 
 
 @law(lambda subject: rational_cases())
@@ -84,7 +88,9 @@ def test_average_weighted_by_size_equals_whole_batch(subject: Subject, case: Cas
     parts = _parts(case, case.samples // 2 + 1)
     weights = [part.samples / case.samples for part in parts]
     weighted = combined([subject.gradient(part) for part in parts], weights)
-    return same(weighted, subject.gradient(case), case, what="the parts' weighted average is not the batch's gradient")
+    return same(
+        weighted, subject.gradient(case), case, what="the parts' weighted average is not the batch's gradient"
+    )
 
 
 @law(_unequal_batches)

@@ -127,7 +127,9 @@ def _check_last_layer(one_output: Parameters, case: Case, j: int) -> None:
 
 
 @law(_cells)
-def test_one_output_keeps_one_path_of_k_for_hidden_layers(subject: Subject, example: tuple[Case, int, int]) -> None:
+def test_one_output_keeps_one_path_of_k_for_hidden_layers(
+    subject: Subject, example: tuple[Case, int, int]
+) -> None:
     """What one output misses below the last layer is the sum over the K - 1 others, path by path."""
     case, _, j = example
     del subject

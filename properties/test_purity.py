@@ -1,10 +1,13 @@
 """A gradient is a function of its arguments and of nothing else."""
 
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
+from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from properties.cases import Case
+from properties.cases import Array, Case
 from properties.comparison import Comparison, equal, named
 from properties.judgement import combined, same
 from properties.law import NotApplicable, Violation, law
@@ -45,6 +48,34 @@ def test_gradient_is_pure(subject: Subject, case: Case) -> None:
         raise Violation("a second call with the same arguments gives another answer")
 
 
+@law(lambda subject: st.tuples(cases(subject.claims), cases(subject.claims)))
+def test_answer_does_not_depend_on_earlier_calls(subject: Subject, pair: tuple[Case, Case]) -> None:
+    """A case has the same answer after another case in between."""
+    first, other = pair
+    answer = {name: array.copy() for name, array in named(subject.gradient(first)).items()}
+    subject.gradient(other)
+    if not equal(named(subject.gradient(first)), answer):
+        raise Violation("the answer changes after another call in between")
+
+
+@law(_cases)
+def test_memory_layout_does_not_matter(subject: Subject, case: Case) -> Comparison:
+    """The same numbers in Fortran's order, or as every second one of a larger array, have the same gradient."""
+    straight = subject.gradient(case)
+    same(subject.gradient(_laid(case, np.asfortranarray)), straight, case, what="Fortran's order matters")
+    return same(subject.gradient(_laid(case, _strided)), straight, case, what="strides in memory matter")
+
+
+def _laid(case: Case, lay: Callable[[Array], Array]) -> Case:
+    parameters = [(lay(W), None if b is None else lay(b)) for W, b in case.parameters]
+    return replace(case, parameters=parameters, inputs=lay(case.inputs), targets=lay(case.targets))
+
+
+def _strided(array: Array) -> Array:
+    """The same numbers, as every second one of a larger array along its first axis."""
+    return np.repeat(array, 2, axis=0)[::2]
+
+
 @law(_cases)
 def test_order_of_samples_does_not_matter(subject: Subject, case: Case) -> Comparison:
     """A sum over the samples is the same in any order."""
@@ -58,4 +89,6 @@ def test_batch_doubled_with_itself_has_the_same_mean_gradient(subject: Subject, 
     twice = case.with_samples(np.tile(np.arange(case.samples), 2))
     factor = {"mean": 1.0, "sum": 0.5}[case.reduction]
     doubled = combined([subject.gradient(twice)], [factor])
-    return same(doubled, subject.gradient(case), case, what="the batch doubled with itself has another gradient")
+    return same(
+        doubled, subject.gradient(case), case, what="the batch doubled with itself has another gradient"
+    )

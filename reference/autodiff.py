@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from reference.network import Array, batch_terms, loss_value
+from reference.network import Array, Choices, batch_terms, loss_value
 
 jax.config.update("jax_enable_x64", True)
 
@@ -20,15 +20,21 @@ _CHOICES = ("hidden", "output", "loss", "reduction")
 
 
 def _as_float64(parameters: Parameters) -> list[tuple[NDArray[np.float64], NDArray[np.float64] | None]]:
-    return [(np.asarray(W, np.float64), None if b is None else np.asarray(b, np.float64)) for W, b in parameters]
+    return [
+        (np.asarray(W, np.float64), None if b is None else np.asarray(b, np.float64)) for W, b in parameters
+    ]
 
 
 @partial(jax.jit, static_argnames=_CHOICES)
-def _reverse(parameters: Parameters, inputs: Array, targets: Array, **choices: str) -> tuple[Array, Any]:
+def _reverse(
+    parameters: Parameters, inputs: Array, targets: Array, **choices: Unpack[Choices]
+) -> tuple[Array, Any]:
     return jax.value_and_grad(partial(loss_value, jnp))(parameters, inputs, targets, **choices)
 
 
-def value_and_gradient(parameters: Parameters, inputs: Array, targets: Array, **choices: str) -> tuple[float, Any]:
+def value_and_gradient(
+    parameters: Parameters, inputs: Array, targets: Array, **choices: Unpack[Choices]
+) -> tuple[float, Any]:
     """The loss and its gradient by reverse mode.
 
     Args:
@@ -44,14 +50,14 @@ def value_and_gradient(parameters: Parameters, inputs: Array, targets: Array, **
     return float(value), [(np.asarray(dW), None if db is None else np.asarray(db)) for dW, db in gradient]
 
 
-def gradient(parameters: Parameters, inputs: Array, targets: Array, **choices: str) -> Any:
+def gradient(parameters: Parameters, inputs: Array, targets: Array, **choices: Unpack[Choices]) -> Any:
     """The gradient alone; arguments as for `value_and_gradient`."""
     return value_and_gradient(parameters, inputs, targets, **choices)[1]
 
 
 @partial(jax.jit, static_argnames=_CHOICES)
 def _forward_mode(
-    parameters: Parameters, directions: Parameters, inputs: Array, targets: Array, **choices: str
+    parameters: Parameters, directions: Parameters, inputs: Array, targets: Array, **choices: Unpack[Choices]
 ) -> Array:
     def loss(p: Parameters) -> Array:
         return loss_value(jnp, p, inputs, targets, **choices)
@@ -60,7 +66,7 @@ def _forward_mode(
 
 
 def directional_derivative(
-    parameters: Parameters, direction: Parameters, inputs: Array, targets: Array, **choices: str
+    parameters: Parameters, direction: Parameters, inputs: Array, targets: Array, **choices: Unpack[Choices]
 ) -> float:
     """Σ ∂L/∂w · v over all parameters by forward mode, along `direction` v in the shapes of `parameters`."""
     arrays = _as_float64(parameters), _as_float64(direction), np.asarray(inputs, np.float64)
@@ -68,14 +74,14 @@ def directional_derivative(
 
 
 @partial(jax.jit, static_argnames=_CHOICES)
-def _contributions(parameters: Parameters, inputs: Array, targets: Array, **choices: str) -> Any:
+def _contributions(parameters: Parameters, inputs: Array, targets: Array, **choices: Unpack[Choices]) -> Any:
     def terms(p: Parameters) -> Array:
         return batch_terms(jnp, p, inputs, targets, **choices)  # (n, K)
 
     return jax.jacrev(terms)(parameters)
 
 
-def contributions(parameters: Parameters, inputs: Array, targets: Array, **choices: str) -> Any:
+def contributions(parameters: Parameters, inputs: Array, targets: Array, **choices: Unpack[Choices]) -> Any:
     """What every cell (sample i, output j) contributes to the gradient: [(gW, gb), ...].
 
     gW is (n, K, fan_in, fan_out) and gb (n, K, fan_out) or None; the gradient is their sum over the

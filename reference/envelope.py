@@ -1,4 +1,4 @@
-"""Truth and bound of every small network in one compiled program.
+"""The derivatives of every small network in one compiled program.
 
 JAX compiles anew for every shape, which takes a thousand times longer than running the result. So a
 drawn network is padded with zeros into an `Envelope` of fixed layers, width and samples; masks say
@@ -7,7 +7,8 @@ runs. The first layers are the hidden ones, those that the network lacks hand th
 last is the output.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -19,14 +20,11 @@ from jax import lax
 from numpy.typing import NDArray
 
 from reference.network import ACTIVATIONS, LOSSES, REDUCTIONS, Array, Layer, loss_terms, through_layer
-from reference.rounding import Arithmetic, Bounded, bounds
 
 jax.config.update("jax_enable_x64", True)
 
 Floats = NDArray[np.float64]
 Parameters = Sequence[tuple[Array, Array]]
-
-_ROUNDOFF = float(np.finfo(np.float64).eps / 2)
 
 
 @dataclass(frozen=True)
@@ -70,13 +68,13 @@ class _Padded(NamedTuple):
     inputs: Array  # (samples, width)
     rows: Array  # (samples, width)
     units: Array  # (layers + 1,) how many units are real, inputs first
-    numbers: Array  # layers, samples, hidden, output, loss, reduction, unit, tiny
+    numbers: Array  # layers, samples, hidden, output, loss, reduction
 
 
 @cache
 def _shapes(envelope: Envelope) -> tuple[tuple[int, ...], ...]:
     layers, width, samples = envelope.layers, envelope.width, envelope.samples
-    return (layers, width, width), (layers, width), (samples, width), (samples, width), (layers + 1,), (8,)
+    return (layers, width, width), (layers, width), (samples, width), (samples, width), (layers + 1,), (6,)
 
 
 def _cut(flat: Array, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
@@ -112,7 +110,7 @@ def _read(
     ]
 
 
-def _pad(envelope: Envelope, problem: Problem, unit: float, tiny: float) -> Floats:
+def _pad(envelope: Envelope, problem: Problem) -> Floats:
     shapes = _shapes(envelope)
     flat = np.zeros(sum(int(np.prod(shape)) for shape in shapes))
     padded = _Padded(*_cut(flat, shapes))
@@ -129,8 +127,6 @@ def _pad(envelope: Envelope, problem: Problem, unit: float, tiny: float) -> Floa
         list(ACTIVATIONS).index(problem.output),
         list(LOSSES).index(problem.loss),
         REDUCTIONS.index(problem.reduction),
-        unit + _ROUNDOFF,
-        tiny,
     ]
     return flat
 
@@ -143,13 +139,14 @@ class _Model(NamedTuple):
     inputs: Array
     rows: Array
     loss: Array
-    samples: Array
     divisor: Array
     exists: Array  # (samples, 1)
 
     def replace_parameters(self, W: Array, b: Array) -> "_Model":
         """The same model at other parameters."""
-        return self._replace(hidden=self.hidden._replace(W=W[:-1], b=b[:-1]), last=self.last._replace(W=W[-1], b=b[-1]))
+        return self._replace(
+            hidden=self.hidden._replace(W=W[:-1], b=b[:-1]), last=self.last._replace(W=W[-1], b=b[-1])
+        )
 
     def batch_terms(self) -> Array:
         """The terms whose sum is the batch's loss, (samples, width), 0 for what does not exist."""
@@ -182,30 +179,12 @@ def _model(envelope: Envelope, padded: _Padded) -> _Model:
         inputs=padded.inputs,
         rows=padded.rows,
         loss=loss,
-        samples=samples,
         divisor=jnp.where(reduction == REDUCTIONS.index("mean"), samples, 1),
         exists=jnp.arange(envelope.samples)[:, None] < samples,
     )
 
 
-class Oracle(NamedTuple):
-    """Truth and bound of one problem, arrays in the shapes of its parameters.
-
-    `gradient` is the truth; a subject may differ by `error` for rounding, and by `open` more where a
-    kink allows several slopes; `loss` and `loss_error` likewise. `peak` is the largest number that a
-    sensible program meets (see `reference.rounding`).
-    """
-
-    loss: float
-    loss_error: float
-    peak: float
-    gradient: list[tuple[Floats, Floats | None]]
-    error: list[tuple[Floats, Floats | None]]
-    open: list[tuple[Floats, Floats | None]]
-
-
-@partial(jax.jit, static_argnums=0)
-def _truth(envelope: Envelope, flat: Array) -> Array:
+def _reverse_mode(envelope: Envelope, flat: Array) -> Array:
     padded = _Padded(*_cut(flat, _shapes(envelope)))
     model = _model(envelope, padded)
 
@@ -213,42 +192,18 @@ def _truth(envelope: Envelope, flat: Array) -> Array:
         return model.replace_parameters(W, b).batch_terms().sum()
 
     value, (dW, db) = jax.value_and_grad(loss, argnums=(0, 1))(padded.W, padded.b)
-    found = bounds(
-        Arithmetic(jnp, padded.numbers[6], padded.numbers[7]),
-        model.hidden,
-        model.last,
-        model.inputs,
-        model.rows,
-        loss=model.loss,
-        samples=model.samples,
-        divisor=model.divisor,
-        exists=model.exists,
-        scan=lax.scan,
-    )
-    W_found, b_found = (
-        Bounded(*(jnp.concatenate([below, top[None]]) for below, top in zip(*pair, strict=True)))
-        for pair in zip(found.hidden, found.last, strict=True)
-    )
-    parts = [value, found.loss_error, found.peak, dW, db, W_found.e, b_found.e, W_found.k, b_found.k]
-    return jnp.concatenate([jnp.ravel(part) for part in parts])
+    return jnp.concatenate([jnp.ravel(part) for part in (value, dW, db)])
 
 
-def oracle(envelope: Envelope, problem: Problem, *, unit: float, tiny: float) -> Oracle:
-    """Truth and bound of a problem that the envelope holds.
-
-    Args:
-        envelope: a room in which the problem fits (see `Envelope.holds`).
-        problem: the network and its batch, of any dtype; computed in float64.
-        unit: the unit roundoff of the format in which the subject computes.
-        tiny: its smallest normal number.
-    """
-    found = np.asarray(_truth(envelope, _pad(envelope, problem, unit, tiny)))
-    arrays = _cut(found[3:], [*_shapes(envelope)[:2]] * 3)
-    pairs = (_read(envelope, problem.parameters, W, b) for W, b in zip(arrays[::2], arrays[1::2], strict=True))
-    return Oracle(*(float(number) for number in found[:3]), *pairs)
+def value_and_gradient(
+    envelope: Envelope, problem: Problem
+) -> tuple[float, list[tuple[Floats, Floats | None]]]:
+    """The loss and its gradient, in the shapes of the parameters, of a problem that the envelope holds."""
+    found = np.asarray(program(_reverse_mode, envelope)(_pad(envelope, problem)))
+    W, b = _cut(found[1:], _shapes(envelope)[:2])
+    return float(found[0]), _read(envelope, problem.parameters, W, b)
 
 
-@partial(jax.jit, static_argnums=0)
 def _forward_mode(envelope: Envelope, flat: Array, V: Array, v: Array) -> Array:
     padded = _Padded(*_cut(flat, _shapes(envelope)))
     model = _model(envelope, padded)
@@ -263,10 +218,9 @@ def directional_derivative(envelope: Envelope, problem: Problem, direction: Para
     """Σ ∂L/∂w · v over all parameters, by forward mode, along a direction in their shapes."""
     V, v = np.zeros(_shapes(envelope)[0]), np.zeros(_shapes(envelope)[1])
     _write(envelope, direction, V, v)
-    return float(_forward_mode(envelope, _pad(envelope, problem, _ROUNDOFF, 0), V, v))
+    return float(program(_forward_mode, envelope)(_pad(envelope, problem), V, v))
 
 
-@partial(jax.jit, static_argnums=0)
 def _contributions(envelope: Envelope, flat: Array) -> tuple[Array, Array]:
     padded = _Padded(*_cut(flat, _shapes(envelope)))
     model = _model(envelope, padded)
@@ -283,9 +237,9 @@ def contributions(envelope: Envelope, problem: Problem) -> list[tuple[Floats, Fl
     gW is (n, K, fan_in, fan_out), gb (n, K, fan_out) or None; the gradient is their sum over the first
     two axes.
     """
-    W, b = _contributions(envelope, _pad(envelope, problem, _ROUNDOFF, 0))
     samples, outputs = problem.rows.shape
-    W, b = np.asarray(W)[:samples, :outputs], np.asarray(b)[:samples, :outputs]
+    padded = program(_contributions, envelope)(_pad(envelope, problem))
+    W, b = (np.asarray(cells)[:samples, :outputs] for cells in padded)
     return [
         (W[:, :, slot, :m, :k], None if bias is None else b[:, :, slot, :k])
         for slot, ((m, k), bias) in zip(
@@ -294,3 +248,35 @@ def contributions(envelope: Envelope, problem: Problem) -> list[tuple[Floats, Fl
             strict=True,
         )
     ]
+
+
+_compiler = ThreadPoolExecutor(max_workers=1, thread_name_prefix="compiler")
+
+
+@cache
+def _compiling(function: Callable[..., Any], envelope: Envelope) -> Future[Callable[..., Any]]:
+    weights, biases, *_ = _shapes(envelope)
+    shapes = [(sum(int(np.prod(shape)) for shape in _shapes(envelope)),)]
+    if function is _forward_mode:
+        shapes += [weights, biases]
+    arguments = [jax.ShapeDtypeStruct(shape, np.float64) for shape in shapes]
+    return _compiler.submit(lambda: jax.jit(partial(function, envelope)).lower(*arguments).compile())
+
+
+def program(function: Callable[..., Any], envelope: Envelope) -> Callable[..., Any]:
+    """The compiled program of a function for an envelope.
+
+    All that a run usually needs are compiled one after another beside the first cases, from the first
+    call on, in another thread: XLA lets go of Python while it compiles.
+    """
+    for usual in _USUAL:
+        _compiling(*usual)
+    return _compiling(function, envelope).result()
+
+
+_USUAL = ((_reverse_mode, SMALL), (_reverse_mode, LARGE), (_forward_mode, SMALL), (_contributions, SMALL))
+
+
+def programs_compiled() -> int:
+    """How many programs have been compiled, or are about to be."""
+    return _compiling.cache_info().currsize

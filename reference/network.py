@@ -11,7 +11,7 @@ width, None for a plain one.
 
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 from jax import lax
 
@@ -81,6 +81,15 @@ alone, ∂ℓ_ij/∂w is the contribution of one cell to the gradient.
 """
 
 REDUCTIONS = ("mean", "sum")
+
+
+class Choices(TypedDict):
+    """The names that a gradient is for."""
+
+    hidden: str
+    output: str
+    loss: str
+    reduction: str
 
 
 def choose(table: Mapping[str, Callable[..., Any]], which: Any, *arguments: Any) -> Any:
@@ -171,7 +180,11 @@ def divisor(samples: Any, reduction: str) -> Any:
 
 
 def loss_value(
-    xp: ModuleType, parameters: Sequence[tuple[Array, Array]], inputs: Array, targets: Array, **choices: str
+    xp: ModuleType,
+    parameters: Sequence[tuple[Array, Array]],
+    inputs: Array,
+    targets: Array,
+    **choices: Unpack[Choices],
 ) -> Array:
     """The loss of a batch, a scalar; shapes as in the contract, choices as for `batch_terms`."""
     return batch_terms(xp, parameters, inputs, targets, **choices).sum()

@@ -39,14 +39,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from reference.network import ACTIVATIONS, Array, Layer, choose
+from reference.network import ACTIVATIONS, Array, Layer
 
 FORMULA = 16
 FREEDOM = 8
 
 
 class Bounded(NamedTuple):
-    """A value with what rounding (`e`) and an open kink (`k`) may have done to it; arrays of one shape."""
+    """A value with what rounding (`e`) and an open kink (`k`) may have done to it.
+
+    Arrays of one shape; k is the number 0 where no kink is open.
+    """
 
     x: Array
     e: Array
@@ -60,7 +63,7 @@ class Bounded(NamedTuple):
     @property
     def mT(self) -> "Bounded":  # noqa: N802  (NumPy's name for it)
         """Transposed."""
-        return Bounded(self.x.T, self.e.T, self.k.T)
+        return Bounded(self.x.T, self.e.T, self.k.T if np.ndim(self.k) else self.k)
 
 
 class Arithmetic(NamedTuple):
@@ -80,16 +83,28 @@ class Arithmetic(NamedTuple):
 
     def exact(self, x: Array) -> Bounded:
         """An input: no error."""
-        return Bounded(x, 0 * abs(x), 0 * abs(x))
+        return Bounded(x, 0 * abs(x), 0.0)
 
     def matmul(self, a: Bounded, b: Bounded, terms: Any) -> Bounded:
         """The product a @ b, whose entries are sums of `terms` products."""
-        b_size = b.magnitude
-        return Bounded(
-            a.x @ b.x,
-            abs(a.x) @ b.e + a.e @ b_size + self.gamma(terms) * (a.magnitude @ b_size) + terms * self.tiny,
-            abs(a.x) @ b.k + a.k @ b_size,
-        )
+        a_size, b_size = abs(a.x), b.magnitude
+        e = a_size @ b.e + (a.e + self.gamma(terms) * a.magnitude) @ b_size + terms * self.tiny
+        k: Array = 0.0
+        if np.ndim(a.k):
+            k = a.k @ b_size
+        if np.ndim(b.k):
+            k = k + a_size @ b.k
+        return Bounded(a.x @ b.x, e, k)
+
+    def affine(self, x: Bounded, W: Array, b: Array | None) -> Bounded:
+        """x W + b for exact W (m, k) and b (k,), or None: sums of m products and one addition."""
+        size = abs(W)
+        z = x.x @ W
+        e = (x.e + self.gamma(len(W)) * x.magnitude) @ size + len(W) * self.tiny
+        k: Array = x.k @ size if np.ndim(x.k) else 0.0
+        if b is None:
+            return Bounded(z, e, k)
+        return Bounded(z + b, e + self.gamma(1) * (abs(z) + e + k + abs(b)), k)
 
     def times(self, a: Bounded, b: Bounded) -> Bounded:
         """The product a · b, entry by entry."""
@@ -109,7 +124,8 @@ class Arithmetic(NamedTuple):
         def add(v: Array) -> Array:
             return v.sum(axis=axis, keepdims=keepdims)
 
-        return Bounded(add(a.x), add(a.e) + self.gamma(terms) * add(a.magnitude), add(a.k))
+        k = add(a.k) if np.ndim(a.k) else a.k
+        return Bounded(add(a.x), add(a.e + self.gamma(terms) * a.magnitude), k)
 
     def scaled(self, a: Bounded, factor: Any) -> Bounded:
         """A constant times a; its roundings are among the `FREEDOM` of the sums around it."""
@@ -125,75 +141,83 @@ class Activated(NamedTuple):
     slope_error: Array
     slope_open: Array
 
+    @property
+    def bounded_slope(self) -> Bounded:
+        """f'(z) with its bounds."""
+        return Bounded(self.slope, self.slope_error, self.slope_open)
+
 
 def _smooth(
-    arithmetic: Arithmetic, value: Array, size: Array, slope: Array, z_error: Array, *, steepest: float, curved: float
+    arithmetic: Arithmetic,
+    value: Array,
+    size: Array,
+    slope: Array,
+    z_error: Array,
+    *,
+    steepest: float,
+    curved: float,
 ) -> Activated:
     """A smooth f: `steepest` bounds |f'|, `curved` bounds |f''|, `size` is what its rounding is relative to."""
     xp, rounding = arithmetic.xp, FORMULA * arithmetic.unit
     slope_error = xp.minimum(steepest, curved * z_error)
     value_error = xp.minimum(steepest, slope + slope_error) * z_error + rounding * size
-    return Activated(value, value_error, slope, slope_error + rounding, 0 * slope)
+    return Activated(value, value_error, slope, slope_error + rounding, 0.0)
 
 
-def _identity(arithmetic: Arithmetic, z: Array, e: Array, units: Array) -> Activated:
-    del arithmetic, units
-    return Activated(z, e, 0 * z + 1, 0 * z, 0 * z)
+def _identity(arithmetic: Arithmetic, z: Array, e: Array) -> Activated:
+    del arithmetic
+    return Activated(z, e, 0 * z + 1, 0 * z, 0.0)
 
 
-def _tanh(arithmetic: Arithmetic, z: Array, e: Array, units: Array) -> Activated:
+def _tanh(arithmetic: Arithmetic, z: Array, e: Array) -> Activated:
     """|f''| = 2|h|(1 - h²) ≤ 4/(3√3) < 0.77."""
-    del units
     h = arithmetic.xp.tanh(z)
     activated = _smooth(arithmetic, h, 0 * z + 1, 1 - h * h, e, steepest=1, curved=0.77)
     return activated._replace(h_error=arithmetic.xp.minimum(2, activated.h_error))
 
 
-def _sigmoid(arithmetic: Arithmetic, z: Array, e: Array, units: Array) -> Activated:
+def _sigmoid(arithmetic: Arithmetic, z: Array, e: Array) -> Activated:
     """|f'| ≤ 1/4 and |f''| ≤ 1/(6√3) < 0.0963."""
-    h = ACTIVATIONS["sigmoid"](arithmetic.xp, z, units)
+    h = ACTIVATIONS["sigmoid"](arithmetic.xp, z, None)
     activated = _smooth(arithmetic, h, 0 * z + 1, h * (1 - h), e, steepest=0.25, curved=0.0963)
     return activated._replace(h_error=arithmetic.xp.minimum(1, activated.h_error))
 
 
-def _relu(arithmetic: Arithmetic, z: Array, e: Array, units: Array) -> Activated:
+def _relu(arithmetic: Arithmetic, z: Array, e: Array) -> Activated:
     """Piecewise linear: exact but for the error of z, and open where 0 lies within it."""
-    del units
     xp = arithmetic.xp
     value_error = xp.clip(z + e, 0, e)
-    return Activated(xp.maximum(z, 0), value_error, (z > 0) * 1.0, 0 * z, (abs(z) <= e) * 1.0)
+    opened = (abs(z) <= e) * 1.0
+    return Activated(xp.maximum(z, 0), value_error, (z > 0) * 1.0, 0 * z, opened if opened.any() else 0.0)
 
 
-def _softplus(arithmetic: Arithmetic, z: Array, e: Array, units: Array) -> Activated:
+def _softplus(arithmetic: Arithmetic, z: Array, e: Array) -> Activated:
     """f' = σ(z) ≤ 1 and |f''| ≤ 1/4."""
     xp = arithmetic.xp
-    slope = ACTIVATIONS["sigmoid"](xp, z, units)
+    slope = ACTIVATIONS["sigmoid"](xp, z, None)
     h = xp.logaddexp(z, 0)
     return _smooth(arithmetic, h, 1 + abs(h), slope, e, steepest=1, curved=0.25)
 
 
-def _exponents_error(arithmetic: Arithmetic, z: Array, e: Array, units: Array) -> Array:
+def _exponents_error(arithmetic: Arithmetic, z: Array, e: Array) -> Array:
     """The error of z_j - log Σ_k e^z_k, (n, 1): e_j + max_k e_k, and the rounding of numbers up to max|z|.
 
     A program may subtract the maximum first or not, so |z|, twice, may be rounded.
     """
-    xp = arithmetic.xp
-    size = abs(z) if units is None else xp.where(units, abs(z), 0)
-    error = e if units is None else xp.where(units, e, 0)
-    largest = size.max(axis=1, keepdims=True)
-    return 2 * error.max(axis=1, keepdims=True) + FORMULA * arithmetic.unit * (1 + largest)
+    largest = abs(z).max(axis=1, keepdims=True)
+    return 2 * e.max(axis=1, keepdims=True) + FORMULA * arithmetic.unit * (1 + largest)
 
 
-def _softmax(arithmetic: Arithmetic, z: Array, e: Array, units: Array) -> Activated:
+def _softmax(arithmetic: Arithmetic, z: Array, e: Array) -> Activated:
     """o_j = e^t_j with t_j = z_j - log Σ_k e^z_k: an error τ of t makes o_j err by at most o_j(e^τ - 1)."""
     xp = arithmetic.xp
-    o = ACTIVATIONS["softmax"](xp, z, units)
-    tau = _exponents_error(arithmetic, z, e, units)
+    o = ACTIVATIONS["softmax"](xp, z, None)
+    tau = _exponents_error(arithmetic, z, e)
     error = xp.minimum(1, o * xp.expm1(xp.minimum(tau, 50)) + FORMULA * arithmetic.unit)
-    return Activated(o, error, 0 * z, 0 * z, 0 * z)
+    return Activated(o, error, 0 * z, 0 * z, 0.0)
 
 
-_ACTIVATED: Mapping[str, Callable[[Arithmetic, Array, Array, Array], Activated]] = {
+ACTIVATED: Mapping[str, Callable[[Arithmetic, Array, Array], Activated]] = {
     "identity": _identity,
     "tanh": _tanh,
     "sigmoid": _sigmoid,
@@ -221,8 +245,7 @@ def _cross_entropy_error(arithmetic: Arithmetic, z: Array, o: Bounded, y: Array,
 
 
 def _binary_cross_entropy_error(arithmetic: Arithmetic, z: Array, o: Bounded, y: Array, k: Any) -> Bounded:
-    """∂L/∂z = o - y, or in the plain form [-y/o + (1 - y)/(1 - o)] f'(z), where 1/o and 1/(1 - o) magnify
-    the absolute error of the slope."""
+    """∂L/∂z = o - y; the plain form [-y/o + (1 - y)/(1 - o)] f'(z) magnifies the error of its slope."""
     del k
     fused = arithmetic.plus(o, arithmetic.exact(-y))
     return fused._replace(e=fused.e + arithmetic.xp.minimum(1, _plain_logarithms(arithmetic, z, o.x, y)))
@@ -243,7 +266,7 @@ def _over_k(error: Callable[..., Bounded]) -> Callable[..., Bounded]:
     return divided
 
 
-_ERRORS: Mapping[str, Callable[..., Bounded]] = {
+ERRORS: Mapping[str, Callable[..., Bounded]] = {
     "mse": _squared_error(lambda k: 2 / k),
     "half_mse": _squared_error(lambda k: 1 / k),
     "sse": _squared_error(lambda k: 2 + 0 * k),
@@ -254,13 +277,12 @@ _ERRORS: Mapping[str, Callable[..., Bounded]] = {
 }
 """∂L/∂o of the squared losses, ∂L/∂z of the entropies, (n, K)."""
 
-_SQUARED = 4
-"""The first four rows of the losses are squared ones."""
+_SQUARED = ("mse", "half_mse", "sse", "half_sse")
 
 
 def _squares_loss(factor: Callable[[Any], Any]) -> Callable[..., Array]:
-    def error(arithmetic: Arithmetic, z: Array, z_error: Array, o: Bounded, y: Array, k: Any, units: Array) -> Array:
-        del z, z_error, units
+    def error(arithmetic: Arithmetic, z: Array, z_error: Array, o: Bounded, y: Array, k: Any) -> Array:
+        del z, z_error
         difference = arithmetic.plus(o, arithmetic.exact(-y))
         squares = arithmetic.total(arithmetic.times(difference, difference), axis=1, terms=k)
         return arithmetic.scaled(squares, factor(k)).e  # (n,)
@@ -269,22 +291,21 @@ def _squares_loss(factor: Callable[[Any], Any]) -> Callable[..., Array]:
 
 
 def _cross_entropy_loss(
-    arithmetic: Arithmetic, z: Array, z_error: Array, o: Bounded, y: Array, k: Any, units: Array
+    arithmetic: Arithmetic, z: Array, z_error: Array, o: Bounded, y: Array, k: Any
 ) -> Array:
     """Each log o_j errs by what its exponent errs by, and by its own rounding."""
-    tau = _exponents_error(arithmetic, z, z_error, units)  # (n, 1)
+    tau = _exponents_error(arithmetic, z, z_error)  # (n, 1)
     surprise = -arithmetic.xp.log(arithmetic.xp.maximum(o.x, arithmetic.tiny))  # (n, K)
     return (abs(y) * (tau + (arithmetic.gamma(k) + FORMULA * arithmetic.unit) * surprise)).sum(axis=1)
 
 
 def _binary_cross_entropy_loss(
-    arithmetic: Arithmetic, z: Array, z_error: Array, o: Bounded, y: Array, k: Any, units: Array
+    arithmetic: Arithmetic, z: Array, z_error: Array, o: Bounded, y: Array, k: Any
 ) -> Array:
     """The slope in z is at most 1, and a logarithm without fusing magnifies the rounding of o and 1 - o."""
     size = 1 + abs(z)
     own = z_error + (FORMULA * arithmetic.unit + arithmetic.gamma(k)) * size * (1 + abs(y))
-    terms = own + _plain_logarithms(arithmetic, z, o.x, y)
-    return (terms if units is None else arithmetic.xp.where(units, terms, 0)).sum(axis=1)
+    return (own + _plain_logarithms(arithmetic, z, o.x, y)).sum(axis=1)
 
 
 _LOSS_ERRORS: Mapping[str, Callable[..., Array]] = {
@@ -299,135 +320,65 @@ _LOSS_ERRORS: Mapping[str, Callable[..., Array]] = {
 
 
 def _through_output(
-    arithmetic: Arithmetic, activation: Any, error: Bounded, o: Bounded, f: Activated, *, outputs: Any, at_z: Any
+    arithmetic: Arithmetic, activation: str, error: Bounded, o: Bounded, f: Activated
 ) -> Bounded:
-    """∂L/∂z of the output: `error` already, or through the slope, or through softmax's Jacobian."""
-    slope = Bounded(f.slope, f.slope_error, f.slope_open)
-    inner = arithmetic.total(arithmetic.times(error, o), axis=1, terms=outputs, keepdims=True)  # (n, 1)
-    rest = arithmetic.plus(error, Bounded(-inner.x, inner.e, inner.k))
-    ways = (error, arithmetic.times(error, slope), arithmetic.times(o, rest))
-    if isinstance(activation, str):
-        return ways[0 if at_z else 2 if activation == "softmax" else 1]
-    softmax = activation == list(ACTIVATIONS).index("softmax")
-    return _where(arithmetic.xp, at_z, ways[0], _where(arithmetic.xp, softmax, ways[2], ways[1]))
-
-
-def _where(xp: ModuleType, condition: Any, yes: Bounded, no: Bounded) -> Bounded:
-    return Bounded(*(xp.where(condition, a, b) for a, b in zip(yes, no, strict=True)))
-
-
-class _Passed(NamedTuple):
-    """What the forward pass keeps of a layer: its input, its z, its activation."""
-
-    x: Bounded
-    z: Bounded
-    f: Activated
-
-
-def _forward(arithmetic: Arithmetic, layer: Layer, x: Bounded) -> tuple[Bounded, _Passed, Array]:
-    """The layer's h, what to keep, and the largest number on the way."""
-    xp = arithmetic.xp
-    z = arithmetic.matmul(x, arithmetic.exact(layer.W), layer.fan_in)
-    if layer.b is not None:
-        z = arithmetic.plus(z, arithmetic.exact(layer.b + 0 * z.x))
-    f = choose(_ACTIVATED, layer.activation, arithmetic, z.x, z.e, layer.units)
-    h = Bounded(f.h, f.h_error, 0 * f.h)
-    peak = layer.fan_in * x.magnitude.max() * abs(layer.W).max() + z.magnitude.max()
-    if layer.units is not None:
-        h = _where(xp, layer.present, Bounded(*(v * layer.units for v in h)), x)
-    return h, _Passed(x, z, f), peak
-
-
-def _backward(
-    arithmetic: Arithmetic, layer: Layer, x: Bounded, dz: Bounded, samples: Any
-) -> tuple[Bounded, tuple[Bounded, Bounded], Array]:
-    """∂L/∂x, (dW, db), and the largest number on the way, from ∂L/∂z."""
-    dW = arithmetic.matmul(x.mT, dz, samples)
-    db = arithmetic.total(dz, axis=0, terms=samples)
-    dx = arithmetic.matmul(dz, arithmetic.exact(layer.W.T), layer.fan_out)
-    growth = samples * (1 + x.magnitude.max()) + layer.fan_out * abs(layer.W).max()
-    return dx, (dW, db), growth * dz.magnitude.max()
+    """∂L/∂z of the output from ∂L/∂o: through the slope, or through softmax's Jacobian."""
+    if activation != "softmax":
+        return arithmetic.times(error, f.bounded_slope)
+    inner = arithmetic.total(arithmetic.times(error, o), axis=1, terms=o.x.shape[1], keepdims=True)  # (n, 1)
+    return arithmetic.times(o, arithmetic.plus(error, Bounded(-inner.x, inner.e, inner.k)))
 
 
 class Bounds(NamedTuple):
-    """What `bounds` finds: the bounded (dW, db) of the hidden layers and of the last one, the error of
-    the loss, and the largest number that a sensible program meets."""
+    """The bounded (dW, db) of every layer, the loss's error, and the largest number in a sensible program."""
 
-    hidden: Any
-    last: tuple[Bounded, Bounded]
-    loss_error: Array
-    peak: Array
-
-
-def loop(step: Callable[[Any, Any], tuple[Any, Any]], carry: Any, items: Any, *, reverse: bool = False) -> Any:
-    """`jax.lax.scan` for lists: `items` is a tuple of lists, and a step's two results give two lists."""
-    rows = list(zip(*items, strict=True))
-    results: tuple[list[Any], list[Any]] = ([], [])
-    for row in reversed(rows) if reverse else rows:
-        carry, (first, second) = step(carry, row)
-        results[0].append(first)
-        results[1].append(second)
-    return carry, tuple(many[::-1] for many in results) if reverse else results
+    gradient: list[tuple[Bounded, Bounded]]
+    loss_error: float
+    peak: float
 
 
 def bounds(
-    arithmetic: Arithmetic,
-    hidden: Any,
-    last: Layer,
-    inputs: Array,
-    rows: Array,
-    *,
-    loss: Any,
-    samples: Any,
-    divisor: Any,
-    exists: Array = None,
-    scan: Callable[..., Any] = loop,
+    arithmetic: Arithmetic, layers: Sequence[Layer], inputs: Array, rows: Array, *, loss: str, divisor: int
 ) -> Bounds:
     """Run the analysis forward and backward through a network.
 
     Args:
-        arithmetic: the format, and the array namespace in which to compute.
-        hidden: the hidden layers, a list, or what `scan` goes through.
-        last: the output layer.
+        arithmetic: the format in which the subject computes.
+        layers: as for `reference.network.forward`.
         inputs: (n, fan_in).
         rows: targets, (n, K).
-        loss: a name in `reference.network.LOSSES`, or a traced row number.
-        samples: how many samples there are.
-        divisor: what the reduction divides by, `samples` or 1.
-        exists: a mask (n, 1) of the samples that are there, None for all.
-        scan: `loop`, or `jax.lax.scan` for layers stacked along a first axis.
+        loss: a name in `reference.network.LOSSES`.
+        divisor: what the reduction divides by, the number of samples or 1.
 
     Returns:
-        `Bounds`, with arrays in the shapes of the parameters.
+        `Bounds`, with arrays in the shapes of the parameters; db is there in a layer without bias too.
     """
-    xp = arithmetic.xp
+    samples, k = rows.shape
+    h = arithmetic.exact(inputs)
+    peak = max(float(abs(inputs).max()), float(abs(rows).max()))
+    passed: list[tuple[Bounded, Activated]] = []
+    z = h
+    for layer in layers:
+        x = h
+        z = arithmetic.affine(x, layer.W, layer.b)
+        f = ACTIVATED[layer.activation](arithmetic, z.x, z.e)
+        h = Bounded(f.h, f.h_error, 0.0)
+        passed.append((x, f))
+        peak = max(peak, layer.fan_in * float(x.magnitude.max()) * float(abs(layer.W).max()))
+        peak = max(peak, float(z.magnitude.max()))
 
-    def up(x: Bounded, item: tuple[Layer]) -> tuple[Bounded, tuple[_Passed, Array]]:
-        h, passed, peak = _forward(arithmetic, item[0], x)
-        return h, (passed, peak)
+    loss_error = float(_LOSS_ERRORS[loss](arithmetic, z.x, z.e, h, rows, k).sum()) / divisor
+    dz = arithmetic.scaled(ERRORS[loss](arithmetic, z.x, h, rows, k), 1 / divisor)
+    if loss in _SQUARED:
+        dz = _through_output(arithmetic, layers[-1].activation, dz, h, passed[-1][1])
 
-    top, (passed, up_peaks) = scan(up, arithmetic.exact(inputs), (hidden,))
-    o, output, up_peak = _forward(arithmetic, last, top)
-
-    losses = choose(_LOSS_ERRORS, loss, arithmetic, output.z.x, output.z.e, o, rows, last.fan_out, last.units)
-    error = arithmetic.scaled(choose(_ERRORS, loss, arithmetic, output.z.x, o, rows, last.fan_out), 1 / divisor)
-    if exists is not None:
-        losses = xp.where(exists[:, 0], losses, 0)
-        error = Bounded(*(xp.where(exists & last.units, v, 0) for v in error))
-    at_z = list(_ERRORS).index(loss) >= _SQUARED if isinstance(loss, str) else loss >= _SQUARED
-    dz = _through_output(arithmetic, last.activation, error, o, output.f, outputs=last.fan_out, at_z=at_z)
-    dh, last_gradient, down_peak = _backward(arithmetic, last, top, dz, samples)
-
-    def down(dh: Bounded, item: tuple[Layer, _Passed]) -> tuple[Bounded, tuple[tuple[Bounded, Bounded], Array]]:
-        layer, (x, _, f) = item
-        dz = arithmetic.times(dh, Bounded(f.slope, f.slope_error, f.slope_open))
-        dx, gradient, peak = _backward(arithmetic, layer, x, dz, samples)
-        return dx if layer.units is None else _where(xp, layer.present, dx, dh), (gradient, peak)
-
-    _, (gradient, down_peaks) = scan(down, dh, (hidden, passed), reverse=True)
-
-    # Without 1/N and 1/K, which a program may apply last, every number of the way back is that much larger.
-    late = divisor * last.fan_out
-    highest_up, highest_down = (xp.asarray(peaks).max(initial=0) for peaks in (up_peaks, down_peaks))
-    peaks = [abs(inputs).max(), abs(rows).max(), highest_up, up_peak, late * highest_down, late * down_peak]
-    return Bounds(gradient, last_gradient, losses.sum() / divisor, xp.asarray(peaks).max())
+    gradient: list[tuple[Bounded, Bounded]] = []
+    for index in reversed(range(len(layers))):
+        layer, (x, _) = layers[index], passed[index]
+        gradient.append((arithmetic.matmul(x.mT, dz, samples), arithmetic.total(dz, axis=0, terms=samples)))
+        # Without 1/N and 1/K, which a program may apply last, these numbers are that much larger.
+        growth = samples * (1 + float(x.magnitude.max())) + layer.fan_out * float(abs(layer.W).max())
+        peak = max(peak, divisor * k * growth * float(dz.magnitude.max()))
+        if index > 0:
+            dz = arithmetic.times(arithmetic.affine(dz, layer.W.T, None), passed[index - 1][1].bounded_slope)
+    return Bounds(gradient[::-1], loss_error, peak)

@@ -99,7 +99,7 @@ class WrongGradient:
         """The wrong gradient of the case."""
         return self.gradient(parameters, inputs, targets, **names)
 
-    def applies(self, **setting: Any) -> bool:  # noqa: ANN401  (the fields of Setting)
+    def applies(self, **setting: Any) -> bool:
         """Whether it differs here from the right gradient; the keywords are the fields of `Setting`.
 
         Nothing is said to differ for a softmax of one unit, which is constant: there all gradients are 0.
@@ -131,7 +131,7 @@ class Mistake:
     answer: str
     variants: tuple[Variant, ...]
 
-    def applies(self, **setting: Any) -> bool:  # noqa: ANN401  (the fields of Setting)
+    def applies(self, **setting: Any) -> bool:
         """Whether any variant differs from the right gradient here; keywords as `WrongGradient.applies`."""
         return any(wrong.applies(**setting) for _, wrong in self.variants)
 

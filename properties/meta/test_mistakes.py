@@ -1,0 +1,258 @@
+"""The catalogue of mistakes: each is wrong where it says so, leaves no trace, and explains itself."""
+
+import re
+from itertools import pairwise, product, starmap
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from manual_backprop import ACTIVATIONS, LOSSES, OUTPUTS, Parameters, gradient
+from manual_backprop.activations import Array
+from manual_backprop.losses import REDUCTIONS
+from manual_backprop.mistakes import MISTAKES, Mistake, one_cell_only, one_output_only, setting_of
+from manual_backprop.mistakes.catalogue import Names
+
+NAMES = [
+    "one_output_only",
+    "one_cell_only",
+    "one_sample_only",
+    "outputs_dropped",
+    "samples_dropped",
+    "one_downstream_path",
+    "errors_averaged_first",
+    "samples_averaged_first",
+    "sum_for_mean",
+    "output_mean_lost",
+    "divided_twice",
+    "factor_two_lost",
+    "factor_two_gained",
+    "fixed_divisor",
+    "wrong_sign",
+    "softmax_diagonal_only",
+    "slope_twice",
+    "slope_at_wrong_place",
+    "slope_missing",
+    "activation_as_slope",
+    "upstream_not_passed",
+    "relu_gated_by_gradient",
+    "bias_not_summed",
+    "bias_averaged",
+    "bias_forgotten",
+    "transpose_missing",
+    "broadcast_blow_up",
+    "updated_weights_used",
+    "gradients_accumulated",
+    "input_mutated",
+    "samples_mixed",
+    "penalty_included",
+    "precision_lost",
+    "gradient_clipped",
+]
+
+# A right gradient of these cases is within some hundred roundings of the truth. A mistake is further off than
+# this many roundings of its array's largest entry; the finest, a rounding to float32, is about 2^28 of them.
+ROUNDINGS = 2**20
+
+
+class Case(NamedTuple):
+    """The arguments of a gradient."""
+
+    parameters: Parameters
+    inputs: Array
+    targets: Array
+
+
+class Problem(NamedTuple):
+    """A case, the choices that it is for, and where that is."""
+
+    case: Case
+    names: Names
+    setting: dict[str, Any]
+
+
+def random_case(seed: int, sizes: tuple[int, ...], samples: int, names: Names) -> Case:
+    """Arrays of size 1, no two entries equal. Each unit's bias divides the samples: z < 0 and z > 0."""
+    random = np.random.default_rng(seed)
+    inputs = x = random.standard_normal((samples, sizes[0]))
+    parameters: Parameters = []
+    for fan_in, fan_out in pairwise(sizes):
+        W = random.standard_normal((fan_in, fan_out)) / np.sqrt(fan_in)
+        middle = random.uniform(0.3, 0.7, fan_out)
+        b = -np.array([np.quantile(z, q) for z, q in zip((x @ W).T, middle, strict=True)])
+        parameters.append((W, b))
+        x = ACTIVATIONS[names["hidden"]].forward(x @ W + b)
+    targets = random.dirichlet(np.ones(sizes[-1] + 1), samples)[:, :-1]  # in (0, 1): it fits every loss
+    return Case(parameters, inputs, targets)
+
+
+def problem(sizes: tuple[int, ...], samples: int, names: Names) -> Problem:
+    """A case whose first and last samples have a gradient of their own, though a relu may shut others out."""
+    for seed in range(100):
+        case = random_case(seed, sizes, samples, names)
+        ends = (Case(case.parameters, case.inputs[[i]], case.targets[[i]]) for i in (0, -1))
+        if all(all(dW.any() for dW, _ in gradient(*end, **names)) for end in ends):
+            return Problem(case, names, setting_of(case.parameters, case.inputs, **names))
+    raise AssertionError
+
+
+LABELS = [2, 0, 1, 2]
+
+# All sizes different at depth 1, 2, 3; one output; square weights above the first layer.
+SIZES = [((4, 3), 5), ((6, 4, 3), 5), ((6, 5, 4, 3), 7), ((4, 1), 8), ((4, 3, 1), 9), ((4, 3, 3), 5)]
+
+
+@pytest.fixture(scope="module")
+def problems() -> list[Problem]:
+    """Every activation, output, loss and reduction at every size, but for softmax of one output."""
+    losses = [(o, loss) for o, loss in product(OUTPUTS, LOSSES) if LOSSES[loss].output in {None, o}]
+    return [
+        problem(sizes, samples, Names(hidden=hidden, output=output, loss=loss, reduction=reduction))
+        for sizes, samples in SIZES
+        for hidden in (ACTIVATIONS if len(sizes) > 2 else ["tanh"])
+        for output, loss in losses
+        if (output, sizes[-1]) != ("softmax", 1)
+        for reduction in REDUCTIONS
+    ]
+
+
+def with_large_inputs(drawn: Problem) -> Problem:
+    """The same z from larger inputs and smaller weights, whose gradient is so large that clipping shows."""
+    (W, b), *upper = drawn.case.parameters
+    case = Case([(W / 2**12, b), *upper], drawn.case.inputs * 2**12, drawn.case.targets)
+    return drawn._replace(case=case)
+
+
+def largest_difference(wrong: Parameters, right: Parameters) -> float:
+    """In roundings of the largest entry of an array; infinite where a shape differs."""
+    return max(starmap(roundings, zip(flat(wrong), flat(right), strict=True)))
+
+
+def roundings(wrong: Array, right: Array) -> float:
+    """The largest difference of two arrays in roundings of their largest entry."""
+    if wrong.shape != right.shape:
+        return np.inf
+    largest = max(abs(right).max(), abs(wrong).max())
+    return abs(wrong - right).max() / (largest * np.finfo(right.dtype).eps) if largest else 0.0
+
+
+def flat(gradients: Parameters) -> list[Array]:
+    """All arrays, for parameters with biases."""
+    return [array for layer in gradients for array in layer if array is not None]
+
+
+def test_the_catalogue_is_complete_and_in_order() -> None:
+    assert list(MISTAKES) == NAMES
+    assert [mistake.name for mistake in MISTAKES.values()] == NAMES
+
+
+@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=lambda mistake: mistake.name)
+def test_every_variant_is_wrong_wherever_it_applies(mistake: Mistake, problems: list[Problem]) -> None:
+    applied = set[str]()
+    for case, names, setting in map(with_large_inputs, problems) if "clipped" in mistake.name else problems:
+        right = gradient(*case, **names)
+        for label, wrong in mistake.variants:
+            if wrong.applies(**setting):
+                applied.add(label)
+                difference = largest_difference(wrong(*case, **names), right)
+                assert difference > ROUNDINGS, f"{label}: {setting}"
+    assert applied == {label for label, _ in mistake.variants}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=lambda mistake: mistake.name)
+def test_a_mistake_leaves_no_trace(mistake: Mistake) -> None:
+    names = Names(hidden="tanh", output="sigmoid", loss="mse", reduction="mean")
+    case, names, setting = problem((3, 2, 2), 4, names)
+    untouched, _, _ = problem((3, 2, 2), 4, names)
+    right = flat(gradient(*case, **names))
+    for _, wrong in mistake.variants:
+        if wrong.applies(**setting):
+            first, second = (flat(wrong(*case, **names)) for _ in range(2))
+            assert all(map(np.array_equal, first, second))
+    assert all(map(np.array_equal, flat(case.parameters), flat(untouched.parameters)))
+    assert np.array_equal(case.inputs, untouched.inputs)
+    assert np.array_equal(case.targets, untouched.targets)
+    assert all(map(np.array_equal, flat(gradient(*case, **names)), right))
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize(
+    "targets", [np.array(LABELS), np.eye(3, dtype=np.float32)[LABELS]], ids=["labels", "rows"]
+)
+def test_float32_labels_and_layers_without_bias_keep_their_form(targets: Array, reduction: str) -> None:
+    names = Names(hidden="relu", output="softmax", loss="cross_entropy", reduction=reduction)
+    case, _, _ = problem((5, 4, 3), 4, names)
+    parameters: Parameters = [(W.astype(np.float32), None) for W, _ in case.parameters]
+    inputs = case.inputs.astype(np.float32)
+    setting = setting_of(parameters, inputs, **names)
+    assert setting["bias"] is False
+    for mistake in MISTAKES.values():
+        for label, wrong in mistake.variants:
+            if wrong.applies(**setting):
+                for (dW, db), (W, _) in zip(
+                    wrong(parameters, inputs, targets, **names), parameters, strict=True
+                ):
+                    assert (dW.dtype, dW.shape, db) == (np.float32, W.shape, None), f"{mistake.name}: {label}"
+
+
+@pytest.mark.parametrize("samples", [1, 4])
+def test_a_sum_of_one_term_is_right_without_the_others(samples: int) -> None:
+    names = Names(hidden="tanh", output="sigmoid", loss="mse", reduction="mean")
+    (parameters, inputs, targets), _, _ = problem((4, 3, 1), 4, names)
+    case = Case(parameters, inputs[:samples], targets[:samples])
+    setting = setting_of(parameters, case.inputs, **names)
+    right = gradient(*case, **names)
+    lost = ["one_output_only", "output_mean_lost", "one_downstream_path"]
+    if samples == 1:
+        lost += ["one_cell_only", "one_sample_only", "errors_averaged_first", "samples_averaged_first"]
+        lost += ["sum_for_mean", "bias_averaged", "broadcast_blow_up"]
+    for name in lost:
+        assert not MISTAKES[name].applies(**setting)
+        for _, wrong in MISTAKES[name].variants:
+            assert largest_difference(wrong(*case, **names), right) <= ROUNDINGS
+
+
+def test_the_one_output_and_the_one_cell_can_be_chosen() -> None:
+    names = Names(hidden="tanh", output="softmax", loss="cross_entropy", reduction="sum")
+    case, _, _ = problem((4, 3, 2), 3, names)
+    right = gradient(*case, **names)
+    outputs = [gradient(*case, rule=one_output_only(j), **names) for j in range(2)]
+    cells = [gradient(*case, rule=one_cell_only(i, j), **names) for i in range(3) for j in range(2)]
+    for terms in (outputs, cells):
+        for array, parts in zip(flat(right), zip(*map(flat, terms), strict=True), strict=True):
+            assert roundings(np.sum(parts, axis=0), array) <= ROUNDINGS
+
+
+def test_sizes_that_are_not_given_are_taken_to_be_different() -> None:
+    setting = {"hidden": "tanh", "output": "identity", "loss": "mse", "reduction": "mean"}
+    setting |= {"layers": 3, "samples": 4, "outputs": 2}
+    assert not MISTAKES["transpose_missing"].variants[0][1].applies(**setting)
+    assert MISTAKES["transpose_missing"].variants[0][1].applies(**setting, sizes=(5, 2, 2, 2))
+    assert MISTAKES["transpose_missing"].applies(**setting)  # by a reshape
+    assert MISTAKES["one_downstream_path"].applies(**setting)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=lambda mistake: mistake.name)
+def test_a_mistake_explains_itself_in_full_sentences(mistake: Mistake) -> None:
+    assert mistake.rule
+    for text in (mistake.sentence, mistake.hint, mistake.answer):
+        assert text[0].isupper() or text[0].isdigit()
+        assert text[-1] in ".?"
+        assert "  " not in text
+    assert "?" in mistake.hint or mistake.hint.split()[0] in {"Print", "Write", "Call", "Follow"}
+    labels = [label for label, _ in mistake.variants]
+    assert labels == [label.strip() for label in labels if label]
+    assert len(set(labels)) == len(labels)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=lambda mistake: mistake.name)
+def test_a_hint_does_not_give_the_answer_away(mistake: Mistake) -> None:
+    changes = [code for code in re.findall("`([^`]*)`", mistake.answer) if not code.isidentifier()]
+    assert not [code for code in changes if code in mistake.hint]
+    assert not word_runs(mistake.answer, 5) & word_runs(mistake.hint, 5)
+
+
+def word_runs(text: str, length: int) -> set[tuple[str, ...]]:
+    """Every run of so many words in the text."""
+    words = re.findall(r"\w+", text.lower())
+    return {tuple(words[start : start + length]) for start in range(len(words) - length + 1)}
