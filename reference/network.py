@@ -25,13 +25,18 @@ def _sigmoid(xp: ModuleType, z: Array, units: Array) -> Array:
 
 
 def _softmax(xp: ModuleType, z: Array, units: Array) -> Array:
-    return xp.exp(z - _log_total(xp, z, units))
+    z = _masked(xp, z, units)
+    return xp.exp(z - _log_total(xp, z, None))
+
+
+def _masked(xp: ModuleType, z: Array, units: Array) -> Array:
+    """z with -∞, whose exponential is 0, for the units that do not exist."""
+    return z if units is None else xp.where(units, z, -xp.inf)
 
 
 def _log_total(xp: ModuleType, z: Array, units: Array) -> Array:
     """log Σ_k e^z_k of each row, (n, 1), over the units that exist."""
-    if units is not None:
-        z = xp.where(units, z, -xp.inf)
+    z = _masked(xp, z, units)
     top = z.max(axis=-1, keepdims=True)
     return top + xp.log(xp.exp(z - top).sum(axis=-1, keepdims=True))
 
