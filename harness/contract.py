@@ -10,7 +10,23 @@ from properties.law import Inconclusive, Violation
 
 
 class ContractError(Violation):
-    """The subject breaks the contract; the message is one sentence for its author."""
+    """The subject breaks the contract; the message is one sentence for its author.
+
+    Where a shape is wrong, `array` is dW1, db1, ... and the shapes are what was given and what was wanted.
+    """
+
+    def __init__(
+        self,
+        sentence: str,
+        array: str = "",
+        given_shape: tuple[int, ...] = (),
+        wanted_shape: tuple[int, ...] = (),
+    ) -> None:
+        """As the fields."""
+        super().__init__(sentence)
+        self.array = array
+        self.given_shape = given_shape
+        self.wanted_shape = wanted_shape
 
 
 def read_gradient(value: Any, case: Case, function: str = "gradient") -> Parameters:
@@ -21,7 +37,9 @@ def read_gradient(value: Any, case: Case, function: str = "gradient") -> Paramet
     """
     count = len(case.parameters)
     if not isinstance(value, list | tuple) or isinstance(value, Unsupported):
-        raise ContractError(f"{function} has to return a list of (dW, db), one for each layer, not {_a(value)}.")
+        raise ContractError(
+            f"{function} has to return a list of (dW, db), one for each layer, not {_a(value)}."
+        )
     if len(value) != count:
         raise ContractError(
             f"{function} returns {len(value)} {_plural('pair', len(value))} for {count} {_plural('layer', count)}: "
@@ -30,11 +48,15 @@ def read_gradient(value: Any, case: Case, function: str = "gradient") -> Paramet
     gradient: Parameters = []
     for number, (pair, (W, b)) in enumerate(zip(value, case.parameters, strict=True), start=1):
         if not isinstance(pair, list | tuple) or len(pair) != 2:  # noqa: PLR2004  (a pair)
-            raise ContractError(f"layer {number} of what {function} returns has to be a pair (dW, db), not {_a(pair)}.")
+            raise ContractError(
+                f"layer {number} of what {function} returns has to be a pair (dW, db), not {_a(pair)}."
+            )
         dW = _array(pair[0], W, f"dW of layer {number}", case)
         if b is None:
             if pair[1] is not None:
-                raise ContractError(f"db of layer {number} has to be None, since the layer has no bias (b is None).")
+                raise ContractError(
+                    f"db of layer {number} has to be None, since the layer has no bias (b is None)."
+                )
             gradient.append((dW, None))
         else:
             gradient.append((dW, _array(pair[1], b, f"db of layer {number}", case)))
@@ -48,11 +70,16 @@ def _array(value: Any, parameter: Array, name: str, case: Case) -> Array:
         raise ContractError(f"{name} is {_a(value)}; it has to be an array of shape {parameter.shape}.")
     array = np.asarray(value)
     if array.dtype.kind != "f":
-        raise ContractError(f"{name} has dtype {array.dtype}; it has to hold floats, as {parameter.dtype} does.")
+        raise ContractError(
+            f"{name} has dtype {array.dtype}; it has to hold floats, as {parameter.dtype} does."
+        )
     if array.shape != parameter.shape:
         raise ContractError(
             f"{name} has shape {array.shape}, and the parameter has {parameter.shape}"
-            f"{_guess(array.shape, parameter.shape, case)}."
+            f"{_guess(array.shape, parameter.shape, case)}.",
+            name.replace(" of layer ", ""),
+            array.shape,
+            parameter.shape,
         )
     if np.finfo(array.dtype).eps > np.finfo(parameter.dtype).eps:
         raise ContractError(
@@ -67,7 +94,7 @@ def _guess(given: tuple[int, ...], wanted: tuple[int, ...], case: Case) -> str:
         return ": it looks transposed"
     if given == (case.samples, *wanted):
         return f": it looks as if it was not summed over the batch of {case.samples}"
-    if wanted == (given[-1:] or ()) or given == (*wanted, 1) or given == (1, *wanted):
+    if wanted == (given[-1:] or ()) or given in {(*wanted, 1), (1, *wanted)}:
         return ": it has one axis too many"
     return ""
 
@@ -100,7 +127,9 @@ def read_loss(value: Any) -> float:
         raise ContractError(f"loss has to return one number, not {_a(value)}.")
     array = np.asarray(value)
     if array.size != 1 or array.dtype.kind not in "fiu":
-        raise ContractError(f"loss has to return one number, not an array of shape {array.shape} ({array.dtype}).")
+        raise ContractError(
+            f"loss has to return one number, not an array of shape {array.shape} ({array.dtype})."
+        )
     return float(array.reshape(()))
 
 

@@ -1,9 +1,9 @@
 """A user's module as a subject: in its own process, behind the contract."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from harness.contract import ContractError, check_finite, read_gradient, read_loss
 from harness.isolation import IsolatedModule, Limits, Signature, SubjectFault
@@ -15,7 +15,18 @@ RATES = {"float64": 2.0**100, "float32": 2.0**60}
 """A `step` moves by rate · gradient. Next to so large a move the parameters are lost in rounding, and dividing
 by a power of two loses nothing, so the gradient comes back with all its digits."""
 
-_LOST = {"timeout", "crash", "exit", "memory", "protocol", "size", "interpreter", "not_found", "import", "syntax"}
+_LOST = {
+    "timeout",
+    "crash",
+    "exit",
+    "memory",
+    "protocol",
+    "size",
+    "interpreter",
+    "not_found",
+    "import",
+    "syntax",
+}
 
 
 class UnusableSubject(Exception):  # noqa: N818  (an answer about a subject)
@@ -78,11 +89,13 @@ class FileSubject:
 
     def _call(self, function: str, arguments: tuple[Any, ...], case: Case) -> Any:
         signature = self._signatures[function]
-        keywords = {
-            key: value for key, value in case.choices.items() if key in signature.keywords or signature.any_keyword
+        keywords: dict[str, str | float] = {
+            key: str(value)
+            for key, value in case.choices.items()
+            if key in signature.keywords or signature.any_keyword
         }
         try:
-            result = self._module.call(function, arguments, keywords)
+            result = self._module.call(function, arguments, keywords, layout=_layout(case))
         except SubjectFault as fault:
             if fault.kind in _LOST:
                 raise SubjectGone(str(fault)) from None
@@ -110,6 +123,14 @@ def _check_arity(function: str, signature: Signature, count: int) -> None:
         )
 
 
+def _layout(case: Case) -> Literal["C", "F", "strided"]:
+    """How the case's own arrays lie in memory, so that the subject gets them likewise."""
+    arrays = [case.inputs, *(W for W, _ in case.parameters)]
+    if all(array.flags.c_contiguous for array in arrays):
+        return "C"
+    return "F" if all(array.flags.f_contiguous for array in arrays) else "strided"
+
+
 def _place(path: tuple[int, ...]) -> str:
     """`W of layer 2` for the path (0, 1, 0)."""
     match path:
@@ -124,7 +145,9 @@ def _place(path: tuple[int, ...]) -> str:
 
 
 @contextmanager
-def load(path: str | Path, *, python: str | None = None, limits: Limits | None = None) -> Iterator[FileSubject]:
+def load(
+    path: str | Path, *, python: str | None = None, limits: Limits | None = None
+) -> Generator[FileSubject]:
     """Start a module in its worker, and stop it at the end.
 
     Raises:
@@ -136,4 +159,3 @@ def load(path: str | Path, *, python: str | None = None, limits: Limits | None =
         except SubjectFault as fault:
             raise UnusableSubject(str(fault), fault.trace) from None
         yield FileSubject(str(path), module)
-

@@ -8,7 +8,7 @@ with more cases). Every random run prints its seed; `--hypothesis-seed N` repeat
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -24,10 +24,16 @@ settings.register_profile("default", max_examples=100, deadline=None)
 settings.register_profile("ci", max_examples=100, deadline=None, derandomize=True, database=None)
 settings.register_profile("nightly", max_examples=2000, deadline=None)
 
+CONTRACT = "result_meets_the_contract"
+"""The first law; where no case at all meets it, the others have nothing to look at."""
+
+AFTER_A_FAILURE = 25
+"""Cases for each further law, once one has failed."""
+
 _SEED = pytest.StashKey[int]()
 
 
-@dataclass
+@dataclass(eq=False)
 class Court:
     """Judges one subject, law by law: see `properties.law.Court`."""
 
@@ -36,21 +42,26 @@ class Court:
     records: list[Record] = field(default_factory=list)
     announce: Callable[[Record], None] = lambda record: None
     gone: str = ""
+    unreadable: str = ""
 
     def hear(
-        self, name: str, check: Callable[[Any], Comparison | None], examples: Callable[[], SearchStrategy[Any]]
+        self,
+        name: str,
+        check: Callable[[Any], Comparison | None],
+        examples: Callable[[], SearchStrategy[Any]],
     ) -> None:
         """Search for a counterexample to a law, and report the verdict to pytest."""
         record = Record(name)
         try:
-            if self.gone:
-                raise NotApplicable(f"not checked, since {self.gone}")
-            search(record, check, examples(), self.effort)
+            self._check_subject()
+            search(record, check, examples(), self._effort())
         except SubjectGone as fault:
             self.gone = str(fault)
             record.verdict, record.message = Verdict.FAIL, str(fault)
         except NotApplicable as reason:
             record.verdict, record.message = Verdict.NOT_APPLICABLE, str(reason)
+        if name == CONTRACT and record.verdict is Verdict.FAIL and not record.held:
+            self.unreadable = "no call returned what can be read"
         self.records.append(record)
         self.announce(record)
         match record.verdict:
@@ -60,6 +71,23 @@ class Court:
                 pass
             case other:
                 pytest.skip(f"{other}: {record.message}")
+
+    def _check_subject(self) -> None:
+        if self.gone or self.unreadable:
+            raise NotApplicable(f"not checked, since {self.gone or self.unreadable}")
+
+    def _effort(self) -> Effort:
+        """One counterexample is worth shrinking; of the laws after it, we want to know whether they hold."""
+        if any(record.verdict is Verdict.FAIL for record in self.records):
+            return replace(self.effort, cases=min(self.effort.cases, AFTER_A_FAILURE), shrink=False)
+        return self.effort
+
+
+@dataclass(eq=False)
+class Trial:
+    """Registered as a plugin, it brings its own court: see `harness.trial`."""
+
+    court: Court
 
 
 def failure(record: Record) -> str:
@@ -113,7 +141,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test for each law and each subject."""
     if "court" in metafunc.fixturenames:
         files = metafunc.config.getoption("backprop")
-        metafunc.parametrize("court", files or [""], ids=files or ["manual_backprop"], indirect=True, scope="session")
+        metafunc.parametrize(
+            "court", files or [""], ids=files or ["manual_backprop"], indirect=True, scope="session"
+        )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -127,6 +157,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def court(request: pytest.FixtureRequest) -> Iterator[Court]:
     """The court with the subject of this test."""
+    trial = next(
+        (plugin for plugin in request.config.pluginmanager.get_plugins() if isinstance(plugin, Trial)), None
+    )
+    if trial is not None:
+        yield trial.court
+        return
     with ExitStack() as open_subjects:
         try:
             subject = open_subjects.enter_context(load(request.param)) if request.param else Bundled()

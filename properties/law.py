@@ -63,14 +63,15 @@ INCONCLUSIVE_SHARE = 0.25
 class Record:
     """What a search for a counterexample found.
 
-    `cases` counts those that were checked, `reasons` those among them that were inconclusive, by
-    reason, `open_entries` of `entries` what kinks left open, `ratio` is the largest difference in terms
-    of its bound, and `counterexample` the smallest case on which the law failed, with `message`.
+    `cases` counts those that were checked, `held` those where the law holds, and `reasons` those that were
+    inconclusive, by reason; `open_entries` of `entries` is what kinks left open, `ratio` the largest
+    difference in terms of its bound, and `counterexample` the smallest case on which the law failed.
     """
 
     name: str
     verdict: Verdict = Verdict.PASS
     cases: int = 0
+    held: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     open_entries: int = 0
     entries: int = 0
@@ -107,6 +108,7 @@ def search(
             record.counterexample, record.message = example, str(violation)
             raise
         else:
+            record.held += 1
             if found is not None:
                 record.ratio = max(record.ratio, found.ratio)
                 record.open_entries += found.open

@@ -25,7 +25,7 @@ BATCHES = (1, 32, 8)
 """A single vector, a mini-batch, and the ragged last one: 1000 = 31·32 + 8."""
 
 RULES: tuple[tuple[str, Rule], ...] = (
-    ("all outputs, all samples", RIGHT_RULE),
+    ("the right rule", RIGHT_RULE),
     ("one output only", one_output_only(0)),
     ("one cell only", one_cell_only(0, 0)),
 )

@@ -1,0 +1,119 @@
+"""The command `manual-backprop`."""
+
+import importlib
+import importlib.util
+import secrets
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+OTHER_COMMANDS = {"lesson": "lesson.command", "table": "harness.table"}
+"""Commands that live elsewhere, imported only when they are called."""
+
+_FILE = click.Path(dir_okay=False, writable=True)
+
+
+class _Commands(click.Group):
+    """Finds the commands of `OTHER_COMMANDS` as well."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *OTHER_COMMANDS])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in OTHER_COMMANDS:
+            return getattr(importlib.import_module(OTHER_COMMANDS[cmd_name]), cmd_name)
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="manual-backprop")
+def main() -> None:
+    """Check a hand-written backward pass: is it right, and if not, which mistake is it?"""
+
+
+@main.command()
+@click.argument("subjects", nargs=-1, metavar="[FILE]...")
+@click.option(
+    "--cases", type=click.IntRange(min=1), default=100, show_default=True, help="Cases for each property."
+)
+@click.option("--seed", type=click.IntRange(min=0), help="Repeat the run that had this seed.")
+@click.option(
+    "--hints",
+    type=click.IntRange(0, 2),
+    default=2,
+    show_default=True,
+    help="How much to tell of a mistake: 0 where it shows, 1 a hint besides, 2 its name and the cure.",
+)
+@click.option("--strict", is_flag=True, help="UNSTABLE is a failure too.")
+@click.option("--python", metavar="PATH", help="The interpreter that runs the files, with what they import.")
+@click.option(
+    "--jobs", type=click.IntRange(min=1), help="Judge so many files at once.  [default: one a core]"
+)
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(min=1),
+    default=60,
+    show_default=True,
+    help="Seconds that a file may take in all; a sixth of it for one call.",
+)
+@click.option("--show-output", is_flag=True, help="Show what the file printed.")
+@click.option("--json", "json_path", type=_FILE, help="Write the results as JSON.")
+@click.option("--junit", type=_FILE, help="Write the results as JUnit XML.")
+@click.option("--html", type=_FILE, help="Write the results as one page.")
+def verify(subjects: tuple[str, ...], **given: Any) -> None:
+    """Judge the gradient in each FILE (or in all files of a folder), or the bundled one.
+
+    Exit status: 0 where all pass, 1 where a subject fails, 2 for a wrong call.
+    """
+    paths = [path for subject in subjects for path in _expanded(subject)]
+    if given["python"] and shutil.which(given["python"]) is None:
+        raise click.UsageError(f"There is no interpreter {given['python']}.")
+    from harness.session import Options, run  # noqa: PLC0415  (JAX takes a second to import: not for --help)
+
+    options = Options(
+        cases=given["cases"],
+        seed=secrets.randbelow(2**32) if given["seed"] is None else given["seed"],
+        hints=given["hints"],
+        strict=given["strict"],
+        python=given["python"],
+        jobs=given["jobs"] or 0,
+        seconds=given["time_limit"],
+        show_output=given["show_output"],
+        json=given["json_path"],
+        junit=given["junit"],
+        html=given["html"],
+    )
+    sys.exit(run(paths, options))
+
+
+def _expanded(subject: str) -> list[str]:
+    """A file or module as it is, a folder as the Python files in it. Raises for what is not there."""
+    path = Path(subject)
+    if path.is_dir():
+        found = sorted(str(file) for file in path.glob("*.py"))
+        if not found:
+            raise click.UsageError(f"The folder {subject} has no Python files.")
+        return found
+    if not path.is_file() and not _is_module(subject):
+        raise click.UsageError(f"There is no file or module {subject}.")
+    return [subject]
+
+
+def _is_module(name: str) -> bool:
+    """Whether a name such as `course.week3` can be imported from here."""
+    if not all(part.isidentifier() for part in name.split(".")):
+        return False
+    here = Path(*name.split("."))
+    if here.with_suffix(".py").is_file() or here.is_dir():
+        return True
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ImportError:
+        return False
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,249 @@
+"""What people and machines get to see of a trial."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from harness.trial import Outcome, case_of
+from properties.cases import Case
+from properties.comparison import named
+from properties.law import Record, Verdict
+from properties.seed_problem import Consequence
+
+COLOURS = {
+    Verdict.PASS: "green",
+    Verdict.FAIL: "bold red",
+    Verdict.UNSTABLE: "yellow",
+    Verdict.INCONCLUSIVE: "yellow",
+    Verdict.NOT_APPLICABLE: "dim",
+}
+
+
+def sentence(name: str) -> str:
+    """A law's name as the sentence that it is."""
+    return name.replace("_", " ")
+
+
+def verdict(value: Verdict) -> Text:
+    """A verdict in its colour."""
+    return Text(value.value, style=COLOURS[value])
+
+
+def laws_table(outcome: Outcome) -> Table:
+    """Property, verdict, cases, time."""
+    table = Table(box=None, padding=(0, 2, 0, 0), title_justify="left")
+    table.add_column("property", overflow="fold")
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("cases", justify="right", no_wrap=True)
+    table.add_column("time", justify="right", no_wrap=True)
+    for record in outcome.records:
+        shown = str(record.cases) if record.cases else "-"
+        table.add_row(sentence(record.name), verdict(record.verdict), shown, f"{record.seconds:.1f} s")
+    return table
+
+
+def uncovered(outcome: Outcome) -> list[str]:
+    """What the run left open, a line each: inconclusive cases, kinks, properties that say nothing here."""
+    lines: list[str] = []
+    for record in outcome.records:
+        if record.reasons:
+            listed = ", ".join(f"{reason} ({count})" for reason, count in record.reasons.most_common())
+            lines.append(
+                f"{sentence(record.name)}: {record.reasons.total()} of {record.cases} cases open: {listed}."
+            )
+        if record.open_entries:
+            lines.append(
+                f"{sentence(record.name)}: {record.open_entries} of {record.entries} entries lie at a kink, "
+                "where any slope between the one-sided ones is right."
+            )
+        if record.verdict is Verdict.NOT_APPLICABLE and not outcome.failures:
+            lines.append(f"{sentence(record.name)}: not applicable, {record.message}.")
+    return lines
+
+
+def matrix(contributions: list[list[float]]) -> Table:
+    """The contribution matrix in characters: a row for each sample, a column for each output."""
+    table = Table(box=None, padding=(0, 1))
+    table.add_column("")
+    for output in range(1, len(contributions[0]) + 1):
+        table.add_column(f"o{output}", justify="right")
+    for sample, row in enumerate(contributions, start=1):
+        cells = [_cell(value) for value in row]
+        table.add_row(f"sample {sample}", *cells)
+    return table
+
+
+def _cell(value: float) -> Text:
+    rounded = round(value, 3) + 0.0
+    mark = "█" if rounded == 1 else "·" if rounded == 0 else f"{rounded:g}"
+    return Text(mark, style="green" if rounded == 1 else "red" if rounded == 0 else "yellow")
+
+
+def script(outcome: Outcome, case: Case) -> str:
+    """The smallest case as Python to paste, which prints both gradients; empty for the bundled backprop."""
+    path = Path(outcome.subject)
+    keywords = ", ".join(f"{key}={value!r}" for key, value in case.choices.items())
+    lines = [
+        "import inspect, runpy",
+        "import numpy as np",
+        "",
+        case.as_python(),
+        f"choices = dict({keywords})",
+    ]
+    if path.suffix == ".py":
+        lines += [
+            f"gradient = runpy.run_path({str(path)!r})['gradient']",
+            "accepted = inspect.signature(gradient).parameters",
+            "choices = {name: value for name, value in choices.items() if name in accepted}",
+        ]
+    else:
+        lines += [f"from {outcome.subject} import gradient"]
+    lines += ["yours = gradient(parameters, inputs, targets, **choices)", "", "right = {"]
+    for name, array in named(case.oracle.gradient).items():
+        lines.append(f"    {name!r}: np.array({array.tolist()}),")
+    lines += ["}", "for layer, (dW, db) in enumerate(yours, start=1):"]
+    lines += ["    print(f'dW{layer} yours', dW, 'right', right[f'dW{layer}'], sep='\\n')"]
+    lines += ["    print(f'db{layer} yours', db, 'right', right.get(f'db{layer}'), sep='\\n')"]
+    return "\n".join(lines)
+
+
+def one(console: Console, outcome: Outcome, *, hints: int, show_output: bool = False) -> None:
+    """The whole story of one subject."""
+    if outcome.records:
+        console.print(laws_table(outcome))
+        console.print()
+    console.print(headline(outcome), soft_wrap=True)
+    if outcome.trace:
+        _plainly(console, outcome.trace)
+    if outcome.verdict is Verdict.FAIL:
+        _failure(console, outcome, hints)
+    left = uncovered(outcome)
+    if left:
+        console.print("\n[bold]Not covered[/]")
+        _plainly(console, "\n".join(left))
+    if show_output and outcome.output:
+        console.print("\n[bold]What it printed[/]")
+        _plainly(console, outcome.output)
+
+
+def _plainly(console: Console, text: str, indent: str = "  ") -> None:
+    """Somebody's text, line by line as it is, so that it can be copied."""
+    for line in text.splitlines():
+        console.print(indent + line, highlight=False, markup=False, soft_wrap=True)
+
+
+def headline(outcome: Outcome) -> Text:
+    """The verdict in one line."""
+    line = verdict(outcome.verdict) + Text(f" {outcome.subject}")
+    if outcome.message:
+        line += Text(f": {outcome.message}", style="default")
+    elif outcome.verdict is Verdict.PASS:
+        held = sum(record.verdict is Verdict.PASS for record in outcome.records)
+        cases = sum(record.cases for record in outcome.records)
+        line += Text(f": {held} properties hold in {cases} cases.", style="default")
+    return line
+
+
+def _failure(console: Console, outcome: Outcome, hints: int) -> None:
+    diagnosis = outcome.diagnosis
+    if diagnosis is not None:
+        for line in told(outcome, hints):
+            _plainly(console, line, indent="")
+        if diagnosis.contributions is not None and hints > 0:
+            console.print("\n[bold]What each sample and output contributes[/] (right: all 1)")
+            console.print(matrix(diagnosis.contributions))
+    record = next((record for record in outcome.failures if case_of(record)), None)
+    case = case_of(record) if record else None
+    if record is not None and case is not None:
+        console.print(f"\n[bold]The smallest case found[/], for: {sentence(record.name)}")
+        _plainly(console, script(outcome, case))
+
+
+def told(outcome: Outcome, hints: int) -> list[str]:
+    """What the diagnosis says at a level of hints: 0 where it is wrong, 1 a hint besides, 2 the name and the cure."""
+    diagnosis = outcome.diagnosis
+    if diagnosis is None:
+        return []
+    lines = [f"Where: {diagnosis.where}"]
+    if diagnosis.note:
+        lines.append(f"Note: {diagnosis.note}")
+    if hints == 1 and diagnosis.hint:
+        lines.append(f"Hint: {diagnosis.hint}")
+    if hints > 1:
+        name = " and ".join(diagnosis.mistakes) or "none known"
+        lines.insert(0, f"Mistake: {name}. {diagnosis.sentence}".rstrip())
+        lines.append(f"Evidence: {diagnosis.evidence}")
+        if diagnosis.answer:
+            lines.append(f"To do: {diagnosis.answer}")
+    return [line for line in lines if not line.endswith(": ")]
+
+
+def several(console: Console, outcomes: list[Outcome], *, hints: int) -> None:
+    """Many subjects, a line each."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("subject", "verdict", "mistake" if hints > 1 else "", "failing", "time"):
+        table.add_column(column, overflow="fold")
+    for outcome in outcomes:
+        name = " and ".join(outcome.diagnosis.mistakes) if outcome.diagnosis and hints > 1 else ""
+        what = sentence(outcome.failures[0].name) if outcome.failures else outcome.message
+        table.add_row(outcome.subject, verdict(outcome.verdict), name, what, f"{outcome.seconds:.1f} s")
+    console.print(table)
+
+
+def consequences(title: str, found: list[Consequence]) -> Group:
+    """What wrong rules do on one problem: cosine, error, and the losses of every output after training."""
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    for column in ("rule", "cosine", "error", "before", "after"):
+        table.add_column(column, justify="left" if column == "rule" else "right", no_wrap=True)
+    for output in range(1, len(found[0].losses) + 1):
+        table.add_column(f"o{output}", justify="right", no_wrap=True)
+    for one_rule in found:
+        numbers = [f"{one_rule.cosine:.3f}", f"{one_rule.relative_error:.3f}", f"{one_rule.first_loss:.3f}"]
+        losses = [f"{loss:.3f}" for loss in one_rule.losses]
+        table.add_row(one_rule.rule, *numbers, f"{one_rule.last_loss:.3f}", *losses)
+    return Group(Text(title, style="bold"), table)
+
+
+def as_json(outcomes: list[Outcome], hints: int) -> str:
+    """One object a subject, in the order of the subjects."""
+    return json.dumps([_object(outcome, hints) for outcome in outcomes], indent=2, ensure_ascii=False) + "\n"
+
+
+def _object(outcome: Outcome, hints: int) -> dict[str, Any]:
+    diagnosis = outcome.diagnosis
+    return {
+        "subject": outcome.subject,
+        "verdict": outcome.verdict.value,
+        "message": outcome.message,
+        "seconds": round(outcome.seconds, 3),
+        "properties": [_property(record) for record in outcome.records],
+        "diagnosis": None
+        if diagnosis is None
+        else {
+            "mistakes": list(diagnosis.mistakes),
+            "evidence": diagnosis.evidence,
+            "contributions": diagnosis.contributions,
+            "where": diagnosis.where,
+            "note": diagnosis.note,
+            "hint": {0: "", 1: diagnosis.hint}.get(hints, diagnosis.answer),
+        },
+    }
+
+
+def _property(record: Record) -> dict[str, Any]:
+    case = case_of(record)
+    return {
+        "name": record.name,
+        "verdict": record.verdict.value,
+        "cases": record.cases,
+        "inconclusive": dict(record.reasons),
+        "open_entries": record.open_entries,
+        "entries": record.entries,
+        "message": record.message,
+        "seconds": round(record.seconds, 3),
+        "counterexample": case.as_python() if case is not None else None,
+    }

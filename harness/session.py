@@ -1,0 +1,155 @@
+"""One call of `manual-backprop verify`: all its subjects, their reports, and the exit status."""
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Generator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from harness import documents, report
+from harness.trial import Outcome, Request, judge, law_count
+from properties.law import Effort, Record, Verdict
+from properties.seed_problem import consequences, real_digits, teacher
+
+WIDTH = 110
+"""Of what goes to a file or a pipe, which has no width of its own."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How `verify` was called; paths of reports are None where none is wanted."""
+
+    cases: int
+    seed: int
+    hints: int = 2
+    strict: bool = False
+    python: str | None = None
+    jobs: int = 0
+    seconds: float = 60.0
+    show_output: bool = False
+    json: str | None = None
+    junit: str | None = None
+    html: str | None = None
+
+
+def run(paths: list[str], options: Options) -> int:
+    """Judge the subjects, or the bundled backprop for none, and return the exit status."""
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
+    effort = Effort(options.cases, options.seed)
+    requests = [Request(path, effort, options.python, options.seconds) for path in paths or [None]]
+    console.print(f"seed {options.seed} (repeat with --seed {options.seed})", style="dim", highlight=False)
+    outcomes = (
+        [_with_progress(console, requests[0])]
+        if len(requests) == 1
+        else _in_parallel(console, requests, options)
+    )
+    if len(outcomes) == 1:
+        report.one(console, outcomes[0], hints=options.hints, show_output=options.show_output)
+    else:
+        report.several(console, outcomes, hints=options.hints)
+    if not paths:
+        _show_consequences(console)
+    _write(outcomes, options)
+    failing = {Verdict.FAIL, Verdict.UNSTABLE} if options.strict else {Verdict.FAIL}
+    return int(any(outcome.verdict in failing for outcome in outcomes))
+
+
+def _with_progress(console: Console, request: Request) -> Outcome:
+    """Judge one subject with a bar on a terminal, and a line for each property elsewhere."""
+    if not console.is_terminal:
+        return judge(request, lambda record: _line(console, record))
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("starting", total=law_count())
+
+        def advance(record: Record) -> None:
+            progress.update(task, advance=1, description=report.sentence(record.name))
+
+        return judge(request, advance)
+
+
+def _line(console: Console, record: Record) -> None:
+    console.print(
+        f"{record.verdict.value:14} {report.sentence(record.name)}", highlight=False, soft_wrap=True
+    )
+
+
+def _in_parallel(console: Console, requests: list[Request], options: Options) -> list[Outcome]:
+    """Judge many subjects over the cores; whatever happens to one, the others are judged."""
+    jobs = min(options.jobs or os.cpu_count() or 1, len(requests))
+    found: dict[int, Outcome] = {}
+    with _quiet_progress(console, len(requests)) as done:
+        with _pool(jobs) as pool:
+            for number, future in enumerate([pool.submit(judge, request) for request in requests]):
+                with suppress(BrokenProcessPool):
+                    found[number] = future.result()
+                    done()
+        for number, request in enumerate(requests):
+            if number not in found:
+                found[number] = _alone(request)
+                done()
+    return [found[number] for number in range(len(requests))]
+
+
+def _alone(request: Request) -> Outcome:
+    """Judge one subject in a process of its own, which it may bring down."""
+    started = perf_counter()
+    with _pool(1) as pool:
+        try:
+            return pool.submit(judge, request).result()
+        except BrokenProcessPool:
+            message = f"{request.path} brought its judge's process down: it may not touch other processes."
+            seconds = perf_counter() - started
+            return Outcome(str(request.path), Verdict.FAIL, message=message, seconds=seconds)
+
+
+def _pool(jobs: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
+
+
+@contextmanager
+def _quiet_progress(console: Console, total: int) -> Generator[Callable[[], None]]:
+    """A bar over the subjects on a terminal, nothing elsewhere."""
+    if not console.is_terminal:
+        yield lambda: None
+        return
+    with Progress(
+        TextColumn("subjects"), BarColumn(), MofNCompleteColumn(), console=console, transient=True
+    ) as bar:
+        task = bar.add_task("subjects", total=total)
+        yield lambda: bar.advance(task)
+
+
+def _show_consequences(console: Console) -> None:
+    """What the wrong rules do to the seed problem, on random vectors and on real digits."""
+    for title, data in (
+        ("1000 random vectors, what a random teacher network says of them", teacher()),
+        ("1000 handwritten digits", real_digits()),
+    ):
+        heading = f"128-64-10 on {title}:\nfirst gradient beside the right one; mean squared error before and after 20 epochs, and by output"
+        console.print()
+        console.print(report.consequences(heading, consequences(*data)))
+
+
+def _write(outcomes: list[Outcome], options: Options) -> None:
+    """The reports that were asked for. Raises a usage error where one can't be written."""
+    for path, text in (
+        (options.json, lambda: report.as_json(outcomes, options.hints)),
+        (options.junit, lambda: documents.as_junit(outcomes)),
+        (options.html, lambda: documents.as_html(outcomes, options.hints)),
+    ):
+        if path is None:
+            continue
+        try:
+            Path(path).write_text(text(), encoding="utf-8")
+        except OSError as error:
+            raise click.UsageError(f"{path} can't be written: {error.strerror}.") from None

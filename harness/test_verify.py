@@ -1,0 +1,129 @@
+"""The command as a user calls it: verdicts, exit statuses, reports, and one sentence for whatever goes wrong."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from harness.cli import main
+from harness.test_examples import verify
+
+HEADER = "import os, sys, time, signal\nimport numpy as np\n"
+BROKEN = {
+    "syntax_error": ("def gradient(:", "syntax error"),
+    "import_error": ("import no_such_library", "no_such_library"),
+    "raises_on_import": ("1 / 0", "ZeroDivisionError"),
+    "no_gradient": ("def grad(parameters, inputs, targets): ...", "no function gradient"),
+    "gradient_is_no_function": ("gradient = 3", "no function gradient"),
+    "too_few_arguments": ("def gradient(parameters, inputs): ...", "called as"),
+    "too_many_arguments": ("def gradient(parameters, inputs, targets, momentum): ...", "momentum"),
+    "unknown_key": ("PROBLEM = {'layer': 2}\ndef gradient(p, x, y): ...", "unknown key 'layer'"),
+    "unknown_activation": ("PROBLEM = {'hidden': 'swish'}\ndef gradient(p, x, y): ...", "swish"),
+    "no_layers": ("PROBLEM = {'layers': 0}\ndef gradient(p, x, y): ...", "from 1 to 4"),
+    "loss_without_its_output": ("PROBLEM = {'loss': 'cross_entropy'}\ndef gradient(p, x, y): ...", "softmax"),
+    "problem_is_text": ("PROBLEM = 'mse'\ndef gradient(p, x, y): ...", "has to be a dict"),
+    "returns_none": ("def gradient(p, x, y): pass", "None"),
+    "returns_one_layer": ("def gradient(p, x, y): return [(p[0][0] * 2, p[0][1] * 2)]", "1 pair for 2 layers"),
+    "returns_flat_list": ("def gradient(p, x, y): return [p[0][0] * 2, p[0][1], p[1][0], p[1][1]]", "4 pairs"),
+    "returns_text": ("def gradient(p, x, y): return [('a', 'b'), ('c', 'd')]", "dW of layer 1 is a str"),
+    "returns_transposed": (
+        "def gradient(p, x, y): return [(np.zeros((W.shape[1], W.shape[0])), b * 0) for W, b in p]",
+        "transposed",
+    ),
+    "returns_integers": (
+        "def gradient(p, x, y): return [(np.zeros(W.shape, int), b * 0) for W, b in p]",
+        "dtype int64",
+    ),
+    "returns_complex": ("def gradient(p, x, y): return [(W * 1j, b * 0) for W, b in p]", "complex128"),
+    "returns_objects": (
+        "def gradient(p, x, y): return [(W.astype(object), b * 0) for W, b in p]",
+        "Python objects",
+    ),
+    "returns_less_precise": (
+        "def gradient(p, x, y): return [(W.astype('f4'), b.astype('f4')) for W, b in p]",
+        "float32",
+    ),
+    "returns_nan": ("def gradient(p, x, y): return [(W * np.nan, b * np.nan) for W, b in p]", "NaN"),
+    "returns_inf": ("def gradient(p, x, y): return [(W * 0 + np.inf, b * 0 + np.inf) for W, b in p]", "inf"),
+    "raises": ("def gradient(p, x, y): return p[7]", "IndexError"),
+    "exits": ("def gradient(p, x, y): sys.exit(0)", "exit"),
+    "exits_hard": ("def gradient(p, x, y): os._exit(0)", ""),
+    "interrupts": ("def gradient(p, x, y): raise KeyboardInterrupt", "KeyboardInterrupt"),
+    "never_ends": ("def gradient(p, x, y):\n    while True: pass", "did not finish"),
+    "kills_itself": ("def gradient(p, x, y): os.kill(os.getpid(), signal.SIGKILL)", ""),
+    "random": (
+        "def gradient(p, x, y): return [(np.random.randn(*W.shape), np.random.randn(*b.shape)) for W, b in p]",
+        "",
+    ),
+    "cheats": ("import manual_backprop\ngradient = manual_backprop.gradient", "manual_backprop"),
+}
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """All the broken modules in one call, and a right one among them."""
+    folder = tmp_path_factory.mktemp("broken")
+    for name, (text, _) in BROKEN.items():
+        (folder / f"{name}.py").write_text(HEADER + text + "\n", "utf-8")
+    right = Path(__file__).parent.parent / "examples" / "matrices.py"
+    arguments = (folder, right, "--cases", "5", "--seed", "1", "--time-limit", "12")
+    status, found, output = verify(*arguments, folder=tmp_path_factory.mktemp("results"))
+    assert status == 1, output
+    assert "Traceback" not in output
+    return {Path(one["subject"]).stem: one for one in found}
+
+
+@pytest.mark.parametrize(("name", "words"), [(name, words) for name, (_, words) in BROKEN.items()])
+def test_a_broken_module_fails_with_the_reason(judged: dict[str, Any], name: str, words: str) -> None:
+    outcome = judged[name]
+    assert outcome["verdict"] == "FAIL"
+    assert words in outcome["message"], outcome["message"]
+    assert "harness" not in outcome["message"]
+
+
+def test_a_right_module_among_broken_ones_passes(judged: dict[str, Any]) -> None:
+    assert judged["matrices"]["verdict"] == "PASS", judged["matrices"]["message"]
+    assert set(judged["matrices"]) >= {"subject", "verdict", "properties", "diagnosis"}
+    assert {"name", "verdict", "cases", "message"} <= set(judged["matrices"]["properties"][0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["verify", "nowhere.py"], "There is no file or module nowhere.py."),
+        (["verify", "--casses", "3"], "No such option"),
+        (["verify", "--cases", "0"], "0 is not in the range"),
+        (["verify", "--hints", "3"], "3 is not in the range"),
+        (["verify", "--python", "no-such-python"], "There is no interpreter no-such-python."),
+        (["verfy"], "No such command"),
+    ],
+)
+def test_a_wrong_call_gets_one_sentence_and_status_2(arguments: list[str], words: str) -> None:
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 2
+    assert words in done.output
+    assert "Traceback" not in done.output
+
+
+def test_an_empty_folder_is_a_wrong_call(tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["verify", str(tmp_path)])
+    assert done.exit_code == 2
+    assert "has no Python files" in done.output
+
+
+def test_a_report_can_be_read_by_other_programs(tmp_path: Path) -> None:
+    mine = tmp_path / "wrong.py"
+    mine.write_text((Path(__file__).parent.parent / "examples" / "one_output_only.py").read_text("utf-8"), "utf-8")
+    page, junit = tmp_path / "report.html", tmp_path / "junit.xml"
+    status, found, output = verify(mine, "--cases", "20", "--html", page, "--junit", junit, folder=tmp_path)
+    assert status == 1
+    assert found[0]["diagnosis"]["mistakes"] == ["one_output_only"]
+    assert "one_output_only" in output
+    assert "The smallest case found" in output
+    assert '<failure message="' in junit.read_text("utf-8")
+    text = page.read_text("utf-8")
+    assert "one_output_only" in text
+    assert "http" not in text.replace('http-equiv="', "")
+    json.dumps(found)
