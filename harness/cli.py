@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import io
 import secrets
 import shutil
 import sys
@@ -32,6 +33,9 @@ class _Commands(click.Group):
 @click.version_option(package_name="manual-backprop")
 def main() -> None:
     """Check a hand-written backward pass: is it right, and if not, which mistake is it?"""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a console that has no ∂ shows a question mark
 
 
 @main.command()
@@ -63,12 +67,16 @@ def main() -> None:
 @click.option("--json", "json_path", type=_FILE, help="Write the results as JSON.")
 @click.option("--junit", type=_FILE, help="Write the results as JUnit XML.")
 @click.option("--html", type=_FILE, help="Write the results as one page.")
+@click.option("--gradescope", type=_FILE, help="Write the grade of one FILE, as Gradescope reads it.")
+@click.option("--github", is_flag=True, help="Annotate the failing files, and write the summary of the job.")
 def verify(subjects: tuple[str, ...], **given: Any) -> None:
     """Judge the gradient in each FILE (or in all files of a folder), or the bundled one.
 
     Exit status: 0 where all pass, 1 where a subject fails, 2 for a wrong call.
     """
     paths = [path for subject in subjects for path in _expanded(subject)]
+    if given["gradescope"] and len(paths) > 1:
+        raise click.UsageError(f"--gradescope takes one FILE, not {len(paths)}.")
     if given["python"] and shutil.which(given["python"]) is None:
         raise click.UsageError(f"There is no interpreter {given['python']}.")
     from harness.session import Options, run  # noqa: PLC0415  (JAX takes a second to import: not for --help)
@@ -85,6 +93,8 @@ def verify(subjects: tuple[str, ...], **given: Any) -> None:
         json=given["json_path"],
         junit=given["junit"],
         html=given["html"],
+        gradescope=given["gradescope"],
+        github=given["github"],
     )
     sys.exit(run(paths, options))
 

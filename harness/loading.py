@@ -83,6 +83,11 @@ class FileSubject:
         """The subject's loss. Raises as `gradient`."""
         return read_loss(self._call("loss", (case.parameters, case.inputs, case.targets), case))
 
+    @property
+    def output(self) -> str:
+        """What the module printed."""
+        return self._module.output
+
     def impurity(self) -> str:
         """What the last call did to its arguments, as a sentence; empty where it did nothing."""
         return self._impurity

@@ -224,8 +224,8 @@ def _object(outcome: Outcome, hints: int) -> dict[str, Any]:
         "diagnosis": None
         if diagnosis is None
         else {
-            "mistakes": list(diagnosis.mistakes),
-            "evidence": diagnosis.evidence,
+            "mistakes": list(diagnosis.mistakes) if hints > 1 else [],
+            "evidence": diagnosis.evidence if hints > 1 else "",
             "contributions": diagnosis.contributions,
             "where": diagnosis.where,
             "note": diagnosis.note,

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Generator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -15,7 +15,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from harness import documents, report
+from harness import annotations, documents, report
+from harness.gradescope import as_gradescope
 from harness.trial import Outcome, Request, judge, law_count
 from properties.law import Effort, Record, Verdict
 from properties.seed_problem import consequences, real_digits, teacher
@@ -39,10 +40,26 @@ class Options:
     json: str | None = None
     junit: str | None = None
     html: str | None = None
+    gradescope: str | None = None
+    github: bool = False
+
+    @property
+    def failing(self) -> set[Verdict]:
+        """The verdicts that end the run with status 1."""
+        return {Verdict.FAIL, Verdict.UNSTABLE} if self.strict else {Verdict.FAIL}
 
 
 def run(paths: list[str], options: Options) -> int:
     """Judge the subjects, or the bundled backprop for none, and return the exit status."""
+    with annotations.no_commands() if options.github else nullcontext():
+        outcomes = _judge(paths, options)
+    if options.github:
+        annotations.publish(outcomes, options.hints, options.failing)
+    return int(any(outcome.verdict in options.failing for outcome in outcomes))
+
+
+def _judge(paths: list[str], options: Options) -> list[Outcome]:
+    """Judge the subjects, show what was found, and write the reports."""
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
     effort = Effort(options.cases, options.seed)
     requests = [Request(path, effort, options.python, options.seconds) for path in paths or [None]]
@@ -59,8 +76,7 @@ def run(paths: list[str], options: Options) -> int:
     if not paths:
         _show_consequences(console)
     _write(outcomes, options)
-    failing = {Verdict.FAIL, Verdict.UNSTABLE} if options.strict else {Verdict.FAIL}
-    return int(any(outcome.verdict in failing for outcome in outcomes))
+    return outcomes
 
 
 def _with_progress(console: Console, request: Request) -> Outcome:
@@ -135,7 +151,7 @@ def _show_consequences(console: Console) -> None:
         ("1000 random vectors, what a random teacher network says of them", teacher()),
         ("1000 handwritten digits", real_digits()),
     ):
-        heading = f"128-64-10 on {title}:\nfirst gradient beside the right one; mean squared error before and after 20 epochs, and by output"
+        heading = f"128-64-10 on {title}: the first gradient, and the error before and after 20 epochs"
         console.print()
         console.print(report.consequences(heading, consequences(*data)))
 
@@ -146,6 +162,7 @@ def _write(outcomes: list[Outcome], options: Options) -> None:
         (options.json, lambda: report.as_json(outcomes, options.hints)),
         (options.junit, lambda: documents.as_junit(outcomes)),
         (options.html, lambda: documents.as_html(outcomes, options.hints)),
+        (options.gradescope, lambda: as_gradescope(outcomes[0], options.hints, options.failing)),
     ):
         if path is None:
             continue

@@ -21,12 +21,18 @@ BROKEN = {
     "too_many_arguments": ("def gradient(parameters, inputs, targets, momentum): ...", "momentum"),
     "unknown_key": ("PROBLEM = {'layer': 2}\ndef gradient(p, x, y): ...", "unknown key 'layer'"),
     "unknown_activation": ("PROBLEM = {'hidden': 'swish'}\ndef gradient(p, x, y): ...", "swish"),
-    "no_layers": ("PROBLEM = {'layers': 0}\ndef gradient(p, x, y): ...", "from 1 to 4"),
+    "no_layers": ("PROBLEM = {'layers': 0}\ndef gradient(p, x, y): ...", "from 1 to 6"),
     "loss_without_its_output": ("PROBLEM = {'loss': 'cross_entropy'}\ndef gradient(p, x, y): ...", "softmax"),
     "problem_is_text": ("PROBLEM = 'mse'\ndef gradient(p, x, y): ...", "has to be a dict"),
     "returns_none": ("def gradient(p, x, y): pass", "None"),
-    "returns_one_layer": ("def gradient(p, x, y): return [(p[0][0] * 2, p[0][1] * 2)]", "1 pair for 2 layers"),
-    "returns_flat_list": ("def gradient(p, x, y): return [p[0][0] * 2, p[0][1], p[1][0], p[1][1]]", "4 pairs"),
+    "returns_one_layer": (
+        "def gradient(p, x, y): return [(p[0][0] * 2, p[0][1] * 2)]",
+        "1 pair for 2 layers",
+    ),
+    "returns_flat_list": (
+        "def gradient(p, x, y): return [p[0][0] * 2, p[0][1], p[1][0], p[1][1]]",
+        "4 pairs",
+    ),
     "returns_text": ("def gradient(p, x, y): return [('a', 'b'), ('c', 'd')]", "dW of layer 1 is a str"),
     "returns_transposed": (
         "def gradient(p, x, y): return [(np.zeros((W.shape[1], W.shape[0])), b * 0) for W, b in p]",
@@ -115,7 +121,9 @@ def test_an_empty_folder_is_a_wrong_call(tmp_path: Path) -> None:
 
 def test_a_report_can_be_read_by_other_programs(tmp_path: Path) -> None:
     mine = tmp_path / "wrong.py"
-    mine.write_text((Path(__file__).parent.parent / "examples" / "one_output_only.py").read_text("utf-8"), "utf-8")
+    mine.write_text(
+        (Path(__file__).parent.parent / "examples" / "one_output_only.py").read_text("utf-8"), "utf-8"
+    )
     page, junit = tmp_path / "report.html", tmp_path / "junit.xml"
     status, found, output = verify(mine, "--cases", "20", "--html", page, "--junit", junit, folder=tmp_path)
     assert status == 1

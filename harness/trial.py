@@ -12,8 +12,8 @@ import pytest
 
 from harness import laws, plugin
 from harness.isolation import Limits
-from harness.loading import UnusableSubject, load
-from harness.plugin import Court, Trial
+from harness.loading import FileSubject, UnusableSubject, load
+from harness.plugin import EDGES, Court, Trial
 from properties.cases import Case
 from properties.diagnosis import Diagnosis, diagnose, explain_edge
 from properties.law import Effort, Record, SubjectGone, Verdict
@@ -63,6 +63,7 @@ def judge(request: Request, announce: Callable[[Record], None] = lambda record: 
             _run(court)
             outcome.records = court.records
             _conclude(outcome, subject, court)
+            outcome.output = subject.output if isinstance(subject, FileSubject) else ""
     outcome.seconds = perf_counter() - started
     return outcome
 
@@ -137,9 +138,6 @@ def _conclude(outcome: Outcome, subject: Subject, court: Court) -> None:
         outcome.diagnosis = diagnose(subject, case)
     except SubjectGone as fault:
         outcome.message = str(fault)
-
-
-EDGES = "gradient_is_right_at_the_edges"
 
 
 def case_of(record: Record) -> Case | None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from reference import autodiff, envelope, rounding
 from reference.envelope import LARGE, SMALL, Envelope, Problem
-from reference.network import Choices, divisor, layers_of, rows_of
+from reference.network import Choices, divisor, forward, layers_of, rows_of
 
 Array = NDArray[Any]
 Parameters = list[tuple[Array, Array | None]]
@@ -120,6 +120,22 @@ class Case:
         """Whether a sensible program may meet a number that its format can't hold."""
         truth = self.oracle
         return not (np.isfinite(truth.loss) and truth.peak < float(np.finfo(self.inputs.dtype).max))
+
+    @cached_property
+    def saturates(self) -> bool:
+        """Whether an activation is flat to the last digit: some |z| ≥ -log u, where e^-|z| is lost next to 1.
+
+        There a right formula may divide 0 by 0, or lose all its digits; `strategies.EDGES` goes there on
+        purpose. A relu or an identity is never flat in this sense.
+        """
+        layers = layers_of(self.parameters, self.hidden, self.output)
+        with np.errstate(all="ignore"):
+            zs, _ = forward(np, layers, self.inputs)
+        flat = -np.log(np.finfo(self.inputs.dtype).eps / 2)
+        bent = [
+            z for z, layer in zip(zs, layers, strict=True) if layer.activation not in {"identity", "relu"}
+        ]
+        return any(not abs(z).max() < flat for z in bent)
 
     def directional_derivative(self, direction: Parameters) -> float:
         """Σ ∂L/∂w · v by forward mode."""

@@ -39,7 +39,11 @@ class Entry:
     def __str__(self) -> str:
         """`dW1[0, 2] is 0.5, and should be 0.25 (rounding explains 1e-17)`."""
         place = f"{self.array}[{', '.join(map(str, self.index))}]"
-        return f"{place} is {self.actual:.6g}, and should be {self.expected:.6g} (rounding explains {self.bound:.1g})"
+        digits = next((n for n in (6, 9, 13) if f"{self.actual:.{n}g}" != f"{self.expected:.{n}g}"), 17)
+        return (
+            f"{place} is {self.actual:.{digits}g}, and should be {self.expected:.{digits}g} "
+            f"(rounding explains {self.bound:.1g})"
+        )
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ OUTPUT_OF = {
 }
 """The one output that an entropy goes with."""
 
-MOST_LAYERS = 4
+MOST_LAYERS = 6
 MOST_UNITS = 4096
 
 

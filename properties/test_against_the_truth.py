@@ -29,7 +29,9 @@ def _seeded_cases(subject: Subject) -> SearchStrategy[tuple[Case, int]]:
 @law(_cases)
 def test_result_meets_the_contract(subject: Subject, case: Case) -> None:
     """One (dW, db) for each layer, in the shapes and at least the precision of the parameters, and finite."""
-    gradient = subject.gradient(case)  # a module from outside is held against the contract there: `harness.contract`
+    gradient = subject.gradient(
+        case
+    )  # a module from outside is held against the contract there: `harness.contract`
     given, wanted = named(gradient), named(case.parameters)
     if given.keys() != wanted.keys() or any(given[name].shape != wanted[name].shape for name in wanted):
         raise Violation("the arrays are not those of the parameters")

@@ -154,9 +154,13 @@ def test_steps_one_after_another_are_not_a_minibatch_step(subject: Subject, case
         raise Inconclusive("the numbers overflow")
 
     def moved(gradient_of: Callable[[Case], Parameters]) -> tuple[Parameters, Parameters]:
+        """Where the steps on single samples lead, and where the step on the batch does."""
         moving = case.parameters
         for one in _parts(case, 1):
-            moving = _after(moving, gradient_of(replace(one, parameters=moving)), RATE / case.samples)
+            there = replace(one, parameters=moving)
+            if there.saturates or there.overflows:
+                raise Inconclusive("the steps lead to where the units saturate")
+            moving = _after(moving, gradient_of(there), RATE / case.samples)
         return moving, _after(case.parameters, gradient_of(case), RATE)
 
     error = {name: 1000 * array for name, array in _step_error(case, case.samples).items()}

@@ -40,8 +40,8 @@ class Envelope:
         return len(sizes) - 1 <= self.layers and max(sizes) <= self.width and samples <= self.samples
 
 
-SMALL = Envelope(layers=4, width=8, samples=8)
-LARGE = Envelope(layers=4, width=40, samples=40)
+SMALL = Envelope(layers=6, width=8, samples=8)
+LARGE = Envelope(layers=6, width=40, samples=40)
 
 
 class Problem(NamedTuple):

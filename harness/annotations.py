@@ -1,0 +1,107 @@
+"""What GitHub shows of a run: an error on each failing file, and a summary of the job.
+
+Source: https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands
+"""
+
+import html
+import os
+import re
+import secrets
+from collections.abc import Collection, Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from harness.report import script, sentence, told
+from harness.trial import Outcome, case_of
+from properties.law import Verdict
+
+SHOWN = 10
+"""GitHub shows no more errors of one step, and the summary has details of as many subjects."""
+
+
+@contextmanager
+def no_commands() -> Generator[None]:
+    """Within it GitHub takes every line for text, also one that a subject made look like a command."""
+    token = secrets.token_hex()
+    click.echo(f"::stop-commands::{token}")
+    try:
+        yield
+    finally:
+        click.echo(f"::{token}::")
+
+
+def publish(outcomes: list[Outcome], hints: int, failing: Collection[Verdict]) -> None:
+    """Print the annotations, and add the summary to the file that GitHub names, if it does."""
+    for outcome in outcomes:
+        if outcome.verdict in failing:
+            click.echo(annotation(outcome, hints))
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    if path:
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(summary(outcomes, hints, failing))
+
+
+def annotation(outcome: Outcome, hints: int) -> str:
+    """One workflow command: the error, on the line of the subject's function where there is a file."""
+    properties = _place(outcome.subject) | {"title": _title(outcome, hints)}
+    listed = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
+    return f"::error {listed}::{_data(_text(outcome, hints))}"
+
+
+def summary(outcomes: list[Outcome], hints: int, failing: Collection[Verdict]) -> str:
+    """The run in Markdown: a line for each subject, and what is known of the first that fail."""
+    failed = [outcome for outcome in outcomes if outcome.verdict in failing]
+    lines = [f"## Hand-written gradients: {len(failed)} of {len(outcomes)} fail", ""]
+    lines += ["| subject | verdict | what fails |", "|---|---|---|"]
+    for outcome in outcomes:
+        what = sentence(outcome.failures[0].name) if outcome.failures else outcome.message
+        cells = outcome.subject, _title(outcome, hints), what
+        lines.append("| " + " | ".join(map(_markdown, cells)) + " |")
+    for outcome in failed[:SHOWN]:
+        case = next((case for record in outcome.failures if (case := case_of(record))), None)
+        text = _text(outcome, hints)
+        if case is not None:
+            text += f"\n\nThe smallest case found:\n\n{script(outcome, case)}"
+        lines += ["", f"<details><summary>{html.escape(outcome.subject)}</summary>", ""]
+        lines += [f"<pre>{html.escape(text)}</pre>", "</details>"]
+    if len(failed) > SHOWN:
+        lines += ["", f"The report has details of the other {len(failed) - SHOWN}."]
+    return "\n".join(lines) + "\n"
+
+
+def _title(outcome: Outcome, hints: int) -> str:
+    """The verdict, with the name of the mistake where the hints allow it."""
+    names = outcome.diagnosis.mistakes if outcome.diagnosis and hints > 1 else ()
+    return f"{outcome.verdict.value}: {' and '.join(names)}" if names else outcome.verdict.value
+
+
+def _text(outcome: Outcome, hints: int) -> str:
+    """What there is to say of a failing subject, without a case."""
+    return "\n".join(filter(None, [outcome.message, outcome.trace, *told(outcome, hints)]))
+
+
+def _place(subject: str) -> dict[str, str]:
+    """File (from the root of the repository) and line of the judged function; nothing for a module's name."""
+    path = Path(subject).resolve()
+    if not path.is_file():
+        return {}
+    root = Path(os.environ.get("GITHUB_WORKSPACE", "")).resolve()
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    found = (n for n, line in enumerate(lines, start=1) if re.match(r"def (gradient|step)\b", line))
+    file = path.relative_to(root) if path.is_relative_to(root) else path
+    return {"file": file.as_posix(), "line": str(next(found, 1))}
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def _markdown(text: str) -> str:
+    """Somebody's text in one line, every sign of Markdown taken literally."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", " ".join(text.split()))
