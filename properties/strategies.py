@@ -126,7 +126,7 @@ def _sizes(draw: DrawFn, claim: Claim, regime: str, output: str) -> _Sizes:
         pinned: tuple[int, ...] = getattr(claim, name)
         if pinned:
             return draw(_one_of(pinned))
-        drawn = draw(st.integers(1, WIDEST if name == wide else LARGEST))
+        drawn = draw(st.integers(LARGEST + 1, WIDEST) if name == wide else st.integers(1, LARGEST))
         # A softmax of one output is 1 and has no gradient: let the simplest case have two.
         return {1: 2, 2: 1}.get(drawn, drawn) if name == "outputs" and output == "softmax" else drawn
 

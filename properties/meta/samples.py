@@ -8,6 +8,9 @@ from hypothesis.strategies import SearchStrategy
 
 T = TypeVar("T")
 
+SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example)
+"""Complaints of Hypothesis about large examples: large they are."""
+
 CHUNK = 1000
 """Examples that are drawn at a time: Hypothesis remembers all that one run has drawn."""
 
@@ -28,7 +31,7 @@ def _chunk(strategy: SearchStrategy[T], count: int, start: int) -> list[T]:
         database=None,
         deadline=None,
         derandomize=False,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=SLOW,
     )
     @given(strategy)
     def keep(example: T) -> None:

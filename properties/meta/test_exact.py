@@ -47,7 +47,7 @@ def drawn(seed: int, sizes: list[int], samples: int, *, bias: bool = True) -> Ne
             return parameters, inputs, sixteenths(samples, sizes[-1])
 
 
-def right(parameters: Arrays, inputs: Any, targets: Any, **choices: Any) -> Arrays:  # noqa: ANN401
+def right(parameters: Arrays, inputs: Any, targets: Any, **choices: Any) -> Arrays:
     """The gradient by hand."""
     return [*manual_backprop.gradient(parameters, inputs, targets, **choices)]
 

@@ -1,0 +1,17 @@
+"""`python -m benchmarks COMMAND`: each measurement is a file of its own."""
+
+import click
+
+from benchmarks import coverage, false_alarms, mistakes, oracles, sensitivity
+
+
+@click.group()
+def main() -> None:
+    """Measure the judge: each command prints tables, and `--json PATH` keeps them."""
+
+
+for _measurement in (false_alarms, sensitivity, mistakes, coverage, oracles):
+    main.add_command(_measurement.command)
+
+if __name__ == "__main__":
+    main()

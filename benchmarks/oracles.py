@@ -1,0 +1,239 @@
+"""What the oracles cost: against drawing, against a loop over all coordinates, and as networks grow."""
+
+import tracemalloc
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import click
+import jax
+import numpy as np
+
+import manual_backprop
+from benchmarks.report import Table, json_option, show
+from benchmarks.timing import medians
+from properties import test_against_the_truth, test_averaging, test_chain_rule, test_purity
+from properties.cases import Case, Parameters
+from properties.comparison import compare, named
+from properties.judgement import judge
+from properties.law import Effort, Record, search
+from properties.meta.samples import samples
+from properties.problem import read
+from properties.strategies import cases
+from properties.subjects import Bundled
+from reference import differences
+from reference.envelope import programs_compiled
+from reference.network import Choices, loss_value
+
+LAWS = (test_against_the_truth, test_averaging, test_chain_rule, test_purity)
+
+COMPILATION = "/jax/core/compile/backend_compile_duration"
+"""What JAX reports of each program that XLA has compiled."""
+
+TRIFLE = 0.05
+"""Seconds: what JAX compiles for a single operation takes less."""
+
+CHOICES: Choices = {"hidden": "tanh", "output": "identity", "loss": "mse", "reduction": "mean"}
+DIRECTIONS = 30
+"""2^-30 < 1e-9 is the probability that all of them miss an error."""
+
+STEP = 2.0**-17
+"""About the cube root of a rounding: what a plain central difference takes."""
+
+
+# --- cases a second -------------------------------------------------------------------------------------------
+
+
+def _fresh(case: Case) -> Case:
+    """The same case without what is remembered of it."""
+    return Case(case.parameters, case.inputs, case.targets, **case.choices, regime=case.regime)
+
+
+def _each(act: Callable[[Case], object], drawn: Iterable[Case]) -> None:
+    for case in drawn:
+        act(case)
+
+
+def rates(count: int, rounds: int) -> list[Table]:
+    """Cases a second: drawn, and drawn and judged; and what a judged case is spent on."""
+    strategy = cases(read(manual_backprop.PROBLEM))
+    subject = Bundled()
+    drawn = list(samples(strategy, count, start=0))
+
+    def compare_again(case: Case) -> None:
+        truth = case.oracle
+        compare(named(truth.gradient), named(truth.gradient), named(truth.error), named(truth.open))
+
+    steps: dict[str, Callable[[], object]] = {
+        "draw": lambda: _each(id, samples(strategy, count, start=0)),
+        "draw and judge": lambda: _each(
+            lambda case: judge(subject.gradient(case), case), samples(strategy, count, start=0)
+        ),
+        "gradient by hand": lambda: _each(subject.gradient, drawn),
+        "truth and bound": lambda: _each(lambda case: _fresh(case).oracle, drawn),
+        "comparison": lambda: _each(compare_again, drawn),
+    }
+    seconds = medians(steps, rounds)
+    rows = [
+        (what, count / seconds[what], 1e3 * seconds[what] / count, seconds["draw"] / seconds[what])
+        for what in seconds
+    ]
+    columns = ("", "cases a second", "ms a case", "rate / rate of drawing")
+    return [Table("Cases a second", columns, rows, "the goal: draw and judge at 0.6 of the rate of drawing")]
+
+
+# --- compilations ---------------------------------------------------------------------------------------------
+
+
+class _Count:
+    """A court that only runs the laws."""
+
+    def __init__(self, subject: Bundled, count: int) -> None:
+        self.subject, self.count = subject, count
+
+    def hear(self, name: str, check: Any, examples: Any) -> None:
+        search(Record(name), check, examples(), Effort(self.count, seed=0))
+
+
+def compilations(count: int) -> list[Table]:
+    """The programs that a run of all laws compiles, with `count` cases a law."""
+    laws = [
+        test
+        for module in LAWS
+        for name, test in vars(module).items()
+        if name.startswith("test_") and any(mark.name == "law" for mark in getattr(test, "pytestmark", []))
+    ]
+    compiled: list[float] = []
+
+    def listen(event: str, duration_secs: float, **_: object) -> None:
+        if event == COMPILATION and duration_secs > TRIFLE:
+            compiled.append(duration_secs)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    started = perf_counter()
+    for test in laws:
+        test(_Count(Bundled(), count))
+    row = (len(laws), count, programs_compiled(), len(compiled), sum(compiled), perf_counter() - started)
+    columns = (
+        "laws",
+        "cases a law",
+        "padded programs",
+        "XLA compilations",
+        "seconds compiling",
+        "seconds in all",
+    )
+    note = f"compilations of more than {TRIFLE} s; the goal: at most 4"
+    return [Table("Compilations of a run of the laws, from a cold start", columns, [row], note)]
+
+
+# --- finite differences ---------------------------------------------------------------------------------------
+
+
+def network(sizes: tuple[int, ...], samples: int) -> tuple[Parameters, Any, Any]:
+    """Parameters, inputs and targets of size 1, at random."""
+    random = np.random.default_rng(0)
+    parameters: Parameters = [
+        (random.standard_normal((m, k)) / np.sqrt(m), random.standard_normal(k)) for m, k in pairwise(sizes)
+    ]
+    return (
+        parameters,
+        random.standard_normal((samples, sizes[0])),
+        random.standard_normal((samples, sizes[-1])),
+    )
+
+
+def loop_over_coordinates(parameters: Parameters, inputs: Any, targets: Any) -> Parameters:
+    """Central differences by two values of the loss for every single weight: what most programs do."""
+    loss = partial(loss_value, np, parameters, inputs, targets, **CHOICES)
+    found: Parameters = []
+    for pair in parameters:
+        quotients = [np.empty_like(array) for array in pair if array is not None]
+        for array, quotient in zip(pair, quotients, strict=True):
+            if array is None:
+                continue
+            flat, results = array.reshape(-1), quotient.reshape(-1)
+            for i in range(flat.size):
+                kept = flat[i]
+                flat[i] = kept + STEP
+                above = loss()
+                flat[i] = kept - STEP
+                results[i] = (above - loss()) / (2 * STEP)
+                flat[i] = kept
+        found.append((quotients[0], quotients[1]))
+    return found
+
+
+def finite_differences(rounds: int) -> list[Table]:
+    """128-64-10 with 32 samples: the verdict by directions, and every coordinate."""
+    problem = network((128, 64, 10), 32)
+    gradient = manual_backprop.gradient(*problem, **CHOICES)
+
+    def judged() -> differences.Verdict:
+        return differences.judge(gradient, *problem, count=DIRECTIONS, **CHOICES)
+
+    seconds = medians(
+        {
+            "loop over all coordinates": lambda: loop_over_coordinates(*problem),
+            f"verdict by {DIRECTIONS} directions": judged,
+            "every coordinate": lambda: differences.every_coordinate(*problem, **CHOICES),
+            "gradient by hand": lambda: manual_backprop.gradient(*problem, **CHOICES),
+        },
+        rounds,
+    )
+    loop, by_hand = seconds["loop over all coordinates"], seconds["gradient by hand"]
+    rows = [(what, 1e3 * t, loop / t, t / by_hand) for what, t in seconds.items()]
+    verdict = judged()
+    note = (
+        f"verdict: {verdict.outcome}, miss probability {verdict.miss:.1e}, sees {verdict.resolution:.1e} of the "
+        "derivative; the goals: 50 times faster than the loop, every coordinate 5 times"
+    )
+    columns = ("", "ms", "times faster than the loop", "gradient evaluations")
+    return [Table("Finite differences, 128-64-10, 32 samples", columns, rows, note)]
+
+
+GROWTH = {
+    "10^4": (128, 72, 10),
+    "10^5": (1024, 96, 10),
+    "10^6": (2048, 480, 10),
+    "10^7": (8192, 1216, 10),
+}
+
+
+def growth(rounds: int, batch: int = 32) -> list[Table]:
+    """The price of a verdict from 10^4 to 10^7 parameters."""
+    rows: list[Any] = []
+    for name, sizes in GROWTH.items():
+        problem = network(sizes, batch)
+        gradient = manual_backprop.gradient(*problem, **CHOICES)
+        judged = partial(differences.judge, gradient, *problem, count=DIRECTIONS, **CHOICES)
+        by_hand = partial(manual_backprop.gradient, *problem, **CHOICES)
+        seconds = medians({"verdict": judged, "gradient": by_hand}, rounds)
+        tracemalloc.start()
+        judged()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        numbers = sum(W.size + W.shape[1] for W, _ in problem[0]) + batch * (sizes[0] + 2 * sum(sizes[1:]))
+        share = seconds["verdict"] / seconds["gradient"]
+        rows.append((name, "-".join(map(str, sizes)), 1e3 * seconds["verdict"], share, peak / (8 * numbers)))
+    columns = (
+        "parameters",
+        "network",
+        "ms a verdict",
+        "gradient evaluations",
+        "peak / (parameters + activations)",
+    )
+    note = f"{DIRECTIONS} directions, {batch} samples; the peak is what the verdict allocates besides its arguments"
+    return [Table("Growth", columns, rows, note)]
+
+
+@click.command("oracles")
+@click.option("--cases", "count", default=500, show_default=True, help="Cases of a round.")
+@click.option("--rounds", default=7, show_default=True, help="Rounds, of which the median is taken.")
+@json_option
+def command(count: int, rounds: int, path: Path | None) -> None:
+    """What the oracles cost, as ratios of times measured in one run."""
+    tables = [*compilations(100), *rates(count, rounds), *finite_differences(3), *growth(3)]
+    show("oracles", tables, path)

@@ -1,0 +1,285 @@
+"""The diagnosis of one subject: probes, hypotheses, and what is said in the end."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
+
+import numpy as np
+
+from manual_backprop.mistakes import MISTAKES
+from properties.cases import Case
+from properties.diagnosis import contributions, corners, structure, wording
+from properties.diagnosis.hypotheses import Account
+from properties.diagnosis.matching import Matcher
+from properties.diagnosis.probes import Interview, Maker, OutOfTime, Probe, claim_of
+from properties.law import SubjectGone
+from properties.subjects import Subject
+
+FITTED, FRESH = 3, 5
+"""Cases that an account is found on, and cases that it has to predict."""
+LOUD = 64.0
+"""How loud two of these cases are."""
+ACCOUNTS = 24
+"""As many accounts are held against the fresh cases before the search is given up."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What is wrong with a gradient, as far as anybody can tell.
+
+    Attributes:
+        mistakes: names in `MISTAKES`; empty where none is known, two where they explain it together.
+        evidence: on how many cases this was seen.
+        contributions: how often each sample and output is counted on the case given, (N, K); None where
+            this can't be told or means nothing.
+        where: which arrays, how many entries, which ratio.
+        note: what else is known.
+        sentence: what to remember.
+        hint: where to look, without the answer.
+        answer: what to change.
+    """
+
+    mistakes: tuple[str, ...]
+    evidence: str
+    contributions: list[list[float]] | None
+    where: str
+    note: str
+    sentence: str
+    hint: str
+    answer: str
+
+
+def diagnose(subject: Subject, case: Case, *, budget_seconds: float = 3.0) -> Diagnosis:
+    """Name the mistake of a subject that is wrong on a case.
+
+    Args:
+        subject: a gradient that breaks a law.
+        case: the smallest example on which it does; fresh cases are made with its choices.
+        budget_seconds: after this time what is known by then is told.
+    """
+    interview = Interview(subject, budget_seconds)
+    finding = Finding()
+    try:
+        _look(interview, case, finding)
+    except OutOfTime:
+        if not finding.names:
+            finding.notes.append("the time was over before everything was tried")
+    except SubjectGone as gone:
+        finding.notes.append(str(gone))
+    _add_impurity(interview, finding)
+    return finding.told()
+
+
+@dataclass
+class Finding:
+    """What is known so far."""
+
+    own: Probe | None = None
+    probes: list[Probe] = field(default_factory=list)
+    names: tuple[str, ...] = ()
+    evidence: str = ""
+    notes: list[str] = field(default_factory=list)
+
+    def told(self) -> Diagnosis:
+        """The diagnosis."""
+        rows = [MISTAKES[name] for name in self.names]
+        return Diagnosis(
+            mistakes=self.names,
+            evidence=self.evidence or "no mistake of the catalogue explains it",
+            contributions=contributions.shown(self.own) if self.own is not None else None,
+            where=wording.census(self.own, self.probes)
+            or _faults([*([self.own] if self.own else []), *self.probes]),
+            note="; ".join(dict.fromkeys(self.notes)),
+            sentence=" ".join(row.sentence for row in rows),
+            hint=" ".join(row.hint for row in rows),
+            answer=" ".join(row.answer for row in rows),
+        )
+
+
+def _faults(probes: Sequence[Probe]) -> str:
+    return next((str(probe.fault).splitlines()[0] for probe in probes if probe.fault is not None), "")
+
+
+def _add_impurity(interview: Interview, finding: Finding) -> None:
+    if not interview.impurity:
+        return
+    finding.notes.append(interview.impurity)
+    mutates = "in place" in interview.impurity
+    if mutates and "input_mutated" not in finding.names and len(finding.names) < 2:
+        unexplained = not finding.names and any(probe.fails for probe in finding.probes)
+        if unexplained:
+            finding.notes.append(
+                "the gradient is wrong besides, and no mistake of the catalogue explains how"
+            )
+        finding.names = (*finding.names, "input_mutated")
+        finding.evidence = finding.evidence or "seen by comparing the arguments before and after a call"
+
+
+def _look(interview: Interview, case: Case, finding: Finding) -> None:
+    finding.own = interview.ask(case)
+    random = np.random.default_rng(0)
+    maker = Maker(case, claim_of(interview.subject, case), random)
+    makes = [maker.case(loud=LOUD if number in (1, FITTED + 1) else 1) for number in range(FITTED + FRESH)]
+    probes = finding.probes = _asked(interview, makes)
+    if not any(probe.fault for probe in probes) and probes:
+        name, sentence = structure.of_state(interview, probes[0].case)
+        if sentence:
+            if name or not _matched(interview, finding, probes):
+                finding.names, finding.evidence = ((name,) if name else ()), sentence
+            else:
+                finding.notes.append(sentence)
+            return
+    if not any(probe.fails for probe in probes):
+        _in_a_corner(interview, maker, finding)
+    elif any(probe.fault for probe in probes):
+        _broken(interview, maker, finding)
+    elif not _matched(interview, finding, probes):
+        _described(interview, maker, finding)
+    else:
+        _add_simple_batches(interview, maker, finding)
+
+
+def _asked(interview: Interview, cases: Sequence[Case]) -> list[Probe]:
+    return [probe for case in cases if (probe := interview.ask(case)) is not None]
+
+
+def _matched(interview: Interview, finding: Finding, probes: Sequence[Probe], condition: str = "") -> bool:
+    """Look for an account of these probes that holds of fresh ones too; whether there is one."""
+    wrong = [probe for probe in probes if probe.wrong]
+    order = [*wrong, *(probe for probe in probes if not probe.wrong)]
+    # The last of the wrong ones stays fresh: it is what an account has to predict.
+    fitted, fresh = order[: min(FITTED, max(len(wrong) - 1, 1))], order[min(FITTED, max(len(wrong) - 1, 1)) :]
+    if not any(probe.wrong for probe in fresh):
+        return False
+    matcher = Matcher(fitted, interview)
+
+    def standing(account: Account) -> bool:
+        return all(account.holds(probe) for probe in fresh)
+
+    single = [account for account in islice(matcher.single(), ACCOUNTS) if standing(account)]
+    best = next(chain(single, filter(standing, islice(matcher.others(), ACCOUNTS))), None)
+    if best is None:
+        return False
+    finding.names = best.names
+    where = f" with {condition}" if condition else ""
+    finding.evidence = (
+        f"explains every wrong entry on {len(fresh)} of {len(fresh)} fresh cases{where} it was not fitted on"
+    )
+    finding.notes.append(best.label)
+    equal = dict.fromkeys(account.names[0] for account in single if account.cost == best.cost)
+    equal.pop(best.names[0] if best.names else "", None)
+    if equal and best in single:
+        finding.notes.append(f"{', '.join(equal)} would give the same numbers here")
+    if best.names:
+        finding.notes += (
+            account.label for account in islice(filter(standing, matcher.of_another_problem()), 1)
+        )
+    own = finding.own
+    if own is not None and own.fault is None and own.wrong and not best.holds(own):
+        finding.notes.append("it does not explain the smallest case, where something else is wrong as well")
+    return True
+
+
+def _add_simple_batches(interview: Interview, maker: Maker, finding: Finding) -> None:
+    """Where it is right after all: for batches of one, for one output."""
+    sizes = maker.different_sizes()
+    for text, simple in (
+        ("right for batches of one", replace(sizes, samples=1)),
+        ("right for one output", replace(sizes, units=(*sizes.units[:-1], 1))),
+    ):
+        constant = maker.like.output == "softmax" and simple.outputs == 1
+        if maker.admits(simple) and not constant:
+            probes = _asked(interview, [maker.case(simple) for _ in range(2)])
+            if probes and not any(probe.fails for probe in probes):
+                finding.notes.append(text)
+
+
+def _in_a_corner(interview: Interview, maker: Maker, finding: Finding) -> None:
+    """Right in general: look for the condition under which it is wrong, and name it there."""
+    right = list(finding.probes)
+    found = corners.find(interview, maker)
+    if found is None:
+        finding.probes = []
+        finding.evidence = (
+            f"right on {len(right)} fresh cases of the same choices: it is not known when it is wrong"
+        )
+        return
+    corner, probes = found
+    probes += _asked(interview, [corner.make() for _ in range(FRESH - 1)])
+    finding.probes = probes
+    if any(probe.fault for probe in probes):
+        _named_by_shape(finding, right)
+    else:
+        _matched(interview, finding, probes, corner.text)
+    finding.notes.append(f"only where {corners.from_where(interview, maker, corner)}")
+
+
+def _described(interview: Interview, maker: Maker, finding: Finding) -> None:
+    """No account holds of all the fresh cases. Is it wrong under a condition only?"""
+    right = [probe for probe in finding.probes if not probe.fails]
+    if not right:
+        _add_simple_batches(interview, maker, finding)
+        return
+    wrong = min(
+        (probe for probe in finding.probes if probe.fails), key=lambda probe: corners.largest_z(probe.case)
+    )
+    near = Maker(wrong.case, maker.claim, maker.random)
+    found = corners.find(interview, near)
+    if found is not None:
+        corner, probes = found
+        probes += _asked(interview, [corner.make() for _ in range(FRESH - 1)])
+        finding.probes = probes
+        _matched(interview, finding, probes, corner.text)
+        finding.notes.append(f"only where {corners.from_where(interview, maker, corner)}")
+    else:
+        finding.notes.append(f"right on {len(right)} of {len(finding.probes)} fresh cases")
+
+
+def _broken(interview: Interview, maker: Maker, finding: Finding) -> None:
+    """The contract is broken in general: name it by the shape, or where the contract holds."""
+    if _named_by_shape(finding, [probe for probe in finding.probes if probe.fault is None]):
+        return
+    sizes = maker.different_sizes()
+    square = (sizes.units[0],) * len(sizes.units)
+    for text, changed in (
+        ("square layers", replace(sizes, units=square)),
+        ("square layers but the first", replace(sizes, units=(sizes.samples, *square[1:]))),
+        ("batches of one", replace(sizes, samples=1)),
+        ("one output", replace(sizes, units=(*sizes.units[:-1], 1))),
+    ):
+        if not maker.admits(changed):
+            continue
+        probes = _asked(interview, [maker.case(changed) for _ in range(FITTED + FRESH)])
+        if not probes or any(probe.fault for probe in probes):
+            continue
+        if structure.of_pairs([probe for probe in finding.probes if probe.fault], probes):
+            finding.names = ("broadcast_blow_up",)
+            count = len(finding.probes)
+            finding.evidence = (
+                f"the shapes fit on none of {count} fresh cases, and on {len(probes)} with n = 1"
+            )
+            return
+        finding.notes.append(f"the contract is kept for {text} alone")
+        if any(probe.wrong for probe in probes):
+            finding.probes = probes
+            _matched(interview, finding, probes, text)
+        return
+
+
+def _named_by_shape(finding: Finding, sound: Sequence[Probe]) -> bool:
+    """Name what the broken shapes show, where all fresh cases show the same."""
+    faulty = [probe for probe in finding.probes if probe.fault is not None]
+    names = {structure.of_shape(probe) for probe in faulty}
+    if len(names) == 1 and "" not in names:
+        finding.names = tuple(names)
+        finding.evidence = (
+            f"the shape is the one that this mistake gives on {len(faulty)} of {len(faulty)} fresh cases"
+        )
+        return True
+    if structure.of_pairs(faulty, sound):
+        finding.names = ("broadcast_blow_up",)
+        finding.evidence = (
+            f"the shapes do not fit on {len(faulty)} fresh cases with one output, and fit on all others"
+        )
+        return True
+    return False

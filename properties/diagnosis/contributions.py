@@ -1,0 +1,163 @@
+"""The contribution matrix: how often a gradient counts each sample and output."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from manual_backprop import gradient
+from manual_backprop.mistakes import one_cell_only
+from properties.cases import Array
+from properties.comparison import named
+from properties.diagnosis.probes import Probe
+
+MOST_CELLS = 256
+"""More cells than this are too many to show, and to fit."""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """c (N, K) with Σ_ij c_ij g_ij = the gradient, each entry known to ± `error`.
+
+    `known` marks the cells that contribute anything at all: for the others c is 1.
+    """
+
+    c: Array
+    error: float
+    known: Array
+
+    def is_near(self, number: Array | float) -> Array:
+        """Which entries may be this number: (N, K) booleans."""
+        return abs(self.c - number) <= self.error
+
+
+def contributions(probe: Probe) -> dict[str, Array]:
+    """g_ij by array, (N·K, size)."""
+    case = probe.wide
+    cells = [
+        named(gradient(case.parameters, case.inputs, case.targets, **case.choices, rule=one_cell_only(i, j)))
+        for i in range(case.samples)
+        for j in range(case.outputs)
+    ]
+    return {name: np.stack([cell[name].ravel() for cell in cells]) for name in cells[0]}
+
+
+def fitted(probe: Probe, arrays: Sequence[str]) -> Counted | None:
+    """c by least squares on some arrays; None where it is not determined, or does not explain them all.
+
+    The simplest c that explains them is taken: one number for all cells, one for each output, one for
+    each sample, a single cell, and only then any numbers. A softmax needs this order, since the K
+    contributions of a sample to its z have the sum 0, and any c is as good as others.
+    """
+    samples, outputs = probe.case.samples, probe.case.outputs
+    count = samples * outputs
+    if count > MOST_CELLS:
+        return None
+    cells = contributions(probe)
+    alone = np.eye(count)
+    groupings = [
+        np.ones((1, count)),
+        np.tile(np.eye(outputs), samples),
+        np.repeat(np.eye(samples), outputs, axis=1),
+    ]
+    for groups in (*groupings, *alone[:, None], alone):
+        found = _weighted(probe, {name: groups @ cells[name] for name in arrays})
+        if found is not None:
+            c, error, known = found
+            shape = samples, outputs
+            return Counted((c @ groups).reshape(shape), error, _known(groups, known, cells).reshape(shape))
+    return None
+
+
+def _known(groups: Array, known: Array, cells: dict[str, Array]) -> Array:
+    """The cells that contribute something: those of known groups, and those in none, whose c is 0."""
+    contributes = np.any([array.any(axis=1) for array in cells.values()], axis=0)
+    return contributes & ((known @ groups > 0) | ~groups.any(axis=0))
+
+
+def _weighted(probe: Probe, terms: dict[str, Array]) -> tuple[Array, float, Array] | None:
+    """The weights of terms (groups, size) whose sum explains the arrays, their error, and which are known.
+
+    Every array counts in units of its rounding, so that a residual of 1 is rounding, and the error of a
+    weight is at most √size / (the smallest singular value).
+    """
+    unit = {name: probe.reach(name, probe.answer[name]) for name in terms}
+    if any(not 0 < size < np.inf for size in unit.values()):
+        return None
+    g = np.concatenate([terms[name] / unit[name] for name in terms], axis=1).T  # (size, groups)
+    s = np.concatenate([probe.answer[name].ravel() / unit[name] for name in terms])
+    known = np.asarray(g.any(axis=0))
+    if not known.any() or len(g) < known.sum():
+        return None
+    u, singular, vt = np.linalg.svd(g[:, known], full_matrices=False)
+    if singular[-1] <= singular[0] * np.finfo(float).eps * len(g):
+        return None
+    weights = np.ones(len(known))
+    weights[known] = vt.T @ (u.T @ s / singular)
+    for name, term in terms.items():
+        if not probe.is_explained(name, (weights @ term).reshape(probe.answer[name].shape)):
+            return None
+    return weights, float(np.sqrt(len(g)) / singular[-1]), known
+
+
+def shown(probe: Probe) -> list[list[float]] | None:
+    """c for people: of all arrays, else of the weights alone; None where it means nothing."""
+    if probe.fault is not None:
+        return None
+    everything = list(probe.right)
+    weights = [name for name in everything if name.startswith("dW")]
+    for arrays in (everything, weights):
+        counted = fitted(probe, arrays)
+        if counted is not None:
+            return [[_plain(float(x), counted.error) for x in row] for row in counted.c]
+    return None
+
+
+def _plain(number: float, error: float) -> float:
+    """The whole number that it may be, or its first six digits."""
+    whole = float(round(number))
+    return whole if abs(number - whole) <= min(error, 2.0**-10) else float(f"{number:.6g}")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Terms that are left out: the mistake, and the one weight that the others count with, ± `error`."""
+
+    name: str
+    weight: float
+    error: float
+    renormalised: float
+    """The weight of a mean over the kept samples alone; 1 where outputs are dropped."""
+
+    def is_weighted(self, by: float) -> bool:
+        """Whether the kept terms count so often, or would but for the divisor of a mean over them alone."""
+        return any(abs(self.weight - by * mean) <= self.error for mean in (1, self.renormalised))
+
+
+def kept_cells(counted: Counted) -> Kept | None:
+    """The mistake that a contribution matrix shows by itself; None for no such, or where all cells count.
+
+    A cell that contributes nothing fits whatever the others show.
+    """
+    zero = counted.is_near(0) & counted.known
+    kept = ~zero & counted.known
+    weight = counted.c[kept]
+    if (
+        not zero.any()
+        or not kept.any()
+        or np.ptp(weight) > 2 * counted.error
+        or abs(weight).min() < 4 * counted.error
+    ):
+        return None
+    rows, columns = kept.any(axis=1), kept.any(axis=0)
+    renormalised = 1.0
+    if kept.sum() == 1 < min(kept.shape) and zero[rows].any() and zero[:, columns].any():
+        name = "one_cell_only"
+    elif not (zero.any(axis=0) & columns).any():  # each output is kept or dropped as a whole
+        name = "one_output_only" if columns.sum() == 1 else "outputs_dropped"
+    elif not (zero.any(axis=1) & rows).any():
+        name = "one_sample_only" if rows.sum() == 1 else "samples_dropped"
+        renormalised = rows.size / rows.sum()
+    else:
+        return None
+    return Kept(name, float(weight.mean()), counted.error, renormalised)

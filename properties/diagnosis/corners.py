@@ -1,0 +1,211 @@
+"""Where a gradient is wrong that is right in general: one batch size, one output, square layers, large |z|."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from properties.cases import Array, Case
+from properties.diagnosis.probes import Interview, Maker, Probe, Sizes
+from reference.network import forward, layers_of
+
+TRIALS = 3
+"""Fresh cases that all have to be wrong, before a condition is believed."""
+
+
+@dataclass(frozen=True)
+class Corner:
+    """A condition in words, and fresh cases that meet it."""
+
+    text: str
+    make: Callable[[], Case]
+
+
+def find(interview: Interview, maker: Maker) -> tuple[Corner, list[Probe]] | None:
+    """The first corner in which all fresh cases fail, and their answers."""
+    for corner in _corners(maker):
+        probes = fails(interview, corner)
+        if probes:
+            return _widened(interview, maker, corner), probes
+    return None
+
+
+def fails(interview: Interview, corner: Corner) -> list[Probe]:
+    """The answers to `TRIALS` fresh cases of a corner where all fail, none otherwise."""
+    probes: list[Probe] = []
+    for _ in range(TRIALS):
+        probe = interview.ask(corner.make())
+        if probe is None or not probe.fails:
+            return []
+        probes.append(probe)
+    return probes
+
+
+def _corners(maker: Maker) -> Iterator[Corner]:
+    """The sizes of the given case one by one, then relations between sizes, then values."""
+    fan_in, *widths, outputs = maker.sizes.units
+    samples = maker.sizes.samples
+    yield from _sized(maker, f"n = {samples}", lambda s: replace(s, samples=samples))
+    yield from _sized(maker, f"K = {outputs}", lambda s: replace(s, units=(*s.units[:-1], outputs)))
+    yield from _sized(maker, f"there are {fan_in} inputs", lambda s: replace(s, units=(fan_in, *s.units[1:])))
+    if widths:
+        units = tuple(widths)
+        text = f"the hidden layers have {', '.join(map(str, units))} units"
+        yield from _sized(maker, text, lambda s: replace(s, units=(s.units[0], *units, s.units[-1])))
+    yield from _sized(maker, "n = 1", lambda s: replace(s, samples=1))
+    yield from _sized(maker, "K = 1", lambda s: replace(s, units=(*s.units[:-1], 1)))
+    yield from _sized(
+        maker, "all layers are square", lambda s: replace(s, units=(s.units[0],) * len(s.units))
+    )
+    yield from _sized(
+        maker,
+        "all layers but the first are square",
+        lambda s: replace(s, units=(s.units[0], *(s.units[-1],) * (len(s.units) - 1))),
+    )
+    yield from _sized(maker, "n = K", lambda s: replace(s, samples=s.outputs))
+    yield from _sized(maker, "n is the number of inputs", lambda s: replace(s, samples=s.units[0]))
+    yield from _sized(
+        maker, f"n = {samples} and K = {outputs}", lambda s: Sizes((*s.units[:-1], outputs), samples)
+    )
+    sizes = maker.sizes
+    yield Corner(
+        f"the layers have {', '.join(map(str, sizes.units))} units and n = {samples}",
+        lambda: maker.case(sizes),
+    )
+    yield Corner("|z| is large", lambda: saturated(maker.case(), SATURATED))
+    yield Corner("the inputs and the errors are large", lambda: maker.case(loud=VERY_LOUD))
+    yield Corner("an input is 0 in all samples", lambda: _without_an_input(maker.case()))
+    yield Corner("all inputs of a sample are 0", lambda: _with_an_empty_sample(maker.case()))
+    yield Corner(
+        "the numbers are as large as in the smallest case", lambda: _of_the_size_of(maker.like, maker.case())
+    )
+    yield Corner(
+        "the sizes and the numbers are those of the smallest case",
+        lambda: _of_the_size_of(maker.like, maker.case(sizes)),
+    )
+
+
+def _sized(maker: Maker, text: str, change: Callable[[Sizes], Sizes]) -> Iterator[Corner]:
+    """A corner of the sizes, where the claim admits it and does not pin it anyway."""
+    if maker.admits(change(maker.different_sizes())):
+        yield Corner(text, lambda: maker.case(change(maker.different_sizes())))
+
+
+def _widened(interview: Interview, maker: Maker, corner: Corner) -> Corner:
+    """`n = 33` told as `n ≥ 33` where it is wrong above as well."""
+    left, _, number = corner.text.partition(" = ")
+    changes: dict[str, Callable[[Sizes, int], Sizes]] = {
+        "n": lambda s, size: replace(s, samples=size),
+        "K": lambda s, size: replace(s, units=(*s.units[:-1], size)),
+    }
+    if left not in changes or not number.isdigit() or number == "1":
+        return corner
+    least, change = int(number), changes[left]
+    above = [change(maker.different_sizes(), least + step) for step in (1, 2, 3)]
+    if all(map(maker.admits, above)):
+        probes = [interview.ask(maker.case(sizes)) for sizes in above]
+        if all(probe is not None and probe.fails for probe in probes):
+            return Corner(f"{left} ≥ {number}", corner.make)
+    return corner
+
+
+SATURATED = 16.0
+VERY_LOUD = 2.0**10
+
+
+def saturated(case: Case, factor: float) -> Case:
+    """The same network with every z of the first layer `factor` times larger, and with larger weights above."""
+    fmt = case.inputs.dtype.type
+    parameters = [(W * fmt(factor), None if b is None else b * fmt(factor)) for W, b in case.parameters]
+    return replace(case, parameters=parameters)
+
+
+def largest_z(case: Case) -> float:
+    """The largest |z| of the forward pass, of the layers with a curved activation where there are any."""
+    layers = layers_of(case.parameters, case.hidden, case.output)
+    with np.errstate(all="ignore"):
+        zs, _ = forward(np, layers, case.inputs)
+        sizes = [float(abs(z).max(initial=0)) for z in zs]
+    curved = [
+        size
+        for size, layer in zip(sizes, layers, strict=True)
+        if layer.activation not in ("identity", "relu")
+    ]
+    return max(curved or sizes)
+
+
+def two_digits(number: float) -> str:
+    """`380` for 382.1."""
+    return f"{float(f'{number:.2g}'):g}"
+
+
+def _without_an_input(case: Case) -> Case:
+    inputs = case.inputs.copy()
+    inputs[:, 0] = 0
+    return replace(case, inputs=inputs)
+
+
+def _with_an_empty_sample(case: Case) -> Case:
+    inputs = case.inputs.copy()
+    inputs[0] = 0
+    return replace(case, inputs=inputs)
+
+
+def _of_the_size_of(like: Case, case: Case) -> Case:
+    """The case with every array scaled by a power of two to about the size of the other's."""
+    parameters = [
+        (_like(W, other), None if b is None or beside is None else _like(b, beside))
+        for (W, b), (other, beside) in zip(case.parameters, like.parameters, strict=True)
+    ]
+    free = like.targets.ndim == like.inputs.ndim and not like.loss.endswith("cross_entropy")
+    targets = _like(case.targets, like.targets) if free else case.targets
+    return replace(case, parameters=parameters, inputs=_like(case.inputs, like.inputs), targets=targets)
+
+
+def _like(array: Array, other: Array) -> Array:
+    size, wanted = float(abs(array).max(initial=0)), float(abs(other).max(initial=0))
+    if not size or not wanted:
+        return array * array.dtype.type(wanted != 0)
+    return array * array.dtype.type(2.0 ** round(np.log2(wanted / size)))
+
+
+Fails = Callable[[Probe], bool]
+
+
+def boundary(
+    interview: Interview, make: Callable[[float], Case], fails: Fails = lambda probe: probe.fails
+) -> Probe | None:
+    """The answer at the boundary, by bisection: make(0) is right, make(1) fails; None where this is not so.
+
+    The arrays of `make(part)` change in geometric progression. Of the cases that fail, the answer is one
+    whose largest |z| is within 2 % of one that does not: two digits of it are told.
+    """
+
+    def failing(part: float) -> Probe | None:
+        probe = interview.ask(make(part))
+        return probe if probe is not None and fails(probe) else None
+
+    low, high, found = 0.0, 1.0, failing(1.0)
+    if found is None or failing(low) is not None:
+        return None
+    while largest_z(found.case) > 1.02 * largest_z(make(low)) and high - low > 2.0**-20:
+        middle = (low + high) / 2
+        probe = failing(middle)
+        if probe is None:
+            low = middle
+        else:
+            high, found = middle, probe
+    return found
+
+
+def saturating(case: Case, largest: float) -> Callable[[float], Case]:
+    """The case with its parameters larger and larger, up to the factor `largest`."""
+    return lambda part: saturated(case, largest**part)
+
+
+def from_where(interview: Interview, maker: Maker, corner: Corner) -> str:
+    """The condition with the number from which on it matters, where that can be found."""
+    if corner.text != "|z| is large":
+        return corner.text
+    found = boundary(interview, saturating(maker.case(), SATURATED))
+    return corner.text if found is None else f"|z| > {two_digits(largest_z(found.case))}"

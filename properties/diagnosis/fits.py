@@ -1,0 +1,181 @@
+"""Mistakes with a number in them, which is read off one answer: a divisor, a rate, a strength, a threshold."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
+
+import numpy as np
+
+from manual_backprop.mistakes.catalogue import following
+from manual_backprop.mistakes.changed_afterwards import afterwards, each_array
+from manual_backprop.mistakes.means_and_factors import fixed_divisor
+from manual_backprop.mistakes.order_and_state import updated_weights_used
+from manual_backprop.network import Parameters
+from properties.cases import Array
+from properties.comparison import named
+from properties.diagnosis.hypotheses import Account, Hypothesis
+from properties.diagnosis.probes import Probe
+
+Predicted = Callable[[Probe, str], Array]
+
+
+def of(first: Probe, probes: Sequence[Probe]) -> list[Hypothesis]:
+    """The hypotheses whose number one wrong answer shows."""
+    divisors = _divisors(first) if len({probe.case.samples for probe in probes}) > 1 else ()
+    return list(chain(divisors, _rates(first), _thresholds(first)))
+
+
+def ratio(probe: Probe, name: str, given: Array, other: Array) -> float | None:
+    """r with given = r · other but for rounding; None where there is none."""
+    largest = float(abs(other).max(initial=0))
+    if given.shape != other.shape or not 0 < largest < np.inf:
+        return None
+    unit = other / largest  # whose squares neither overflow nor vanish
+    r = float((given * unit).sum() / (unit * unit).sum()) / largest
+    return r if np.isfinite(r) and probe.agree(name, given, r * other) else None
+
+
+def _divisors(probe: Probe) -> Iterator[Hypothesis]:
+    """A constant in the place of N: the right gradient is N/size times too large."""
+    if probe.case.reduction == "sum":
+        return
+    found = {ratio(probe, name, probe.answer[name], probe.right[name]) for name in probe.wrong}
+    for size in {round(probe.case.samples / r) for r in found if r is not None and r > 0} - {0, 1}:
+        yield Hypothesis(("fixed_divisor",), str(size), following(fixed_divisor(size)))
+
+
+def _rates(probe: Probe) -> Iterator[Hypothesis]:
+    """An update before its time: dW of the last layer but one is off in proportion to the rate."""
+    layers = len(probe.case.parameters)
+    if layers == 1:
+        return
+    name = f"dW{layers - 1}"
+    whole = Hypothesis(("updated_weights_used",), "rate 1", updated_weights_used(1.0))(probe)
+    if whole is not None:
+        rate = ratio(probe, name, probe.answer[name] - probe.right[name], whole[name] - probe.right[name])
+        if rate is not None and rate > 0:
+            yield Hypothesis(("updated_weights_used",), f"rate {rate:.6g}", updated_weights_used(rate))
+
+
+def _thresholds(probe: Probe) -> Iterator[Hypothesis]:
+    """Clipping: what is largest in the answer is the threshold."""
+    sizes = [abs(array).max(initial=0) for array in probe.answer.values()]
+    norms = [float(np.sqrt((array**2).sum())) for array in probe.answer.values()]
+    for text, threshold, clipped in (
+        ("each entry", max(sizes), _clipped),
+        ("each array's norm", max(norms), _shortened),
+        ("the norm of all", float(np.hypot.reduce(norms)), _shortened_together),
+    ):
+        change = clipped(float(threshold))
+        yield Hypothesis(("gradient_clipped",), f"{text} to {threshold:.6g}", afterwards(change))
+
+
+def _clipped(threshold: float) -> Callable[[Parameters], Parameters]:
+    return lambda right: each_array(right, lambda array: array.clip(-threshold, threshold))
+
+
+def _shortened(threshold: float) -> Callable[[Parameters], Parameters]:
+    return lambda right: each_array(
+        right, lambda array: array * min(1, threshold / np.sqrt((array**2).sum()))
+    )
+
+
+def _shortened_together(threshold: float) -> Callable[[Parameters], Parameters]:
+    def change(right: Parameters) -> Parameters:
+        norm = np.sqrt(sum((array**2).sum() for array in named(right).values()))
+        return each_array(right, lambda array: array * min(1, threshold / norm))
+
+    return change
+
+
+PER_BATCH: dict[str, Callable[[int], float]] = {"λ": lambda n: 1.0, "λ·n": float, "λ/n": lambda n: 1 / n}
+"""How a penalty may depend on the number of samples."""
+
+
+def with_penalty(bases: Iterable[tuple[tuple[str, ...], Predicted]], first: Probe) -> Iterator[Account]:
+    """λW, λn W or λ/n W added to the right gradient, or to a multiple of it; in some arrays or in all."""
+    parameters = named(first.wide.parameters)
+    for names, base in bases:
+        off = {name: first.answer[name] - base(first, name) for name in first.right}
+        arrays = [name for name in off if not first.is_explained(name, base(first, name))]
+        found = {ratio(first, name, off[name], parameters[name]) for name in arrays}
+        strengths = {strength for strength in found if strength}
+        if not strengths or None in found:
+            continue
+        strength = strengths.pop()
+        for text, per_batch in PER_BATCH.items():
+            label = f"{text} = {strength:.6g} in {', '.join(arrays)}"
+            at_one = strength / per_batch(first.case.samples)
+            yield Account((*names, "penalty_included"), label, _penalised(base, arrays, at_one, per_batch))
+
+
+def _penalised(
+    base: Predicted, arrays: Sequence[str], strength: float, per_batch: Callable[[int], float]
+) -> Callable[[Probe], bool]:
+    def holds(probe: Probe) -> bool:
+        parameters = named(probe.wide.parameters)
+        added = strength * per_batch(probe.case.samples)
+        return all(
+            probe.is_explained(name, base(probe, name) + (added * parameters[name] if name in arrays else 0))
+            for name in probe.right
+        )
+
+    return holds
+
+
+def noise(names: tuple[str, ...], right: Predicted, label: str, unit: float) -> Account:
+    """The right gradient, or a multiple of it, as near as a shorter format with this unit roundoff gets."""
+
+    def holds(probe: Probe) -> bool:
+        coarser = unit / (float(np.finfo(probe.case.inputs.dtype).eps) / 2)
+        if coarser <= 1:
+            return False
+        return all(
+            bool(
+                (
+                    abs(probe.answer[name] - right(probe, name)) <= _reach(probe, name, right, coarser, label)
+                ).all()
+            )
+            for name in probe.right
+        )
+
+    return Account((*names, "precision_lost"), label, holds)
+
+
+def _reach(probe: Probe, name: str, right: Predicted, coarser: float, label: str) -> float:
+    return coarser * probe.reach(name, right(probe, name)) + float(np.finfo(label).tiny)
+
+
+NOISE_SIGNS = 0.2
+"""Rounding errs to both sides. Fewer than this part of the entries on one side, and it is a trend."""
+NOISE_SIZES = 2.0**-6, 2.0**4
+"""Rounding to a format moves a typical entry by its unit roundoff, give or take these factors."""
+
+
+def is_noise(right: Predicted, probes: Sequence[Probe], label: str, unit: float) -> bool:
+    """Whether what is off looks like rounding.
+
+    All entries are numbers of the format, or it is off to both sides by as much as the format's roundoff.
+
+    The bounds of so short a format as float16 would hold of much else, so that only the numbers count there.
+    """
+    if all(_is_made_of(label, probe) for probe in probes):
+        return True
+    if label == "float16":
+        return False
+    wrong = [(probe, name) for probe in probes for name in probe.wrong if right(probe, name).any()]
+    if not wrong:
+        return False
+    expected = [right(probe, name).ravel() for probe, name in wrong]
+    off = [probe.answer[name].ravel() - right for (probe, name), right in zip(wrong, expected, strict=True)]
+    relative = np.concatenate([part / abs(right).max() for part, right in zip(off, expected, strict=True)])
+    signs = np.sign(relative), np.sign(relative) * np.sign(np.concatenate(expected))
+    up = [float((sign > 0).mean()) for sign in signs]
+    low, high = (factor * unit for factor in NOISE_SIZES)
+    return min(*up, *(1 - part for part in up)) > NOISE_SIGNS and low < float(np.median(abs(relative))) < high
+
+
+def _is_made_of(label: str, probe: Probe) -> bool:
+    with np.errstate(all="ignore"):
+        return all(
+            np.array_equal(array, array.astype(label).astype(float)) for array in probe.answer.values()
+        )

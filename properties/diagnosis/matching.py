@@ -1,0 +1,241 @@
+"""Which mistakes explain a subject's answers: each array by a hypothesis, and all by as few names as possible.
+
+An account is found on some probes and then held against others. It stands only where it predicts every
+array of all of them, the right ones too.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, combinations
+
+import numpy as np
+
+from manual_backprop.mistakes import MISTAKES
+from properties.cases import Array
+from properties.diagnosis import contributions, fits
+from properties.diagnosis.hypotheses import (
+    Account,
+    Hypothesis,
+    catalogue,
+    joined,
+    of_another_problem,
+    with_another_slope,
+)
+from properties.diagnosis.probes import Interview, Probe
+
+_ORDER: dict[str, float] = {name: place for place, name in enumerate(MISTAKES)}
+_ORDER["slope_at_wrong_place"] = _ORDER["slope_missing"] + 0.5
+"""Of two names that fit equally, the first is told: for a relu, a slope taken at h is no slope at all."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What explains one array: a hypothesis, times the factors of another (`factor`), where there is one."""
+
+    names: frozenset[str]
+    hypothesis: Hypothesis | None = None
+    factor: Hypothesis | None = None
+
+
+class Matcher:
+    """The hypotheses with what they predict for the probes."""
+
+    def __init__(self, probes: Sequence[Probe], interview: Interview) -> None:
+        """`probes` are those that an account is found on: one wrong answer at least, and no fault."""
+        self._interview = interview
+        self._probes = probes
+        self._known: dict[tuple[int, int], dict[str, Array] | None] = {}
+        self._kept: list[object] = []  # what is kept in `_known` by its id must not go away
+        first = max(probes, key=lambda probe: len(probe.wrong))
+        self._first = first
+        self._arrays = list(first.right)
+        self._wrong = [name for name in self._arrays if any(name in probe.wrong for probe in probes)]
+        hypotheses = catalogue(probes, mutates=bool(interview.impurity))
+        hypotheses += fits.of(first, probes)
+        self._hypotheses = [h for h in hypotheses if all(self._predicted(h, probe) for probe in probes)]
+        self._factors = [h for h in self._hypotheses if self._is_factor(h)]
+
+    def others(self) -> Iterator[Account]:
+        """The other accounts that hold of the given probes, the simplest first."""
+        fitting = chain(
+            self._by_kept_cells(), fits.with_penalty(self._scaled(), self._first), self._imprecise()
+        )
+        yield from (account for account in fitting if self._holds(account))
+        yield from self._pairs()
+        yield from self._whole(joined(self._hypotheses))
+        yield from self.of_another_problem()
+        yield from self._whole(with_another_slope(self._first.wide))
+
+    def of_another_problem(self) -> Iterator[Account]:
+        """Right gradients, but of another problem: these have no name."""
+        yield from self._whole(of_another_problem(self._first.wide))
+
+    def _holds(self, account: Account) -> bool:
+        return all(account.holds(probe) for probe in self._probes)
+
+    def _predicted(self, hypothesis: Hypothesis, probe: Probe) -> dict[str, Array] | None:
+        key = id(hypothesis), id(probe)
+        if key not in self._known:
+            self._interview.check_time()
+            self._kept += hypothesis, probe
+            with np.errstate(all="ignore"):
+                self._known[key] = hypothesis(probe)
+        return self._known[key]
+
+    def _is_factor(self, hypothesis: Hypothesis) -> bool:
+        return all(
+            self._factor(hypothesis, probe, name) is not None
+            for probe in self._probes
+            for name in self._arrays
+        )
+
+    def _factor(self, hypothesis: Hypothesis, probe: Probe, name: str) -> float | None:
+        """By which number it multiplies an array, None where it does something else."""
+        found = self._predicted(hypothesis, probe)
+        return None if found is None else fits.ratio(probe, name, found[name], probe.right[name])
+
+    def _of_part(self, part: _Part, probe: Probe, name: str) -> Array | None:
+        if part.hypothesis is None:
+            return probe.right[name]
+        found = self._predicted(part.hypothesis, probe)
+        if found is None or part.factor is None:
+            return None if found is None else found[name]
+        factor = self._factor(part.factor, probe, name)
+        return None if factor is None else factor * found[name]
+
+    def _explains(self, part: _Part, probe: Probe, name: str) -> bool:
+        if part.hypothesis is None:
+            return name not in probe.wrong
+        predicted = self._of_part(part, probe, name)
+        return predicted is not None and probe.is_explained(name, predicted)
+
+    @cached_property
+    def _parts(self) -> dict[str, list[_Part]]:
+        """What explains each array on all the given probes."""
+        return {name: self._parts_of(name) for name in self._arrays}
+
+    def _parts_of(self, name: str) -> list[_Part]:
+        self._interview.check_time()
+        candidates = [_Part(frozenset())] + [_Part(frozenset(h.names), h) for h in self._hypotheses]
+        found = [
+            part for part in candidates if all(self._explains(part, probe, name) for probe in self._probes)
+        ]
+        if name not in self._wrong:
+            return found
+        for h in self._hypotheses:
+            given = fits.ratio(
+                self._first, name, self._first.answer[name], (self._predicted(h, self._first) or {})[name]
+            )
+            if given is None:
+                continue
+            for factor in self._factors:
+                part = _Part(frozenset((*h.names, *factor.names)), h, factor)
+                if len(part.names) > 1 and all(self._explains(part, probe, name) for probe in self._probes):
+                    found.append(part)
+        return found
+
+    def single(self) -> Iterator[Account]:
+        """One mistake of the catalogue, that which departs from the subject in the fewest arrays first."""
+        parts = self._parts
+        found: list[Account] = []
+        for h in self._hypotheses:
+            own = {
+                name: [p for p in parts[name] if p.hypothesis is h and p.factor is None]
+                for name in self._arrays
+            }
+            if not all(own[name] for name in self._wrong):
+                continue
+            elsewhere = [name for name in self._arrays if not own[name]]
+            chosen = {name: (own[name] or [_Part(frozenset())])[0] for name in self._arrays}
+            label = h.label if not elsewhere else f"{h.label}: in {', '.join(self._wrong)} alone"
+            found.append(self._account(h.names, label, chosen, len(elsewhere)))
+        yield from sorted(found, key=lambda account: (account.cost, _ORDER[account.names[0]]))
+
+    def _pairs(self) -> Iterator[Account]:
+        """Two names, each of which explains its part."""
+        parts = self._parts
+        names = {name for some in parts.values() for part in some for name in part.names}
+        found: list[Account] = []
+        for pair in combinations(sorted(names, key=_ORDER.__getitem__), 2):
+            chosen: dict[str, _Part] = {}
+            for name in self._arrays:
+                fitting = [part for part in parts[name] if part.names <= set(pair)]
+                if not fitting:
+                    break
+                chosen[name] = min(fitting, key=lambda part: len(part.names))
+            else:
+                used = {name for part in chosen.values() for name in part.names}
+                cost = sum(len(part.names) for part in chosen.values())
+                if used == set(pair):
+                    label = "; ".join(self._labelled(name, chosen[name]) for name in self._wrong)
+                    found.append(self._account(pair, label, chosen, cost))
+        yield from sorted(found, key=lambda account: (account.cost, [_ORDER[name] for name in account.names]))
+
+    def _labelled(self, name: str, part: _Part) -> str:
+        labels = [h.label for h in (part.hypothesis, part.factor) if h is not None]
+        return f"{name}: {' and '.join(labels)}"
+
+    def _account(self, names: Iterable[str], label: str, chosen: dict[str, _Part], cost: int) -> Account:
+        def holds(probe: Probe) -> bool:
+            return all(self._explains(part, probe, name) for name, part in chosen.items())
+
+        return Account(tuple(names), label, holds, cost)
+
+    def _whole(self, hypotheses: Iterable[Hypothesis]) -> Iterator[Account]:
+        """Hypotheses that explain every array of the given probes, each at once."""
+        for number, h in enumerate(hypotheses):
+            if number % 64 == 0:
+                self._interview.check_time()
+            account = Account(h.names, h.label, _holding(h))
+            if account.holds(self._first) and self._holds(account):
+                yield account
+
+    def _by_kept_cells(self) -> Iterator[Account]:
+        """Terms that are left out, whichever they are: what the contribution matrix shows by itself.
+
+        Those that are kept count once, or as another mistake says.
+        """
+        name = self._left_out(self._first)
+        if name is None:
+            return
+        for factor in (None, *self._factors):
+
+            def holds(probe: Probe, factor: Hypothesis | None = factor) -> bool:
+                kept = self._left_out(probe)
+                by = 1.0 if factor is None else self._factor(factor, probe, self._arrays[0])
+                return not probe.wrong or (
+                    kept is not None and kept.name == name.name and by is not None and kept.is_weighted(by)
+                )
+
+            yield Account((name.name, *(factor.names if factor else ())), "see the contributions", holds)
+
+    def _left_out(self, probe: Probe) -> contributions.Kept | None:
+        counted = contributions.fitted(probe, self._arrays)
+        return None if counted is None else contributions.kept_cells(counted)
+
+    def _scaled(self) -> Iterator[tuple[tuple[str, ...], Callable[[Probe, str], Array]]]:
+        """The right gradient, and the right gradient times the factors of one mistake."""
+        yield (), lambda probe, name: probe.right[name]
+        for h in self._factors:
+            yield h.names, self._times_factor(h)
+
+    def _times_factor(self, h: Hypothesis) -> Callable[[Probe, str], Array]:
+        return lambda probe, name: (self._factor(h, probe, name) or 0.0) * probe.right[name]
+
+    def _imprecise(self) -> Iterator[Account]:
+        """The right gradient, or a multiple of it, with the noise of a shorter format."""
+        for names, right in self._scaled():
+            for label, unit in (("float32", 2.0**-24), ("float16", 2.0**-11)):
+                account = fits.noise(names, right, label, unit)
+                if self._holds(account) and fits.is_noise(right, self._probes, label, unit):
+                    yield account
+
+
+def _holding(hypothesis: Hypothesis) -> Callable[[Probe], bool]:
+    def holds(probe: Probe) -> bool:
+        with np.errstate(all="ignore"):
+            found = hypothesis(probe)
+        return found is not None and all(probe.is_explained(name, found[name]) for name in probe.right)
+
+    return holds

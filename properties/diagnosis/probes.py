@@ -1,0 +1,287 @@
+"""Fresh cases around a counterexample, built to tell mistakes apart, and a subject's answers to them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+from time import perf_counter
+
+import numpy as np
+from numpy.random import Generator
+
+from properties.cases import Array, Case, Parameters
+from properties.comparison import compare, named
+from properties.law import Inconclusive, Violation
+from properties.problem import Claim
+from properties.strategies import LARGEST
+from properties.subjects import Subject
+from reference.network import forward, layers_of
+
+
+class OutOfTime(Exception):
+    """The diagnosis has used up its time."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A case and what the subject answered: `answer`, or, where it breaks the contract, its `fault`."""
+
+    case: Case
+    answer: Mapping[str, Array]
+    fault: Violation | None = None
+
+    @cached_property
+    def right(self) -> dict[str, Array]:
+        """The right gradient by name."""
+        return named(self.case.oracle.gradient)
+
+    @cached_property
+    def error(self) -> dict[str, Array]:
+        """How far rounding, or an open kink, may carry each entry."""
+        opened = named(self.case.oracle.open)
+        return {name: error + opened[name] for name, error in named(self.case.oracle.error).items()}
+
+    @cached_property
+    def wrong(self) -> dict[str, int]:
+        """How many entries of each array are wrong, for those that have any."""
+        found = compare(self.answer, self.right, self.error)
+        return {name: count for name, count in found.wrong.items() if count}
+
+    def off(self, name: str) -> Array:
+        """Which entries of an array are wrong."""
+        given, right = self.answer[name], self.right[name]
+        with np.errstate(all="ignore"):
+            return ~((abs(given - right) <= self.error[name]) | (given == right))
+
+    @property
+    def fails(self) -> bool:
+        """Whether the answer is wrong, or none."""
+        return self.fault is not None or bool(self.wrong)
+
+    @cached_property
+    def wide(self) -> Case:
+        """The case in float64 with its targets as rows: what a hypothesis is computed from."""
+        parameters = [
+            (W.astype(float), None if b is None else b.astype(float)) for W, b in self.case.parameters
+        ]
+        return replace(
+            self.case,
+            parameters=parameters,
+            inputs=self.case.inputs.astype(float),
+            targets=self.case.rows.astype(float),
+        )
+
+    @cached_property
+    def _relative(self) -> dict[str, float]:
+        """The rounding of an array relative to its largest entry; of another one where the array is 0."""
+        sizes = {name: float(abs(right).max(initial=0)) for name, right in self.right.items()}
+        known = {name: float(self.error[name].max(initial=0)) / size for name, size in sizes.items() if size}
+        return {name: known.get(name, max(known.values(), default=0.0)) for name in sizes}
+
+    def reach(self, name: str, predicted: Array) -> float:
+        """How far rounding may part two programs that compute the same wrong array.
+
+        A wrong array may be larger than the right one, and its rounding grows likewise; both err.
+        """
+        return 2 * (
+            float(self.error[name].max(initial=0))
+            + self._relative[name] * float(abs(predicted).max(initial=0))
+        )
+
+    def is_explained(self, name: str, predicted: Array) -> bool:
+        """Whether the subject's array is the predicted one, but for rounding."""
+        return self.agree(name, self.answer[name], predicted)
+
+    def agree(self, name: str, given: Array, predicted: Array) -> bool:
+        """Whether two arrays are the same but for rounding; they are not where one has another shape, or NaN."""
+        if given.shape != predicted.shape:
+            return False
+        return bool((abs(given - predicted) <= self.reach(name, predicted)).all())
+
+
+class Interview:
+    """Asks a subject, until the time is over. It keeps the arguments of its questions to itself."""
+
+    def __init__(self, subject: Subject, seconds: float) -> None:
+        """`seconds` from now."""
+        self.subject = subject
+        self.impurity = ""
+        self._end = perf_counter() + seconds
+
+    def check_time(self) -> None:
+        """Raise `OutOfTime` where it is over."""
+        if perf_counter() > self._end:
+            raise OutOfTime
+
+    def ask(self, case: Case) -> Probe | None:
+        """The subject's answer; None where nobody can tell what would be right."""
+        self.check_time()
+        own = _copied(case)
+        try:
+            answer = {
+                name: np.array(array, dtype=float)
+                for name, array in named(self.subject.gradient(own)).items()
+            }
+            if case.overflows:
+                return None
+            probe = Probe(case, answer)
+        except Inconclusive:
+            return None
+        except Violation as fault:
+            return Probe(case, {}, fault)
+        if not self.impurity:
+            self.impurity = self.subject.impurity() or _changed(case, own)
+        return probe
+
+
+def _copied(case: Case) -> Case:
+    parameters = [(W.copy("K"), None if b is None else b.copy("K")) for W, b in case.parameters]
+    return replace(case, parameters=parameters, inputs=case.inputs.copy("K"), targets=case.targets.copy("K"))
+
+
+def _changed(case: Case, own: Case) -> str:
+    before = {**named(case.parameters), "inputs": case.inputs, "targets": case.targets}
+    after = {**named(own.parameters), "inputs": own.inputs, "targets": own.targets}
+    for name, array in before.items():
+        if not np.array_equal(array, after[name]):
+            return f"the call changes its argument {name.removeprefix('d')} in place"
+    return ""
+
+
+def claim_of(subject: Subject, case: Case) -> Claim:
+    """The claim that a case was drawn from."""
+    for claim in subject.claims:
+        fits = (
+            len(case.parameters) in claim.layers
+            and case.hidden in claim.hidden
+            and (case.output, case.loss) in claim.pairs()
+            and case.reduction in claim.reduction
+            and _kind(case, claim)
+        )
+        if fits:
+            return claim
+    return Claim()
+
+
+def _kind(case: Case, claim: Claim) -> str:
+    """Which of the claimed kinds of targets the case has; empty for none."""
+    if case.targets.ndim == 1:
+        return "labels" if "labels" in claim.targets else ""
+    if "real" in claim.targets:
+        return "real"
+    return "one_hot" if "one_hot" in claim.targets else ""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The units of every layer, inputs first, and the samples."""
+
+    units: tuple[int, ...]
+    samples: int
+
+    @property
+    def outputs(self) -> int:
+        """K."""
+        return self.units[-1]
+
+
+class Maker:
+    """Makes fresh cases with the choices of a given one, within the sizes that its claim pins."""
+
+    def __init__(self, like: Case, claim: Claim, random: Generator) -> None:
+        """`like` gives the choices, the dtype and which layers have a bias."""
+        self.like, self.claim, self.random = like, claim, random
+        self._kind = _kind(like, claim) or "real"
+
+    @property
+    def sizes(self) -> Sizes:
+        """The sizes of the given case."""
+        return Sizes(tuple(self.like.sizes), self.like.samples)
+
+    def different_sizes(self) -> Sizes:
+        """Sizes from 3 to 8, all different, but for those that are pinned."""
+        layers = len(self.like.parameters)
+        free = [int(size) for size in self.random.permutation(np.arange(3, LARGEST + 1))]
+        sizes = [free.pop() for _ in range(layers + 2)]
+        if layers == 1:
+            sizes.sort(key=lambda size: -size)  # no more samples than inputs: each leaves a trace of its own
+        fan_in, *widths, samples, outputs = sizes
+        pinned = self.claim
+        return Sizes(
+            (
+                self._of(pinned.inputs, fan_in),
+                *(self._of(pinned.width, k) for k in widths),
+                self._of(pinned.outputs, outputs),
+            ),
+            self._of(pinned.samples, samples),
+        )
+
+    def _of(self, pinned: tuple[int, ...], size: int) -> int:
+        return int(self.random.choice(pinned)) if pinned else size
+
+    def admits(self, sizes: Sizes) -> bool:
+        """Whether the claim has room for these sizes."""
+        fan_in, *widths, outputs = sizes.units
+        pairs = [
+            (self.claim.inputs, fan_in),
+            (self.claim.outputs, outputs),
+            (self.claim.samples, sizes.samples),
+        ]
+        pairs += [(self.claim.width, width) for width in widths]
+        return all(not pinned or size in pinned for pinned, size in pairs)
+
+    def case(self, sizes: Sizes | None = None, *, loud: float = 1.0) -> Case:
+        """A case of these sizes, or of different ones, with numbers of size 1.
+
+        All its arrays have a gradient, and no unit stands at a kink, unless many attempts find no such
+        case. With `loud`, a power of two, the same z comes from inputs so many times larger,
+        and the errors are larger where targets are free: the gradient is large.
+        """
+        case = self.like
+        for _ in range(20):
+            case = _made_loud(self._drawn(sizes or self.different_sizes()), loud)
+            truth = case.oracle
+            if not any(array.any() for array in named(truth.open).values()) and all(
+                array.any() for array in named(truth.gradient).values()
+            ):
+                break
+        return case
+
+    def _drawn(self, sizes: Sizes) -> Case:
+        random, fmt = self.random, self.like.inputs.dtype
+        inputs = x = random.standard_normal((sizes.samples, sizes.units[0]))
+        parameters: Parameters = []
+        for (fan_in, fan_out), (_, given) in zip(pairwise(sizes.units), self.like.parameters, strict=True):
+            W = random.standard_normal((fan_in, fan_out)) / np.sqrt(fan_in)
+            middle = random.uniform(0.3, 0.7, fan_out)  # z < 0 for some samples and z > 0 for others
+            z = x @ W
+            b = -np.array([np.quantile(column, q) for column, q in zip(z.T, middle, strict=True)])
+            b += 0.1 * random.standard_normal(fan_out)
+            bias = None if given is None else b
+            parameters.append((W.astype(fmt), None if bias is None else bias.astype(fmt)))
+            _, (*_, x) = forward(np, layers_of([(W, bias)], "identity", self.like.hidden), x)
+        targets = self._targets((sizes.samples, sizes.outputs))
+        return replace(
+            self.like, parameters=parameters, inputs=inputs.astype(fmt), targets=targets, regime="given"
+        )
+
+    def _targets(self, shape: tuple[int, int]) -> Array:
+        random, fmt, loss = self.random, self.like.inputs.dtype, self.like.loss
+        if self._kind != "real":
+            labels = random.permutation(np.arange(shape[0]) % shape[1])
+            return labels if self._kind == "labels" else np.eye(shape[1], dtype=fmt)[labels]
+        if loss == "cross_entropy":
+            return random.dirichlet(np.full(shape[1], 2), shape[0]).astype(fmt)
+        if loss.endswith("cross_entropy"):
+            return random.uniform(0.05, 0.95, shape).astype(fmt)
+        return random.standard_normal(shape).astype(fmt)
+
+
+def _made_loud(case: Case, factor: float) -> Case:
+    fmt = case.inputs.dtype.type
+    (W, b), *upper = case.parameters
+    free = case.targets.ndim == case.inputs.ndim and not case.loss.endswith("cross_entropy")
+    targets = case.targets * fmt(factor) if free else case.targets
+    return replace(
+        case, parameters=[(W / fmt(factor), b), *upper], inputs=case.inputs * fmt(factor), targets=targets
+    )

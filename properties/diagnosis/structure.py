@@ -1,0 +1,79 @@
+"""Mistakes that break the shapes, or leave something behind: seen before any number is compared."""
+
+from collections.abc import Sequence
+
+from properties.cases import Case
+from properties.diagnosis.fits import ratio
+from properties.diagnosis.probes import Interview, Probe
+
+SHAPE_WORDS = ("shape", "dimension", "broadcast", "aligned")
+"""Words of NumPy's where arrays do not fit together."""
+
+
+def of_shape(probe: Probe) -> str:
+    """The mistake that the shape of a faulty array shows; empty for none."""
+    given = getattr(probe.fault, "given_shape", None)
+    wanted = getattr(probe.fault, "wanted_shape", None)
+    if given is None or wanted is None or given == wanted:
+        return ""
+    n, outputs = probe.case.samples, probe.case.outputs
+    pairs = given[:2] == (n, n) and n not in probe.case.sizes
+    if n > 1 and (pairs or (outputs == 1 == wanted[-1] and given[-1:] == (n,) and len(wanted) > 1)):
+        return "broadcast_blow_up"
+    if len(wanted) == 1:
+        return "bias_not_summed" if n > 1 and given in ((n, *wanted), (n,), ()) else ""
+    return "transpose_missing" if given == wanted[::-1] else ""
+
+
+def of_pairs(faulty: Sequence[Probe], sound: Sequence[Probe]) -> bool:
+    """Whether shapes do not fit exactly where outputs (n, 1) can meet targets (n,), for n > 1."""
+
+    def pairs_up(case: Case) -> bool:
+        return case.outputs == 1 and case.samples > 1
+
+    return (
+        bool(faulty and sound)
+        and all(pairs_up(probe.case) and _names_shapes(probe) for probe in faulty)
+        and not any(pairs_up(probe.case) for probe in sound)
+    )
+
+
+def _names_shapes(probe: Probe) -> bool:
+    return any(word in str(probe.fault) for word in SHAPE_WORDS)
+
+
+def of_state(interview: Interview, case: Case) -> tuple[str, str]:
+    """What equal calls show, as (mistake, sentence): both empty where the answers are the same.
+
+    Each call to a function that adds to what was there before is off by one more right gradient.
+    """
+    probes = [interview.ask(case) for _ in range(3)]
+    answers = [probe for probe in probes if probe is not None and probe.fault is None]
+    if len(answers) < len(probes):
+        return "", ""
+    first, *later = answers
+    if all(
+        first.agree(name, probe.answer[name], first.answer[name]) for probe in later for name in first.answer
+    ):
+        return "", ""
+    steps = list(zip(answers, later, strict=False))
+    names = list(first.right)
+    grown = [
+        all(new.agree(name, new.answer[name] - old.answer[name], new.right[name]) for old, new in steps)
+        for name in names
+    ]
+    if any(grown):
+        which = "" if all(grown) else f" in {', '.join(n for n, g in zip(names, grown, strict=True) if g)}"
+        return (
+            "gradients_accumulated",
+            f"each of {len(probes)} equal calls adds the right gradient to the answer before{which}",
+        )
+    kept = [
+        r
+        for old, new in steps
+        for name in names
+        if (r := ratio(new, name, new.answer[name] - new.right[name], old.answer[name])) is not None
+    ]
+    if len(kept) == len(steps) * len(names) and max(kept) - min(kept) < max(kept) / 2**20:
+        return "", f"each answer holds {max(kept):.3g} of the one before, as momentum does"
+    return "", "equal calls give different answers"

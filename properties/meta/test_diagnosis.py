@@ -1,0 +1,620 @@
+"""The diagnosis: every mistake is named, in the catalogue's words and in others; what is unknown is described."""
+
+# Students' code has no types.
+# pyright: basic
+# pyright: reportArgumentType=false, reportCallIssue=false, reportConstantRedefinition=false
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import manual_backprop
+from manual_backprop.mistakes import MISTAKES, WrongGradient
+from properties.cases import Array, Case, Parameters
+from properties.diagnosis import Diagnosis, diagnose
+from properties.diagnosis.corners import largest_z, saturated
+from properties.diagnosis.probes import Maker
+from properties.judgement import judge
+from properties.law import Violation
+from properties.meta.formulations import FORMULATIONS
+from properties.problem import Claim, read
+
+Function = Callable[..., Parameters]
+
+
+class Broken(Violation):
+    """A broken contract, as a subject in a file reports it."""
+
+    def __init__(self, message: str, given: tuple[int, ...] = (), wanted: tuple[int, ...] = ()) -> None:
+        """Both shapes where a shape is wrong."""
+        super().__init__(message)
+        if message.startswith("shape"):
+            self.given_shape, self.wanted_shape = given, wanted
+
+
+@dataclass
+class Wrong:
+    """A wrong function as a subject, its shapes and numbers checked as those of a file are."""
+
+    function: Function
+    claims: tuple[Claim, ...] = read(None)
+    calls: int = 0
+
+    name, rational, has_loss = "wrong", False, False
+
+    def gradient(self, case: Case) -> Parameters:
+        """The function's gradient."""
+        self.calls += 1
+        try:
+            with np.errstate(all="ignore"):
+                found = self.function(case.parameters, case.inputs, case.targets, **case.choices)
+        except ValueError as error:
+            raise Broken(f"gradient raises ValueError: {error}") from None
+        for pair, parameters in zip(found, case.parameters, strict=True):
+            for array, wanted in zip(pair, parameters, strict=True):
+                if wanted is not None and np.shape(array) != wanted.shape:
+                    raise Broken("shape", np.shape(array), wanted.shape)
+                if wanted is not None and not np.isfinite(array).all():
+                    raise Broken("dW has NaN in some entries, where the right gradient is finite.")
+        return found
+
+    def loss(self, case: Case) -> float:
+        """It has none."""
+        raise NotImplementedError
+
+    def impurity(self) -> str:
+        """Nothing is known."""
+        return ""
+
+
+def case_for(claims: tuple[Claim, ...], seed: int = 7, *, loud: float = 1.0) -> Case:
+    """A case that fits the first claim."""
+    (claim, *_) = claims
+    (output, loss), *_ = claim.pairs()
+    ones = np.ones((1, 1), claim.dtype[0])
+    targets = np.zeros(1, int) if claim.targets[0] == "labels" else ones
+    bias = ones[0] if claim.bias[0] else None
+    names = {"hidden": claim.hidden[0], "output": output, "loss": loss, "reduction": claim.reduction[0]}
+    like = Case([(ones, bias)] * claim.layers[0], ones, targets, **names)
+    return Maker(like, claim, np.random.default_rng(seed)).case(loud=loud)
+
+
+def diagnosed(function: Function, *, loud: float = 1.0, **problem: Any) -> Diagnosis:
+    """The diagnosis of a function that claims this problem, on a case of it."""
+    claims = read(problem)
+    return diagnose(Wrong(function, claims), case_for(claims, loud=loud))
+
+
+# --- the catalogue ----------------------------------------------------------------------------------------
+
+PROBLEMS: tuple[dict[str, Any], ...] = (
+    {},
+    {"layers": 3, "hidden": "sigmoid", "output": "softmax", "loss": "cross_entropy"},
+    {"layers": 2, "hidden": "relu", "output": "softmax", "loss": "half_sse", "reduction": "sum"},
+    {"layers": 1, "output": "sigmoid", "loss": "mean_binary_cross_entropy", "bias": False},
+    {"layers": 2, "hidden": "softplus", "output": "relu", "loss": "half_mse", "targets": "one_hot"},
+    {"layers": 2, "hidden": "tanh", "output": "tanh", "loss": "sse", "outputs": 1, "dtype": "float32"},
+    {"layers": 3, "hidden": "sigmoid", "output": "sigmoid", "width": 4, "outputs": 4},
+    {"layers": 2, "hidden": "relu", "output": "softmax", "loss": "cross_entropy", "targets": "labels"},
+    {"layers": 1, "outputs": 1, "loss": "half_sse"},
+    {"layers": 2, "hidden": "relu", "output": "relu"},
+)
+
+
+def catalogued() -> Iterator[Any]:
+    """Each variant with two problems to which it applies; mistakes of state have tests of their own."""
+    for mistake in MISTAKES.values():
+        for label, wrong in mistake.variants:
+            if mistake.name == "input_mutated" or label == "over the calls":
+                continue
+            fitting = [problem for problem in PROBLEMS if _applies(wrong, problem)]
+            assert fitting, f"{mistake.name}: {label}"
+            first = len(label) % len(fitting)
+            for problem in (fitting[first], fitting[first - 1])[: len(fitting)]:
+                text = " ".join(map(str, problem.values())) or "default"
+                yield pytest.param(mistake.name, wrong, problem, id=f"{mistake.name}, {label}: {text}")
+
+
+def _applies(wrong: WrongGradient, problem: dict[str, Any]) -> bool:
+    (claim,) = read(problem)
+    (output, loss), *_ = claim.pairs()
+    widths = claim.width or (6, 5)
+    sizes = (7, *(widths * 3)[: claim.layers[0] - 1], *(claim.outputs or (4,)))
+    setting = {"hidden": claim.hidden[0], "output": output, "loss": loss, "reduction": claim.reduction[0]}
+    setting |= {"layers": claim.layers[0], "samples": 3, "outputs": sizes[-1], "sizes": sizes}
+    return wrong.applies(**setting, bias=claim.bias[0], dtype=claim.dtype[0])
+
+
+@pytest.mark.parametrize(("name", "wrong", "problem"), list(catalogued()))
+def test_every_variant_of_the_catalogue_is_named(
+    name: str, wrong: WrongGradient, problem: dict[str, Any]
+) -> None:
+    found = diagnosed(wrong, loud=64 if name == "gradient_clipped" else 1, **problem)
+    assert (
+        name in found.mistakes
+        or f"{name} would give the same numbers" in found.note
+        or f"{name}, " in found.note
+    )
+    assert len(found.mistakes) == 1
+    assert "fresh cases" in found.evidence
+    assert found.where
+    assert found.sentence == MISTAKES[found.mistakes[0]].sentence
+    assert (found.hint, found.answer) == (
+        MISTAKES[found.mistakes[0]].hint,
+        MISTAKES[found.mistakes[0]].answer,
+    )
+
+
+# --- right gradients --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("formulation", [f for f in FORMULATIONS if not f.overflows], ids=lambda f: f.name)
+@pytest.mark.parametrize("problem", PROBLEMS[:3])
+def test_a_right_gradient_is_given_no_name(formulation: Any, problem: dict[str, Any]) -> None:
+    claims = read(problem)
+
+    case = case_for(claims)
+
+    def right(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        return formulation.gradient(Case(parameters, inputs, targets, **names))
+
+    found = diagnose(Wrong(right, claims), case)
+    assert found.mistakes == ()
+    assert found.evidence.startswith("right on 8 fresh cases")
+    assert found.where == ""
+
+
+# --- programs that share no code with the catalogue -------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ByHand:
+    """A tanh network with the loss (1/NK) Σ (o - y)², sample by sample and unit by unit.
+
+    Each step can be replaced: `error` gives ∂L/∂o_j of one sample, `slope` the slope from (z, h), `back`
+    the sum over the units above, and `after` works on the finished gradient.
+    """
+
+    error: Callable[..., Any] = lambda o, y, i, j, n, k: 2 * (o[j] - y[j]) / (n * k)
+    slope: Callable[[float, float], float] = lambda z, h: 1 - h**2
+    back: Callable[..., float] = lambda dz, w: sum(d * v for d, v in zip(dz, w, strict=True))
+    samples: Callable[[int], Any] = range
+    after: Callable[[Parameters, Any], Parameters] = lambda gradient, parameters: gradient
+
+    def __call__(self, parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        """The gradient."""
+        n, k = targets.shape
+        gradient: Any = [(np.zeros_like(W), np.zeros_like(b)) for W, b in parameters]
+        for i in self.samples(n):
+            hs, zs = [inputs[i]], []
+            for number, (W, b) in enumerate(parameters, start=1):
+                zs.append(np.einsum("k,kj->j", hs[-1], W) + b)
+                hs.append(zs[-1] if number == len(parameters) else np.tanh(zs[-1]))
+            dz = [self.error(hs[-1], targets[i], i, j, n, k) for j in range(k)]
+            for number in reversed(range(len(parameters))):
+                W, _ = parameters[number]
+                dW, db = gradient[number]
+                db += dz
+                for unit, x in enumerate(hs[number]):
+                    dW[unit] += [x * d for d in dz]
+                if number:
+                    slopes = [self.slope(z, h) for z, h in zip(zs[number - 1], hs[number], strict=True)]
+                    dz = [self.back(dz, w) * slope for w, slope in zip(W, slopes, strict=True)]
+        return self.after(gradient, parameters)
+
+
+def right(o: Any, y: Any, i: int, j: int, n: int, k: int) -> Any:
+    return 2 * (o[j] - y[j]) / (n * k)
+
+
+def biases(change: Callable[[Array, int], Array], layers: Any = None) -> Callable[..., Parameters]:
+    """Every db changed, or those of some layers, the last counted -1."""
+
+    def after(gradient: Parameters, parameters: Any) -> Parameters:
+        count = len(gradient)
+        chosen = range(count) if layers is None else [layer % count for layer in layers]
+        return [
+            (dW, change(db, 0) if number in chosen and db is not None else db)
+            for number, (dW, db) in enumerate(gradient)
+        ]
+
+    return after
+
+
+OWN_WORDS = {
+    "one_output_only": ByHand(error=lambda o, y, i, j, n, k: right(o, y, i, j, n, k) if j == 0 else 0.0),
+    "one_cell_only": ByHand(error=lambda o, y, i, j, n, k: right(o, y, i, j, n, k) * (i == j == 1)),
+    "one_sample_only": ByHand(samples=lambda n: [n // 2]),
+    "outputs_dropped": ByHand(error=lambda o, y, i, j, n, k: right(o, y, i, j, n, k) if j != 1 else 0.0),
+    "samples_dropped": ByHand(samples=lambda n: range(0, n, 2)),
+    "one_downstream_path": ByHand(back=lambda dz, w: dz[0] * w[0]),
+    "sum_for_mean": ByHand(error=lambda o, y, i, j, n, k: 2 * (o[j] - y[j]) / k),
+    "output_mean_lost": ByHand(error=lambda o, y, i, j, n, k: 2 * (o[j] - y[j]) / n),
+    "divided_twice": ByHand(error=lambda o, y, i, j, n, k: 2 * (o[j] - y[j]) / n**2 / k),
+    "factor_two_lost": ByHand(error=lambda o, y, i, j, n, k: (o[j] - y[j]) / n / k),
+    "fixed_divisor": ByHand(error=lambda o, y, i, j, n, k: 2 * (o[j] - y[j]) / k / 50),
+    "wrong_sign": ByHand(error=lambda o, y, i, j, n, k: 2 * (y[j] - o[j]) / k / n),
+    "slope_missing": ByHand(slope=lambda z, h: 1.0),
+    "slope_twice": ByHand(slope=lambda z, h: np.cosh(z) ** -4.0),
+    "slope_at_wrong_place": ByHand(slope=lambda z, h: 1 - np.tanh(h) ** 2),
+    "activation_as_slope": ByHand(slope=lambda z, h: h),
+    "bias_forgotten": ByHand(after=biases(lambda db, n: 0 * db)),
+    "upstream_not_passed": ByHand(back=lambda dz, w: 1.0),
+    "penalty_included": ByHand(
+        after=lambda g, parameters: [
+            (dW + 0.05 * W, db) for (dW, db), (W, _) in zip(g, parameters, strict=True)
+        ]
+    ),
+    "gradient_clipped": ByHand(after=lambda g, _: [(np.clip(dW, -5, 5), np.clip(db, -5, 5)) for dW, db in g]),
+    "precision_lost": ByHand(
+        after=lambda g, _: [(np.float32(dW) * 1.0, np.float32(db).astype(float)) for dW, db in g]
+    ),
+}
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize("name", OWN_WORDS)
+def test_a_mistake_in_other_words_is_named(name: str, layers: int) -> None:
+    if layers == 1 and (
+        name.startswith(("slope", "activation")) or name in {"one_downstream_path", "upstream_not_passed"}
+    ):
+        pytest.skip("there is no layer below")
+    found = diagnosed(OWN_WORDS[name], loud=64 if name == "gradient_clipped" else 1, layers=layers)
+    assert found.mistakes == (name,)
+    assert re.fullmatch(
+        "explains every wrong entry on ([5-7]) of \\1 fresh cases it was not fitted on", found.evidence
+    )
+    assert "it does not explain the smallest case" not in found.note
+
+
+def test_the_words_of_the_test_are_right_without_a_mistake() -> None:
+    case = case_for(read(None))
+    judge(ByHand()(case.parameters, case.inputs, case.targets), case)
+
+
+# --- two at once ------------------------------------------------------------------------------------------
+
+PAIRS = {
+    ("sum_for_mean", "bias_forgotten"): ByHand(
+        error=lambda o, y, i, j, n, k: 2 * (o[j] - y[j]) / k, after=biases(lambda db, n: 0 * db)
+    ),
+    ("factor_two_lost", "bias_forgotten"): ByHand(
+        error=lambda o, y, i, j, n, k: (o[j] - y[j]) / k / n, after=biases(lambda db, n: 0 * db)
+    ),
+    ("sum_for_mean", "output_mean_lost"): ByHand(error=lambda o, y, i, j, n, k: 2 * (o[j] - y[j])),
+    ("sum_for_mean", "wrong_sign"): ByHand(error=lambda o, y, i, j, n, k: 2 * (y[j] - o[j]) / k),
+    ("sum_for_mean", "slope_missing"): ByHand(
+        error=lambda o, y, i, j, n, k: 2 * (o[j] - y[j]) / k, slope=lambda z, h: 1.0
+    ),
+    ("one_output_only", "sum_for_mean"): ByHand(
+        error=lambda o, y, i, j, n, k: 2 * (o[j] - y[j]) / k if j == 0 else 0.0
+    ),
+    ("one_output_only", "slope_missing"): ByHand(
+        error=lambda o, y, i, j, n, k: right(o, y, i, j, n, k) * (j == 0), slope=lambda z, h: 1.0
+    ),
+    ("one_downstream_path", "slope_missing"): ByHand(back=lambda dz, w: dz[0] * w[0], slope=lambda z, h: 1.0),
+    ("slope_missing", "bias_forgotten"): ByHand(slope=lambda z, h: 1.0, after=biases(lambda db, n: 0 * db)),
+    ("output_mean_lost", "penalty_included"): ByHand(
+        error=lambda o, y, i, j, n, k: 2 * (o[j] - y[j]) / n,
+        after=lambda g, parameters: [
+            (dW + 0.3 * W, db) for (dW, db), (W, _) in zip(g, parameters, strict=True)
+        ],
+    ),
+    ("sum_for_mean", "precision_lost"): ByHand(
+        error=lambda o, y, i, j, n, k: 2 * (o[j] - y[j]) / k,
+        after=lambda g, _: [(np.float32(dW) * 1.0, np.float32(db) * 1.0) for dW, db in g],
+    ),
+}
+
+
+@pytest.mark.parametrize("names", PAIRS)
+def test_two_mistakes_at_once_are_named_together(names: tuple[str, str]) -> None:
+    found = diagnosed(PAIRS[names])
+    assert set(found.mistakes) == set(names)
+    assert found.sentence == " ".join(MISTAKES[name].sentence for name in found.mistakes)
+
+
+def test_a_mistake_of_one_layer_is_named() -> None:
+    last = ByHand(after=biases(lambda db, n: 0 * db, layers=[-1]))
+    found = diagnosed(last, layers=3)
+    assert found.mistakes == ("bias_forgotten",)
+    assert found.where.startswith("db3 (layer 3: bias); ")
+
+
+def test_a_slope_that_is_missing_in_one_layer_is_named() -> None:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        (A, a), (B, b), (C, c) = ((W, np.zeros(W.shape[1]) if v is None else v) for W, v in parameters)
+        g = np.tanh(inputs @ A + a)
+        h = np.tanh(g @ B + b)
+        dz = 2 * (h @ C + c - targets) / targets.size
+        dh = dz @ C.T
+        dg = (dh @ B.T) * (1 - g**2)
+        return [(inputs.T @ dg, dg.sum(0)), (g.T @ dh, dh.sum(0)), (h.T @ dz, dz.sum(0))]
+
+    found = diagnosed(wrong, layers=3)
+    assert found.mistakes == ("slope_missing",)
+    assert "in layer 2 only" in found.note
+
+
+# --- what is left behind ----------------------------------------------------------------------------------
+
+
+def test_gradients_that_accumulate_over_the_calls_are_named() -> None:
+    total: dict[Any, Any] = {}
+
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        new = manual_backprop.gradient(parameters, inputs, targets, **names)
+        key = tuple(W.shape for W, _ in parameters)
+        old = total.setdefault(key, [(0 * dW, 0 * dW[0]) for dW, _ in new])
+        total[key] = [(dW + eW, db + eb) for (dW, db), (eW, eb) in zip(new, old, strict=True)]
+        return total[key]
+
+    found = diagnosed(wrong)
+    assert found.mistakes == ("gradients_accumulated",)
+    assert found.evidence == "each of 3 equal calls adds the right gradient to the answer before"
+
+
+def test_momentum_has_no_name_but_is_described() -> None:
+    kept: list[Any] = [None, 0]
+
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        new = manual_backprop.gradient(parameters, inputs, targets, **names)
+        if kept[0] == inputs.shape:
+            new = [(dW + 0.9 * eW, db + 0.9 * eb) for (dW, db), (eW, eb) in zip(new, kept[1], strict=True)]
+        kept[:] = inputs.shape, new
+        return new
+
+    found = diagnosed(wrong)
+    assert found.mistakes == ()
+    assert found.evidence == "each answer holds 0.9 of the one before, as momentum does"
+
+
+def test_random_answers_have_no_name_but_are_described() -> None:
+    random = np.random.default_rng(1)
+
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        new = manual_backprop.gradient(parameters, inputs, targets, **names)
+        return [(dW * random.uniform(0.5, 1, dW.shape), db) for dW, db in new]
+
+    found = diagnosed(wrong)
+    assert (found.mistakes, found.evidence) == ((), "equal calls give different answers")
+
+
+def test_a_sample_that_is_chosen_at_random_is_one_sample_only() -> None:
+    random = np.random.default_rng(1)
+    found = diagnosed(ByHand(samples=lambda n: [int(random.integers(n))]))
+    assert found.mistakes == ("one_sample_only",)
+
+
+def test_a_changed_argument_is_named() -> None:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        new = manual_backprop.gradient(parameters, inputs, targets, **names)
+        targets -= 1
+        return new
+
+    found = diagnosed(wrong)
+    assert found.mistakes == ("input_mutated",)
+    assert "targets in place" in found.note
+
+
+def test_inputs_that_are_centred_in_place_are_named() -> None:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        inputs -= inputs.mean(axis=0)
+        return manual_backprop.gradient(parameters, inputs, targets, **names)
+
+    found = diagnosed(wrong)
+    assert found.mistakes == ("input_mutated",)
+    assert found.evidence.startswith("explains every wrong entry")
+
+
+def test_weights_that_are_updated_on_the_way_down_are_named() -> None:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        (A, a), (B, b) = parameters
+        h = np.tanh(inputs @ A + a)
+        dz = 2 * (h @ B + b - targets) / targets.size
+        dB = h.T @ dz
+        dh = dz @ (B - 0.3 * dB).T * (1 - h * h)
+        return [(inputs.T @ dh, dh.sum(0)), (dB, dz.sum(0))]
+
+    found = diagnosed(wrong)
+    assert found.mistakes == ("updated_weights_used",)
+    assert "rate 0.3" in found.note
+
+
+# --- broken shapes ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "bias", [lambda dz: dz, lambda dz: dz.sum(axis=1), lambda dz: dz.sum()], ids=["(n, K)", "(n,)", "()"]
+)
+def test_a_bias_that_is_not_summed_is_named_by_its_shape(bias: Callable[[Array], Array]) -> None:
+    rule = replace(manual_backprop.RIGHT_RULE, into_bias=bias)
+    found = diagnosed(lambda *case, **names: manual_backprop.gradient(*case, **names, rule=rule))
+    assert found.mistakes == ("bias_not_summed",)
+    assert "on 8 of 8 fresh cases" in found.evidence
+
+
+def test_transposed_weights_are_named_by_their_shape() -> None:
+    def wrong(*case: Any, **names: str) -> Any:
+        return [(dW.T, db) for dW, db in manual_backprop.gradient(*case, **names)]
+
+    assert diagnosed(wrong).mistakes == ("transpose_missing",)
+
+
+def test_a_missing_transpose_that_raises_is_named_where_it_does_not() -> None:
+    rule = replace(manual_backprop.RIGHT_RULE, into_layer_below=lambda dz, W: dz @ W)
+    found = diagnosed(lambda *case, **names: manual_backprop.gradient(*case, **names, rule=rule), layers=3)
+    assert found.mistakes == ("transpose_missing",)
+    assert "square layers alone" in found.note
+
+
+@pytest.mark.parametrize("problem", [{"outputs": 1}, {"outputs": 1, "layers": 1}, {}])
+def test_outputs_that_meet_all_targets_are_named(problem: dict[str, Any]) -> None:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Any:
+        hs = [inputs]
+        for number, (W, b) in enumerate(parameters, start=1):
+            z = hs[-1] @ W + (0 if b is None else b)
+            hs.append(z if number == len(parameters) else np.tanh(z))
+        y = targets.reshape(-1) if targets.shape[1] == 1 else targets
+        dz = 2 * (hs[-1] - y) / targets.size
+        found: list[Any] = []
+        for number in reversed(range(len(parameters))):
+            found.append((hs[number].T @ dz, dz.sum(0)))
+            if number:
+                dz = dz @ parameters[number][0].T * (1 - hs[number] ** 2)
+        return found[::-1]
+
+    claims = read(problem)
+    case = case_for(claims)
+    one_output = replace(
+        case,
+        parameters=[*case.parameters[:-1], (case.parameters[-1][0][:, :1], np.zeros(1))],
+        targets=case.targets[:, :1],
+    )
+    found = diagnose(Wrong(wrong, claims), one_output)
+    assert found.mistakes == ("broadcast_blow_up",)
+
+
+# --- corners ----------------------------------------------------------------------------------------------
+
+
+def only_where(condition: Callable[[Case], bool], wrong: Function) -> Function:
+    """Right, but for the cases that meet a condition."""
+
+    def gradient(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        bad = condition(Case(parameters, inputs, targets, **names))
+        return (wrong if bad else manual_backprop.gradient)(parameters, inputs, targets, **names)
+
+    return gradient
+
+
+def a_percent(*case: Any, **names: str) -> Parameters:
+    return [(1.01 * dW, db) for dW, db in manual_backprop.gradient(*case, **names)]
+
+
+def forgotten(*case: Any, **names: str) -> Parameters:
+    return [(dW, 0 * dW[0]) for dW, _ in manual_backprop.gradient(*case, **names)]
+
+
+def sized(samples: int = 6, units: tuple[int, ...] = (4, 5, 3), *, large: float = 1) -> Case:
+    """A case of these sizes."""
+    claims = read({"samples": samples, "inputs": units[0], "width": units[1], "outputs": units[-1]})
+    return saturated(case_for(claims), large)
+
+
+CORNERS = {
+    "n = 5": (lambda case: case.samples == 5, lambda: sized(5)),
+    "n = 2": (lambda case: case.samples == 2, lambda: sized(2)),
+    "K = 1": (lambda case: case.outputs == 1, lambda: sized(units=(4, 5, 1))),
+    "n ≥ 9": (lambda case: case.samples > 8, lambda: sized(9)),
+    "the hidden layers have 7 units": (lambda case: case.sizes[1] == 7, lambda: sized(units=(4, 7, 3))),
+    "all layers are square": (lambda case: len(set(case.sizes)) == 1, lambda: sized(units=(4, 4, 4))),
+    "n = K": (lambda case: case.samples == case.outputs, lambda: sized(3)),
+}
+
+
+@pytest.mark.parametrize("text", CORNERS)
+def test_the_condition_is_told_under_which_a_gradient_is_wrong(text: str) -> None:
+    condition, case_of = CORNERS[text]
+    found = diagnose(Wrong(only_where(condition, a_percent)), case_of())
+    assert found.mistakes == ()
+    assert f"only where {text}" in found.note
+    assert "constant ratio 1.01" in found.where
+    assert "dW1, dW2 (layer 1: weights; layer 2: weights)" in found.where
+
+
+@pytest.mark.parametrize("text", CORNERS)
+def test_a_mistake_in_a_corner_is_named_with_its_condition(text: str) -> None:
+    condition, case_of = CORNERS[text]
+    found = diagnose(Wrong(only_where(condition, forgotten)), case_of())
+    assert found.mistakes == ("bias_forgotten",)
+    assert (
+        f"with {text.replace('≥', '=')} it was not fitted on" in found.evidence
+        or "with n ≥" in found.evidence
+    )
+    assert f"only where {text}" in found.note
+
+
+def test_a_gradient_that_fails_where_z_is_large_is_described() -> None:
+    case = sized(large=16)
+    found = diagnose(Wrong(only_where(lambda case: largest_z(case) > 20, a_percent)), case)
+    assert found.mistakes == ()
+    threshold = re.search(r"only where \|z\| > (\d+)", found.note)
+    assert threshold
+    assert 20 <= int(threshold[1]) <= 21
+
+
+# --- what no catalogue knows ------------------------------------------------------------------------------
+
+
+def test_a_gradient_that_is_off_by_a_percent_has_no_name_but_a_ratio() -> None:
+    found = diagnosed(
+        lambda *case, **names: [(1.01 * dW, 1.01 * db) for dW, db in manual_backprop.gradient(*case, **names)]
+    )
+    assert found.mistakes == ()
+    assert found.evidence == "no mistake of the catalogue explains it"
+    assert found.where.startswith("dW1, db1, dW2, db2 (everything); ")
+    assert found.where.endswith("; constant ratio 1.01")
+    assert {x for row in found.contributions or [] for x in row} == {1.01}
+    assert (found.sentence, found.hint, found.answer) == ("", "", "")
+
+
+def test_one_entry_that_is_off_has_no_name_but_a_place() -> None:
+    def wrong(*case: Any, **names: str) -> Parameters:
+        (dW, db), *upper = manual_backprop.gradient(*case, **names)
+        dW[1, 0] *= 1.01
+        return [(dW, db), *upper]
+
+    found = diagnosed(wrong)
+    assert found.mistakes == ()
+    assert found.where == "dW1 (layer 1: weights); one entry alone, dW1[1, 0]; no constant ratio"
+
+
+@pytest.mark.parametrize("by", [1e-3, 1e-6, 1e-9])
+def test_a_small_term_has_no_name(by: float) -> None:
+    def wrong(*case: Any, **names: str) -> Parameters:
+        return [(dW + by * dW**2, db) for dW, db in manual_backprop.gradient(*case, **names)]
+
+    assert diagnosed(wrong).mistakes == ()
+
+
+@pytest.mark.parametrize(
+    ("problem", "choices", "told"),
+    [
+        ({}, {"loss": "half_sse"}, "this is the gradient of the loss half_sse, and PROBLEM says mse"),
+        ({}, {"reduction": "sum"}, "this is the gradient of the sum, and PROBLEM says mean"),
+        (
+            {"reduction": "sum"},
+            {"reduction": "mean"},
+            "this is the gradient of the mean, and PROBLEM says sum",
+        ),
+        (
+            {},
+            {"hidden": "relu"},
+            "this is the gradient of a network with relu in the hidden layers, and PROBLEM says tanh",
+        ),
+        (
+            {"output": "softmax"},
+            {"loss": "cross_entropy"},
+            "this is the gradient of the loss cross_entropy, and PROBLEM says mse",
+        ),
+    ],
+)
+def test_the_right_gradient_of_another_problem_is_told(
+    problem: dict[str, str], choices: dict[str, str], told: str
+) -> None:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        return manual_backprop.gradient(parameters, inputs, targets, **{**names, **choices})
+
+    assert told in diagnosed(wrong, **problem).note
+
+
+def test_the_slope_of_another_activation_is_told() -> None:
+    found = diagnosed(ByHand(slope=lambda z, h: h * (1 - h)))
+    assert found.mistakes == ()
+    assert "the hidden layers came back by the slope of sigmoid as a formula in h" in found.note
+    assert "5 of 5" in found.evidence
