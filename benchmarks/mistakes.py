@@ -40,9 +40,10 @@ HIDDEN = ("tanh", "relu", "sigmoid", "softplus", "identity")
 
 
 def claims() -> Iterator[Claim]:
-    """Single problems, as a student's module has them: one activation, one output with one loss, one depth."""
-    for number, ((output, loss), hidden) in enumerate(product(PAIRS, HIDDEN)):
+    """Single problems, as a student's module has them; at the end those with one output."""
+    for outputs, (number, ((output, loss), hidden)) in product(((), (1,)), enumerate(product(PAIRS, HIDDEN))):
         yield Claim(
+            outputs=outputs,
             layers=(1 + (number + 1) % 4,),
             hidden=(hidden,),
             output=(output,),
@@ -74,7 +75,7 @@ class Accused:
         raise NotImplementedError
 
     def impurity(self) -> str:
-        """It does nothing to its arguments that is known."""
+        """None: a variant leaves its arguments alone, so that `input_mutated` can't be named by its traces."""
         return ""
 
 
@@ -126,7 +127,7 @@ def try_mistake(mistake: Mistake, problems: int, seed: int) -> Outcome:
 
 
 def shows(wrong: WrongGradient, claim: Claim) -> bool:
-    """Whether the mistake is wrong for a problem, with several samples and outputs."""
+    """Whether the mistake is wrong for a problem, with several samples and, where they are free, outputs."""
     return wrong.applies(
         hidden=claim.hidden[0],
         output=claim.output[0],
@@ -134,7 +135,7 @@ def shows(wrong: WrongGradient, claim: Claim) -> bool:
         reduction=claim.reduction[0],
         layers=claim.layers[0],
         samples=5,
-        outputs=3,
+        outputs=claim.outputs[0] if claim.outputs else 3,
     )
 
 

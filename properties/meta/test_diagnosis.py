@@ -3,6 +3,7 @@
 # Students' code has no types.
 # pyright: basic
 # pyright: reportArgumentType=false, reportCallIssue=false, reportConstantRedefinition=false
+# pyright: reportOperatorIssue=false
 
 import re
 from collections.abc import Callable, Iterator
