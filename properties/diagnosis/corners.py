@@ -7,6 +7,7 @@ import numpy as np
 
 from properties.cases import Array, Case
 from properties.diagnosis.probes import Interview, Maker, Probe, Sizes
+from properties.strategies import LARGEST, WIDEST
 from reference.network import forward, layers_of
 
 TRIALS = 3
@@ -83,6 +84,33 @@ def _corners(maker: Maker) -> Iterator[Corner]:
         "the sizes and the numbers are those of the smallest case",
         lambda: _of_the_size_of(maker.like, maker.case(sizes)),
     )
+    for letter, change in _WIDE.items():
+        yield from _wide(maker, letter, change)
+
+
+Change = Callable[[Sizes, int], Sizes]
+
+_WIDE: dict[str, Change] = {
+    "n": lambda s, size: replace(s, samples=size),
+    "K": lambda s, size: replace(s, units=(*s.units[:-1], size)),
+    "the number of inputs": lambda s, size: replace(s, units=(size, *s.units[1:])),
+    "the number of hidden units": lambda s, size: replace(
+        s, units=(s.units[0], *(size for _ in s.units[1:-1]), s.units[-1])
+    ),
+}
+"""One size of a network made larger than those of the usual fresh cases."""
+
+
+_ODD = (33, 35, 37, 39)
+"""Large sizes that no usual part of a batch or of a layer divides."""
+
+
+def _wide(maker: Maker, letter: str, change: Change) -> Iterator[Corner]:
+    def sizes() -> Sizes:
+        return change(maker.different_sizes(), int(maker.random.choice(_ODD)))
+
+    if maker.admits(sizes()) and sizes() != maker.different_sizes():
+        yield Corner(f"{letter} > {LARGEST}", lambda: maker.case(sizes()))
 
 
 def _sized(maker: Maker, text: str, change: Callable[[Sizes], Sizes]) -> Iterator[Corner]:
@@ -92,20 +120,23 @@ def _sized(maker: Maker, text: str, change: Callable[[Sizes], Sizes]) -> Iterato
 
 
 def _widened(interview: Interview, maker: Maker, corner: Corner) -> Corner:
-    """`n = 33` told as `n ≥ 33` where it is wrong above as well."""
-    left, _, number = corner.text.partition(" = ")
-    changes: dict[str, Callable[[Sizes, int], Sizes]] = {
-        "n": lambda s, size: replace(s, samples=size),
-        "K": lambda s, size: replace(s, units=(*s.units[:-1], size)),
-    }
-    if left not in changes or not number.isdigit() or number == "1":
-        return corner
-    least, change = int(number), changes[left]
-    above = [change(maker.different_sizes(), least + step) for step in (1, 2, 3)]
-    if all(map(maker.admits, above)):
-        probes = [interview.ask(maker.case(sizes)) for sizes in above]
-        if all(probe is not None and probe.fails for probe in probes):
-            return Corner(f"{left} ≥ {number}", corner.make)
+    """`n = 33` told as `n ≥ 33` where it is wrong above as well; `n > 8` with the least n that is wrong."""
+
+    def is_wrong(change: Change, size: int) -> bool:
+        probe = interview.ask(maker.case(change(maker.different_sizes(), size)))
+        return probe is not None and probe.fails
+
+    for letter, change in _WIDE.items():
+        if corner.text == f"{letter} > {LARGEST}":
+            sizes = range(LARGEST + 1, WIDEST)
+            least = next((size for size in sizes if is_wrong(change, size)), WIDEST)
+            return replace(corner, text=f"{letter} ≥ {least}")
+        number = corner.text.removeprefix(f"{letter} = ")
+        if number != corner.text and number.isdigit() and number != "1":
+            above = [int(number) + step for step in (1, 2, 3)]
+            admitted = all(maker.admits(change(maker.different_sizes(), size)) for size in above)
+            if admitted and all(is_wrong(change, size) for size in above):
+                return replace(corner, text=f"{letter} ≥ {number}")
     return corner
 
 
