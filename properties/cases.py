@@ -89,14 +89,15 @@ class Case:
         # The truth is rounded as well, in float64; see `reference.rounding`.
         unit = float(info.eps + np.finfo(np.float64).eps) / 2
         wide = [(W.astype(float), None if b is None else b.astype(float)) for W, b in self.parameters]
-        found = rounding.bounds(
-            rounding.Arithmetic(np, unit, float(info.tiny)),
-            layers_of(wide, self.hidden, self.output),
-            self.inputs.astype(float),
-            self.rows.astype(float),
-            loss=self.loss,
-            divisor=divisor(self.samples, self.reduction),
-        )
+        with np.errstate(all="ignore"):  # overflow shows in `peak`
+            found = rounding.bounds(
+                rounding.Arithmetic(np, unit, float(info.tiny)),
+                layers_of(wide, self.hidden, self.output),
+                self.inputs.astype(float),
+                self.rows.astype(float),
+                loss=self.loss,
+                divisor=divisor(self.samples, self.reduction),
+            )
         if self.envelope is not None:
             loss, gradient = envelope.value_and_gradient(self.envelope, self._problem)
         else:
@@ -118,8 +119,10 @@ class Case:
     @property
     def overflows(self) -> bool:
         """Whether a sensible program may meet a number that its format can't hold."""
-        truth = self.oracle
-        return not (np.isfinite(truth.loss) and truth.peak < float(np.finfo(self.inputs.dtype).max))
+        truth, largest = self.oracle, float(np.finfo(self.inputs.dtype).max)
+        # A program may divide the loss by N, by K and by 2 last: so large is the sum before.
+        whole_loss = 2 * self.samples * self.outputs * (abs(truth.loss) + truth.loss_error)
+        return not (truth.peak < largest and whole_loss < largest)
 
     @cached_property
     def saturates(self) -> bool:

@@ -20,6 +20,7 @@ The first five are `REGULAR`; they decide whether a formula is right. The last t
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,8 @@ LARGEST = 8
 WIDEST = 40
 TYPICAL_EXTREME = 27
 """2^27 > 1e8: the powers of two by which the arrays of an extreme case are scaled."""
+
+POWERS = tuple(sorted(range(-TYPICAL_EXTREME, TYPICAL_EXTREME + 1), key=abs))
 
 _FRACTION_BITS = 13
 
@@ -85,15 +88,15 @@ def cases(
         dtype: one format in place of those claimed.
     """
     raw_numbers = _raw_numbers(draw)
-    claim = draw(_one_of(claims))
-    regime = draw(_one_of([regime for regime in regimes for _ in range(_WEIGHTS[regime])]))
-    output, loss = draw(_one_of(claim.pairs()))
-    names = {"hidden": draw(_one_of(claim.hidden)), "output": output, "loss": loss}
-    names["reduction"] = draw(_one_of(claim.reduction))
-    kind = draw(_one_of(claim.targets))
+    claim = claims[_one_of(draw, "claim", tuple(range(len(claims))))]
+    regime = _one_of(draw, "regime", tuple(regime for regime in regimes for _ in range(_WEIGHTS[regime])))
+    output, loss = _one_of(draw, "output and loss", claim.pairs())
+    names = {"hidden": _one_of(draw, "hidden", claim.hidden), "output": output, "loss": loss}
+    names["reduction"] = _one_of(draw, "reduction", claim.reduction)
+    kind = _one_of(draw, "targets", claim.targets)
     sizes = _sizes(draw, claim, regime, output)
     raw = raw_numbers(sizes.numbers())
-    fmt = np.dtype(dtype or draw(_one_of(claim.dtype)))
+    fmt = np.dtype(dtype or _one_of(draw, "dtype", claim.dtype))
 
     numbers = (COARSE[raw % len(COARSE)] if regime == "coarse" else DYADICS[raw]).astype(fmt)
     parameters, rest = _parameters(numbers, sizes)
@@ -114,19 +117,34 @@ def cases(
             return case
 
 
-def _one_of(values: Sequence[Any]) -> SearchStrategy[Any]:
-    return st.just(values[0]) if len(values) == 1 else st.sampled_from(values)
+def _one_of(draw: DrawFn, role: str, values: Sequence[Any]) -> Any:
+    """One of the values.
+
+    To Hypothesis every role is a strategy of its own. It would otherwise copy one draw over another of the
+    same strategy in up to five cases of six, and so visit few different networks.
+    """
+    return values[0] if len(values) == 1 else draw(_options(role, values))[1]
+
+
+@cache
+def _options(role: str, values: Sequence[Any]) -> SearchStrategy[tuple[str, Any]]:
+    return st.sampled_from([(role, value) for value in values])
+
+
+def _number(draw: DrawFn, role: str, lowest: int, highest: int) -> int:
+    return _one_of(draw, role, tuple(range(lowest, highest + 1)))
 
 
 def _sizes(draw: DrawFn, claim: Claim, regime: str, output: str) -> _Sizes:
-    layers = draw(_one_of(claim.layers))
-    wide = draw(st.sampled_from(("samples", "inputs", "width", "outputs"))) if regime == "wide" else ""
+    layers = _one_of(draw, "layers", claim.layers)
+    wide = _one_of(draw, "wide", ("samples", "inputs", "width", "outputs")) if regime == "wide" else ""
 
-    def size(name: str) -> int:
+    def size(name: str, layer: int = 0) -> int:
         pinned: tuple[int, ...] = getattr(claim, name)
         if pinned:
-            return draw(_one_of(pinned))
-        drawn = draw(st.integers(LARGEST + 1, WIDEST) if name == wide else st.integers(1, LARGEST))
+            return _one_of(draw, f"{name} {layer}", pinned)
+        lowest, highest = (LARGEST + 1, WIDEST) if name == wide else (1, LARGEST)
+        drawn = _number(draw, f"{name} {layer}", lowest, highest)
         # A softmax of one output is 1 and has no gradient: let the simplest case have two.
         return {1: 2, 2: 1}.get(drawn, drawn) if name == "outputs" and output == "softmax" else drawn
 
@@ -134,8 +152,8 @@ def _sizes(draw: DrawFn, claim: Claim, regime: str, output: str) -> _Sizes:
     if regime == "square" and not (claim.inputs or claim.width or claim.outputs):
         units = [size("width")] * (layers + 1)
     else:
-        units = [size("inputs"), *(size("width") for _ in range(layers - 1)), size("outputs")]
-    return _Sizes(tuple(units), samples, bias=draw(_one_of(claim.bias)))
+        units = [size("inputs"), *(size("width", layer) for layer in range(1, layers)), size("outputs")]
+    return _Sizes(tuple(units), samples, bias=_one_of(draw, "bias", claim.bias))
 
 
 _NUMBERS = (LARGEST + 1) * LARGEST * MOST_LAYERS + 2 * LARGEST * LARGEST
@@ -208,30 +226,32 @@ def _scaled(case: Case, weights: float, biases: float, inputs: float, targets: f
 
 
 def _loud(draw: DrawFn, case: Case) -> Case:
-    factor = 2.0 ** draw(st.integers(0, 5))
+    factor = 2.0 ** _number(draw, "factor", 0, 5)
     return _scaled(case, 1, 1, factor, factor)
 
 
 def _extreme(draw: DrawFn, case: Case) -> Case:
-    powers = st.integers(-TYPICAL_EXTREME, TYPICAL_EXTREME)
-    return _scaled(case, *(2.0 ** draw(powers) for _ in range(4)))
+    arrays = ("weights", "biases", "inputs", "targets")
+    return _scaled(case, *(2.0 ** _one_of(draw, f"power of {array}", POWERS) for array in arrays))
 
 
 def _saturated(draw: DrawFn, case: Case) -> Case:
-    factor = 2.0 ** draw(st.integers(3, 9))
+    factor = 2.0 ** _number(draw, "factor", 3, 9)
     return _scaled(case, 1, factor, factor, 1)
 
 
 def _at_a_kink(draw: DrawFn, case: Case) -> Case:
-    """With a z that is 0, or 0 but for rounding: by its bias, or by a sample of zeros without one."""
-    sample = draw(st.integers(0, case.samples - 1))
-    if case.parameters[0][1] is None:
+    """With a z that is 0, or 0 but for some roundings: by its bias, or by a sample of zeros without one."""
+    sample = _number(draw, "sample", 0, case.samples - 1)
+    layers = layers_of(case.parameters, case.hidden, case.output)
+    kinked = tuple(depth for depth, layer in enumerate(layers) if layer.activation == "relu")
+    depth = _one_of(draw, "depth", kinked or range(len(layers)))
+    b = case.parameters[depth][1]
+    if b is None:
         case.inputs[sample] = 0
         return case
-    layer = draw(st.integers(0, len(case.parameters) - 1))
-    unit = draw(st.integers(0, case.sizes[layer + 1] - 1))
-    zs, _ = forward(np, layers_of(case.parameters, case.hidden, case.output), case.inputs)
-    b = case.parameters[layer][1]
-    if b is not None:
-        b[unit] -= zs[layer][sample, unit]
+    unit = _number(draw, "unit", 0, case.sizes[depth + 1] - 1)
+    zs, _ = forward(np, layers, case.inputs)
+    b[unit] -= zs[depth][sample, unit]
+    b[unit] += _one_of(draw, "roundings", (0, 0, 0, 1, -2)) * np.spacing(1 + abs(b[unit]))
     return case

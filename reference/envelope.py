@@ -7,10 +7,12 @@ runs. The first layers are the hidden ones, those that the network lacks hand th
 last is the output.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import jax
@@ -77,15 +79,16 @@ def _shapes(envelope: Envelope) -> tuple[tuple[int, ...], ...]:
     return (layers, width, width), (layers, width), (samples, width), (samples, width), (layers + 1,), (6,)
 
 
-def _cut(flat: Array, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
+def _cut(flat: Array, shapes: tuple[tuple[int, ...], ...]) -> list[Array]:
     """The flat buffer cut into arrays of these shapes, in order; views of it in NumPy."""
-    parts: list[Array] = []
-    start = 0
-    for shape in shapes:
-        stop = start + int(np.prod(shape))
-        parts.append(flat[start:stop].reshape(shape))
-        start = stop
-    return parts
+    return [flat[place].reshape(shape) for place, shape in zip(_places(shapes), shapes, strict=True)]
+
+
+@cache
+def _places(shapes: tuple[tuple[int, ...], ...]) -> list[slice]:
+    """Where the arrays of these shapes lie, one after another."""
+    ends = [0, *accumulate(math.prod(shape) for shape in shapes)]
+    return [slice(start, stop) for start, stop in pairwise(ends)]
 
 
 def _slots(envelope: Envelope, layers: int) -> list[int]:
@@ -112,7 +115,7 @@ def _read(
 
 def _pad(envelope: Envelope, problem: Problem) -> Floats:
     shapes = _shapes(envelope)
-    flat = np.zeros(sum(int(np.prod(shape)) for shape in shapes))
+    flat = np.zeros(_places(shapes)[-1].stop)
     padded = _Padded(*_cut(flat, shapes))
     _write(envelope, problem.parameters, padded.W, padded.b)
     sizes = [W.shape[0] for W, _ in problem.parameters]

@@ -355,7 +355,7 @@ def bounds(
     """
     samples, k = rows.shape
     h = arithmetic.exact(inputs)
-    peak = max(float(abs(inputs).max()), float(abs(rows).max()))
+    peaks = [float(abs(inputs).max()), float(abs(rows).max())]
     passed: list[tuple[Bounded, Activated]] = []
     z = h
     for layer in layers:
@@ -364,8 +364,8 @@ def bounds(
         f = ACTIVATED[layer.activation](arithmetic, z.x, z.e)
         h = Bounded(f.h, f.h_error, 0.0)
         passed.append((x, f))
-        peak = max(peak, layer.fan_in * float(x.magnitude.max()) * float(abs(layer.W).max()))
-        peak = max(peak, float(z.magnitude.max()))
+        peaks.append(layer.fan_in * float(x.magnitude.max()) * float(abs(layer.W).max()))
+        peaks.append(float(z.magnitude.max()))
 
     loss_error = float(_LOSS_ERRORS[loss](arithmetic, z.x, z.e, h, rows, k).sum()) / divisor
     dz = arithmetic.scaled(ERRORS[loss](arithmetic, z.x, h, rows, k), 1 / divisor)
@@ -378,7 +378,7 @@ def bounds(
         gradient.append((arithmetic.matmul(x.mT, dz, samples), arithmetic.total(dz, axis=0, terms=samples)))
         # Without 1/N and 1/K, which a program may apply last, these numbers are that much larger.
         growth = samples * (1 + float(x.magnitude.max())) + layer.fan_out * float(abs(layer.W).max())
-        peak = max(peak, divisor * k * growth * float(dz.magnitude.max()))
+        peaks.append(divisor * k * growth * float(dz.magnitude.max()))
         if index > 0:
             dz = arithmetic.times(arithmetic.affine(dz, layer.W.T, None), passed[index - 1][1].bounded_slope)
-    return Bounds(gradient[::-1], loss_error, peak)
+    return Bounds(gradient[::-1], loss_error, float(np.max(peaks)))  # NaN where one of them is
