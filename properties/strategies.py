@@ -143,8 +143,8 @@ def _sizes(draw: DrawFn, claim: Claim, regime: str, output: str) -> _Sizes:
         pinned: tuple[int, ...] = getattr(claim, name)
         if pinned:
             return _one_of(draw, f"{name} {layer}", pinned)
-        lowest, highest = (LARGEST + 1, WIDEST) if name == wide else (1, LARGEST)
-        drawn = _number(draw, f"{name} {layer}", lowest, highest)
+        highest = WIDEST if name == wide else LARGEST
+        drawn = _number(draw, f"{name} {layer}", 1, highest)
         # A softmax of one output is 1 and has no gradient: let the simplest case have two.
         return {1: 2, 2: 1}.get(drawn, drawn) if name == "outputs" and output == "softmax" else drawn
 
