@@ -165,11 +165,12 @@ def _matched(interview: Interview, finding: Finding, probes: Sequence[Probe], co
     finding.evidence = (
         f"explains every wrong entry on {len(fresh)} of {len(fresh)} fresh cases{where} it was not fitted on"
     )
-    finding.notes.append(best.label)
-    equal = dict.fromkeys(account.names[0] for account in single if account.cost == best.cost)
-    equal.pop(best.names[0] if best.names else "", None)
-    if equal and best in single:
-        finding.notes.append(f"{', '.join(equal)} would give the same numbers here")
+    if best.names:  # which variant it is would give a hint away; of what has no name, it is all that is known
+        equal = {account.names[0] for account in single if account.cost == best.cost} - {best.names[0]}
+        same = [f"{', '.join(sorted(equal))} would give the same numbers"] if equal and best in single else []
+        finding.evidence += f" ({'; '.join([best.label, *same])})"
+    else:
+        finding.notes.append(best.label)
     if best.names:
         finding.notes += (
             account.label for account in islice(filter(standing, matcher.of_another_problem()), 1)
