@@ -252,11 +252,16 @@ def _binary_cross_entropy_error(arithmetic: Arithmetic, z: Array, o: Bounded, y:
 
 
 def _plain_logarithms(arithmetic: Arithmetic, z: Array, o: Array, y: Array) -> Array:
-    """The error of y log o + (1 - y) log(1 - o), and of its slope times o(1 - o), without fusing."""
+    """The error of y log o + (1 - y) log(1 - o), and of its slope times o(1 - o), without fusing.
+
+    A program's p̂, for p = o or 1 - o, errs by at most δ = `FORMULA` · u, and near 1 the smallest 1 - ô that
+    is not 0 is u. So where p̂ is not 0, it is at least max(p - δ, u/2), and a quotient by p̂ errs by at most
+    δ / max(p - δ, u/2), which is never more than 2 · `FORMULA` and grows with u.
+    """
+    delta, least = FORMULA * arithmetic.unit, arithmetic.unit / 2
     other = ACTIVATIONS["sigmoid"](arithmetic.xp, -z, None)  # 1 - o
-    floor = arithmetic.unit**2  # below it the quotient is far above 1, where the bound is cut
     maximum = arithmetic.xp.maximum
-    return FORMULA * arithmetic.unit * (abs(y) / maximum(o, floor) + abs(1 - y) / maximum(other, floor))
+    return delta * (abs(y) / maximum(o - delta, least) + abs(1 - y) / maximum(other - delta, least))
 
 
 def _over_k(error: Callable[..., Bounded]) -> Callable[..., Bounded]:
@@ -302,9 +307,14 @@ def _cross_entropy_loss(
 def _binary_cross_entropy_loss(
     arithmetic: Arithmetic, z: Array, z_error: Array, o: Bounded, y: Array, k: Any
 ) -> Array:
-    """The slope in z is at most 1, and a logarithm without fusing magnifies the rounding of o and 1 - o."""
+    """The slope in z is at most 1, and a logarithm without fusing magnifies the rounding of o and 1 - o.
+
+    Where p = min(o, 1 - o) is below its own error, p̂ may be any number from u/2 to that error, and log p̂
+    differs from log p by up to |log p| < |z| + 1 besides.
+    """
     size = 1 + abs(z)
-    own = z_error + (FORMULA * arithmetic.unit + arithmetic.gamma(k)) * size * (1 + abs(y))
+    lost = arithmetic.xp.where(arithmetic.xp.exp(-abs(z)) <= 2 * FORMULA * arithmetic.unit, size, 0)
+    own = lost + z_error + (FORMULA * arithmetic.unit + arithmetic.gamma(k)) * size * (1 + abs(y))
     return (own + _plain_logarithms(arithmetic, z, o.x, y)).sum(axis=1)
 
 

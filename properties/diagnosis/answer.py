@@ -165,12 +165,14 @@ def _matched(interview: Interview, finding: Finding, probes: Sequence[Probe], co
     finding.evidence = (
         f"explains every wrong entry on {len(fresh)} of {len(fresh)} fresh cases{where} it was not fitted on"
     )
-    if best.names:  # which variant it is would give a hint away; of what has no name, it is all that is known
-        equal = {account.names[0] for account in single if account.cost == best.cost} - {best.names[0]}
-        same = [f"{', '.join(sorted(equal))} would give the same numbers"] if equal and best in single else []
-        finding.evidence += f" ({'; '.join([best.label, *same])})"
+    if best.names:  # the variant gives the mistake away, so it stands where the name does
+        finding.evidence += f" ({best.label})"
     else:
         finding.notes.append(best.label)
+    equal = dict.fromkeys(account.names[0] for account in single if account.cost == best.cost)
+    equal.pop(best.names[0] if best.names else "", None)
+    if equal and best in single:
+        finding.evidence += f"; {', '.join(equal)} would give the same numbers here"
     if best.names:
         finding.notes += (
             account.label for account in islice(filter(standing, matcher.of_another_problem()), 1)

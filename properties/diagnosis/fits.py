@@ -27,7 +27,7 @@ def of(first: Probe, probes: Sequence[Probe]) -> list[Hypothesis]:
 def ratio(probe: Probe, name: str, given: Array, other: Array) -> float | None:
     """r with given = r · other but for rounding; None where there is none."""
     largest = float(abs(other).max(initial=0))
-    if given.shape != other.shape or not 0 < largest < np.inf:
+    if given.shape != other.shape or not 0 < largest < np.inf or not np.isfinite(given).all():
         return None
     unit = other / largest  # whose squares neither overflow nor vanish
     r = float((given * unit).sum() / (unit * unit).sum()) / largest

@@ -94,7 +94,7 @@ class Probe:
 
     def agree(self, name: str, given: Array, predicted: Array) -> bool:
         """Whether two arrays are the same but for rounding; they are not where one has another shape, or NaN."""
-        if given.shape != predicted.shape:
+        if given.shape != predicted.shape or not np.isfinite(predicted).all():
             return False
         return bool((abs(given - predicted) <= self.reach(name, predicted)).all())
 

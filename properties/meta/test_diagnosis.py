@@ -107,7 +107,10 @@ PROBLEMS: tuple[dict[str, Any], ...] = (
 
 
 def catalogued() -> Iterator[Any]:
-    """Each variant with two problems to which it applies; mistakes of state have tests of their own."""
+    """Each variant with two problems to which it applies, with one where variants differ in a number only.
+
+    Mistakes of state have tests of their own.
+    """
     for mistake in MISTAKES.values():
         for label, wrong in mistake.variants:
             if mistake.name == "input_mutated" or label == "over the calls":
@@ -115,7 +118,8 @@ def catalogued() -> Iterator[Any]:
             fitting = [problem for problem in PROBLEMS if _applies(wrong, problem)]
             assert fitting, f"{mistake.name}: {label}"
             first = len(label) % len(fitting)
-            for problem in (fitting[first], fitting[first - 1])[: len(fitting)]:
+            many = 1 if any(letter.isdigit() for letter in label) else 2
+            for problem in (fitting[first], fitting[first - 1])[: min(many, len(fitting))]:
                 text = " ".join(map(str, problem.values())) or "default"
                 yield pytest.param(mistake.name, wrong, problem, id=f"{mistake.name}, {label}: {text}")
 
@@ -135,11 +139,7 @@ def test_every_variant_of_the_catalogue_is_named(
     name: str, wrong: WrongGradient, problem: dict[str, Any]
 ) -> None:
     found = diagnosed(wrong, loud=64 if name == "gradient_clipped" else 1, **problem)
-    assert (
-        name in found.mistakes
-        or f"{name} would give the same numbers" in found.note
-        or f"{name}, " in found.note
-    )
+    assert name in found.mistakes or re.search(f"\\b{name}\\b.* would give the same numbers", found.evidence)
     assert len(found.mistakes) == 1
     assert "fresh cases" in found.evidence
     assert found.where
@@ -257,17 +257,18 @@ OWN_WORDS = {
 }
 
 
-@pytest.mark.parametrize("layers", [1, 2, 3])
-@pytest.mark.parametrize("name", OWN_WORDS)
+ON_THE_WAY_DOWN = [name for name in OWN_WORDS if re.match("slope|activation|one_downstream|upstream", name)]
+
+
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [(name, 2) for name in OWN_WORDS] + [(name, 3 if name in ON_THE_WAY_DOWN else 1) for name in OWN_WORDS],
+)
 def test_a_mistake_in_other_words_is_named(name: str, layers: int) -> None:
-    if layers == 1 and (
-        name.startswith(("slope", "activation")) or name in {"one_downstream_path", "upstream_not_passed"}
-    ):
-        pytest.skip("there is no layer below")
     found = diagnosed(OWN_WORDS[name], loud=64 if name == "gradient_clipped" else 1, layers=layers)
     assert found.mistakes == (name,)
     assert re.fullmatch(
-        "explains every wrong entry on ([5-7]) of \\1 fresh cases it was not fitted on", found.evidence
+        r"explains every wrong entry on ([5-7]) of \1 fresh cases it was not fitted on \(.*\)", found.evidence
     )
     assert "it does not explain the smallest case" not in found.note
 
@@ -338,7 +339,7 @@ def test_a_slope_that_is_missing_in_one_layer_is_named() -> None:
 
     found = diagnosed(wrong, layers=3)
     assert found.mistakes == ("slope_missing",)
-    assert "in layer 2 only" in found.note
+    assert "in layer 2 only" in found.evidence
 
 
 # --- what is left behind ----------------------------------------------------------------------------------
@@ -423,7 +424,7 @@ def test_weights_that_are_updated_on_the_way_down_are_named() -> None:
 
     found = diagnosed(wrong)
     assert found.mistakes == ("updated_weights_used",)
-    assert "rate 0.3" in found.note
+    assert "rate 0.3" in found.evidence
 
 
 # --- broken shapes ----------------------------------------------------------------------------------------
@@ -515,6 +516,10 @@ CORNERS = {
     "the hidden layers have 7 units": (lambda case: case.sizes[1] == 7, lambda: sized(units=(4, 7, 3))),
     "all layers are square": (lambda case: len(set(case.sizes)) == 1, lambda: sized(units=(4, 4, 4))),
     "n = K": (lambda case: case.samples == case.outputs, lambda: sized(3)),
+    "n ≥ 9, seen with half of it": (lambda case: case.samples > 8 and case.samples % 8 > 0, lambda: sized(5)),
+    "the number of hidden units ≥ 20": (lambda case: case.sizes[1] >= 20, lambda: sized(5)),
+    "an input is 0 in all samples": (lambda case: not case.inputs[:, 0].any(), lambda: sized(5)),
+    "the inputs and the errors are large": (lambda case: abs(case.inputs).max() > 500, lambda: sized(5)),
 }
 
 
@@ -523,7 +528,7 @@ def test_the_condition_is_told_under_which_a_gradient_is_wrong(text: str) -> Non
     condition, case_of = CORNERS[text]
     found = diagnose(Wrong(only_where(condition, a_percent)), case_of())
     assert found.mistakes == ()
-    assert f"only where {text}" in found.note
+    assert f"only where {text.partition(',')[0]}" in found.note
     assert "constant ratio 1.01" in found.where
     assert "dW1, dW2 (layer 1: weights; layer 2: weights)" in found.where
 
@@ -533,11 +538,11 @@ def test_a_mistake_in_a_corner_is_named_with_its_condition(text: str) -> None:
     condition, case_of = CORNERS[text]
     found = diagnose(Wrong(only_where(condition, forgotten)), case_of())
     assert found.mistakes == ("bias_forgotten",)
-    assert (
-        f"with {text.replace('≥', '=')} it was not fitted on" in found.evidence
-        or "with n ≥" in found.evidence
+    assert re.fullmatch(
+        r"explains every wrong entry on 4 of 4 fresh cases with .* it was not fitted on \(.*\)",
+        found.evidence,
     )
-    assert f"only where {text}" in found.note
+    assert f"only where {text.partition(',')[0]}" in found.note
 
 
 def test_a_gradient_that_fails_where_z_is_large_is_described() -> None:
