@@ -33,7 +33,7 @@ EDGES = "gradient_is_right_at_the_edges"
 CONTRACT = "result_meets_the_contract"
 """The first law; where no case at all meets it, the others have nothing to look at."""
 
-AFTER_A_FAILURE = 25
+AFTER_A_FAILURE = 10
 """Cases for each further law, once one has failed."""
 
 _SEED = pytest.StashKey[int]()

@@ -18,6 +18,7 @@ from properties.cases import Case
 from properties.diagnosis import Diagnosis, diagnose, explain_edge
 from properties.law import Effort, Record, SubjectGone, Verdict
 from properties.subjects import Bundled, Subject
+from reference import envelope
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ def judge(request: Request, announce: Callable[[Record], None] = lambda record: 
         except UnusableSubject as error:
             outcome.verdict, outcome.message, outcome.trace = Verdict.FAIL, str(error), error.trace
         else:
+            envelope.warm_up()
             court = Court(subject, request.effort, announce=announce)
             _run(court)
             outcome.records = court.records
