@@ -40,5 +40,5 @@ def _write(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
         message = f"can't write {path}: {error.strerror}. Give the path of a file in a folder that exists."
-        raise click.ClickException(message) from error
+        raise click.UsageError(message) from error
     click.echo(f"wrote {path} ({len(text.encode()) / 1000:.0f} kB)", err=True)

@@ -82,6 +82,6 @@ def test_the_page_and_the_numbers_are_written_where_asked(tmp_path: Path) -> Non
 
 def test_a_path_that_cannot_be_written_is_one_sentence_and_no_traceback(tmp_path: Path) -> None:
     result = CliRunner().invoke(lesson, ["--html", str(tmp_path / "none" / "lesson.html")])
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "can't write" in result.output
     assert "Traceback" not in result.output
