@@ -112,3 +112,12 @@ def equal(actual: Named, expected: Named) -> bool:
         actual[name].shape == expected[name].shape and bool(np.all(actual[name] == expected[name]))
         for name in expected
     )
+
+
+def between(actual: Named, one_end: Named, other_end: Named) -> bool:
+    """Whether every entry lies between two ends, or is both: for rational numbers."""
+    return all(
+        actual[name].shape == low.shape
+        and bool(np.all((actual[name] - low) * (actual[name] - other_end[name]) <= 0))
+        for name, low in one_end.items()
+    )

@@ -31,15 +31,23 @@ def _batches(subject: Subject) -> SearchStrategy[Case]:
 
 
 def _unequal_batches(subject: Subject) -> SearchStrategy[Case]:
-    """Batches of 3, 5 or 7 samples, which cut into parts of unequal size."""
+    """Batches of 3, 5 or 7 samples, which cut into parts of unequal size.
+
+    In float64 where it is claimed: what is to be seen is a difference, and float32 hides the small ones.
+    """
     claims = [
-        replace(claim, reduction=("mean",), samples=(3, 5, 7))
+        replace(
+            claim,
+            reduction=("mean",),
+            samples=(3, 5, 7),
+            dtype=("float64",) if "float64" in claim.dtype else claim.dtype,
+        )
         for claim in subject.claims
         if "mean" in claim.reduction and not claim.samples
     ]
     if not claims:
         raise NotApplicable("it does not claim a mean over batches of any size")
-    return cases(claims, regimes=["well scaled", "square", "loud"])
+    return cases(claims, regimes=["well scaled", "square"])
 
 
 def _sums(subject: Subject) -> SearchStrategy[Case]:

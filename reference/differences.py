@@ -778,12 +778,11 @@ def _verdict(answers: _Answers) -> Verdict:
     worst = float(ratios.max(initial=0))
     reasons = [f"all {len(wrong)} directions agree"]
     if not conclusive.all() or wrong.any():
-        larger = np.median(allowed[noise] / np.maximum(derivative[noise], _DOUBLE.tiny)) if noise.any() else 0
         ways = {
             f"disagree, by up to {worst:.2g} times the noise": wrong,
             "have a kink nearer than any step": kink,
             "overflow": overflow,
-            f"are noise, {larger:.2g} times larger than the derivative": noise,
+            "have a derivative below the noise": noise,
         }
         reasons = [
             f"{which.sum()} of {len(which)} directions {what}" for what, which in ways.items() if which.any()
