@@ -11,6 +11,7 @@ from rich.text import Text
 from harness.trial import Outcome, case_of
 from properties.cases import Case
 from properties.comparison import named
+from properties.counterexamples import Counterexample
 from properties.law import Record, Verdict
 from properties.seed_problem import Consequence
 
@@ -192,6 +193,19 @@ def several(console: Console, outcomes: list[Outcome], *, hints: int) -> None:
         what = sentence(outcome.failures[0].name) if outcome.failures else outcome.message
         table.add_row(outcome.subject, verdict(outcome.verdict), name, what, f"{outcome.seconds:.1f} s")
     console.print(table)
+
+
+def counterexample(found: Counterexample) -> Group:
+    """A smallest case on which a rule is wrong: its numbers, and every array that comes out differently."""
+    sizes = "-".join(map(str, found.case.sizes))
+    samples = "1 sample" if found.case.samples == 1 else f"{found.case.samples} samples"
+    lines = found.case.as_python().splitlines()
+    given = named(found.wrong)
+    for name, right in named(found.right).items():
+        if (given[name] != right).any():
+            lines.append(f"# {name} is {right.tolist()}; by this rule it would be {given[name].tolist()}")
+    title = f"The smallest network on which the rule of {found.rule} is wrong: {sizes}, {samples}"
+    return Group(Text(title, style="bold"), *(Text(f"  {line}") for line in lines))
 
 
 def consequences(title: str, found: list[Consequence]) -> Group:

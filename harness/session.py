@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from harness import annotations, documents, report
 from harness.gradescope import as_gradescope
 from harness.trial import Outcome, Request, judge, law_count
+from properties.counterexamples import smallest_counterexamples
 from properties.law import Effort, Record, Verdict
 from properties.seed_problem import consequences, real_digits, teacher
 
@@ -74,6 +75,9 @@ def _judge(paths: list[str], options: Options) -> list[Outcome]:
     else:
         report.several(console, outcomes, hints=options.hints)
     if not paths:
+        for found in smallest_counterexamples(effort):
+            console.print()
+            console.print(report.counterexample(found), soft_wrap=True)
         _show_consequences(console)
     _write(outcomes, options)
     return outcomes

@@ -29,7 +29,7 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from numpy.typing import NDArray
 
 from properties.cases import Array, Case, Parameters
-from properties.problem import MOST_LAYERS, Claim
+from properties.problem import Claim
 from reference.network import forward, layers_of
 
 REGULAR = ("well scaled", "square", "loud", "coarse", "wide")
@@ -87,7 +87,7 @@ def cases(
         regimes: which of the regimes to draw from, the simplest first.
         dtype: one format in place of those claimed.
     """
-    raw_numbers = _raw_numbers(draw)
+    raw_numbers = _raw_numbers(draw, tuple(claims))
     claim = claims[_one_of(draw, "claim", tuple(range(len(claims))))]
     regime = _one_of(draw, "regime", tuple(regime for regime in regimes for _ in range(_WEIGHTS[regime])))
     output, loss = _one_of(draw, "output and loss", claim.pairs())
@@ -156,23 +156,40 @@ def _sizes(draw: DrawFn, claim: Claim, regime: str, output: str) -> _Sizes:
     return _Sizes(tuple(units), samples, bias=_one_of(draw, "bias", claim.bias))
 
 
-_NUMBERS = (LARGEST + 1) * LARGEST * MOST_LAYERS + 2 * LARGEST * LARGEST
-"""As many numbers as any case takes that is not wide."""
+@cache
+def _most_numbers(claims: tuple[Claim, ...]) -> int:
+    """As many numbers as any case of these claims takes that is not wide."""
+
+    def most(claim: Claim) -> int:
+        inputs, width, outputs, samples = (
+            min(max(sizes, default=LARGEST), LARGEST)
+            for sizes in (claim.inputs, claim.width, claim.outputs, claim.samples)
+        )
+        units = (inputs, *[width] * (max(claim.layers) - 1), outputs)
+        return _Sizes(units, samples, bias=True).numbers()
+
+    return max(_SEED, *map(most, claims))
 
 
-def _raw_numbers(draw: DrawFn) -> Callable[[int], NDArray[np.intp]]:
+_SEED = 8
+"""Numbers that seed a generator of more."""
+
+
+def _raw_numbers(draw: DrawFn, claims: tuple[Claim, ...]) -> Callable[[int], NDArray[np.intp]]:
     """Numbers from 0 to 65535: the first of one string of bytes, or random ones from it as a seed.
 
     The string has one length in all cases: Hypothesis varies its examples, and would put zeros for a
-    string that no longer has the length asked for.
+    string that no longer has the length asked for. It is no longer than it has to be, since the time of
+    shrinking grows with its square.
     """
-    text = draw(st.binary(min_size=2 * _NUMBERS, max_size=2 * _NUMBERS))
+    most = _most_numbers(claims)
+    text = draw(st.binary(min_size=2 * most, max_size=2 * most))
     numbers = np.frombuffer(text, dtype=">u2").astype(np.intp)
 
     def first(count: int) -> NDArray[np.intp]:
-        if count <= _NUMBERS:
+        if count <= most:
             return numbers[:count]
-        return np.random.default_rng(numbers[:8]).integers(0, 2**16, count)
+        return np.random.default_rng(numbers[:_SEED]).integers(0, 2**16, count)
 
     return first
 

@@ -1,0 +1,53 @@
+"""The smallest cases on which the rules that drop terms part from the gradient: searched for, and shrunk."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from manual_backprop import Rule
+from properties.cases import Case
+from properties.comparison import compare, named
+from properties.judgement import check_range, twice
+from properties.law import Effort, Record, Violation, search
+from properties.problem import Claim
+from properties.seed_problem import RULES
+from properties.strategies import cases
+from properties.test_chain_rule import wrong_rule
+
+Gradient = list[tuple[Any, Any]]
+
+
+@dataclass(frozen=True)
+class Counterexample:
+    """A case on which a rule is not the gradient: what it gives there, and what is right."""
+
+    rule: str
+    case: Case
+    wrong: Gradient
+    right: Gradient
+
+
+def smallest_counterexamples(effort: Effort) -> list[Counterexample]:
+    """For each wrong rule of the seed problem, the smallest network and batch with another ∂L/∂W1."""
+    return [_smallest(name, rule, effort) for name, rule in RULES[1:]]
+
+
+def _smallest(name: str, rule: Rule, effort: Effort) -> Counterexample:
+    """The case to which Hypothesis shrinks; the rule differs in W1, which lies below every dropped path.
+
+    Raises:
+        LookupError: where the search finds no case, and so the rule right.
+    """
+
+    def check(case: Case) -> None:
+        check_range(case)
+        truth, given = case.oracle, named(wrong_rule(case, rule))
+        below = {"dW1": named(truth.gradient)["dW1"]}
+        bound = {"dW1": 1000 * twice(truth.error)["dW1"]}
+        if not compare(given, below, bound).holds:
+            raise Violation(f"the rule of {name} is not the gradient")
+
+    record = search(Record(name), check, cases([Claim()], regimes=["well scaled"]), effort)
+    if record.counterexample is None:
+        raise LookupError(f"no case in {record.cases} on which the rule of {name} differs from the gradient")
+    case: Case = record.counterexample
+    return Counterexample(name, case, wrong_rule(case, rule), case.oracle.gradient)
