@@ -71,7 +71,7 @@ _ONCE = np.array([4, -1 / 2, 0]) / 6  # R(t)
 _TWICE = np.array([0, 4 / 2, -1 / 4]) / 6  # R(2t)
 
 _BLOCK = 2**18  # numbers held at a time where an array is too large for a copy
-_BATCH = 2**16  # numbers in a batch of small cases: about what stays in a processor's cache
+_BATCH = 2**13  # numbers held at a time in a small case: within a processor's cache
 _DOUBLE = Arithmetic(np, 2.0**-53, np.finfo(np.float64).tiny)
 
 
@@ -309,16 +309,18 @@ _TERM_ERRORS: Mapping[str, tuple[Callable[..., _TermErrors], Callable[[int], flo
 class _Ground(NamedTuple):
     """The network at θ: what every estimate around it needs.
 
-    For every layer `xs` are the inputs x, `products` are xW, `zs` the pre-activations. `rows` (n, K) are
-    the targets. `far` is the largest t. For each sample `r` and `d` (n,) bound the errors of its part of the
-    loss (see `_Reach`), and `summing` (n,) that of adding up the differences of its terms.
+    For every layer `xs` are the inputs x, with the errors `x_errors`, `products` are xW, `zs` the
+    pre-activations. `rows` (n, K) are the targets. `far` is the largest t. For each sample `r` and `d` (n,)
+    bound the errors of its part of the loss (see `_Reach`), and `summing` (n,) that of adding up the
+    differences of its terms.
     """
 
     layers: list[Layer]
     rows: Floats
     loss: str
     divisor: int
-    xs: list[_Reach]
+    xs: list[Floats]
+    x_errors: list[Floats]
     products: list[Floats]
     zs: list[Floats]
     far: float
@@ -352,22 +354,26 @@ def _ground(
     rows = rows_of(np, np.asarray(targets), k)
     far = _FAR * step
     nothing = np.zeros_like(inputs)
-    xs = [_Reach(inputs, nothing, nothing, nothing, nothing)]
+    z = h = _Reach(inputs, nothing, nothing, nothing, nothing)
+    xs, x_errors = [h.x], [h.e]
     products: list[Floats] = []
     zs: list[Floats] = []
-    z = xs[0]
     for layer, (s, s_b) in zip(layers, sizes, strict=True):
-        z, xW = _reach_of_z(layer, xs[-1], _move(s, s_b, far), far)
-        xs.append(_reach_of_h(layer.activation, z, far))
+        z, xW = _reach_of_z(layer, h, _move(s, s_b, far), far)
+        h = _reach_of_h(layer.activation, z, far)
+        xs.append(h.x)
+        x_errors.append(h.e)
         products.append(xW)
         zs.append(z.x)
     errors, factor = _TERM_ERRORS[loss]
-    term = errors(z, xs[-1], rows, far)
+    term = errors(z, h, rows, far)
     by = factor(k) / divisor(len(inputs), reduction)
     # A move within the reach k does to a term what an error of that size does.
-    summing = _DOUBLE.gamma(_pairwise(rows.size)) * 2 * term.value(z.k, xs[-1].k)
-    parts = (by * part.sum(axis=1) for part in (term.value(z.r, xs[-1].r), term.d, summing))
-    return _Ground(layers, rows, loss, divisor(len(inputs), reduction), xs, products, zs, far, *parts)
+    summing = _DOUBLE.gamma(_pairwise(rows.size)) * 2 * term.value(z.k, h.k)
+    parts = (by * part.sum(axis=1) for part in (term.value(z.r, h.r), term.d, summing))
+    return _Ground(
+        layers, rows, loss, divisor(len(inputs), reduction), xs, x_errors, products, zs, far, *parts
+    )
 
 
 def _move(s: float, s_b: float, far: float) -> _Move:
@@ -491,10 +497,10 @@ def _estimates(ground: _Ground, direction: Any, steps: Floats) -> _Found:
     deltas, share = np.zeros((len(steps), 3)), np.ones(len(steps))
     for part in _parts(ground, len(steps)):
         lines = [
-            layer._replace(W=_Line(layer.W, (x.x[part], xW[part]), V, taus))
+            layer._replace(W=_Line(layer.W, (x[part], xW[part]), V, taus))
             for layer, x, xW, (V, _) in zip(layers, ground.xs, ground.products, direction, strict=False)
         ]
-        zs, hs = forward(np, lines, ground.xs[0].x[part])
+        zs, hs = forward(np, lines, ground.xs[0][part])
         terms = loss_terms(np, layers[-1], zs[-1], hs[-1], ground.rows[part], ground.loss)
         deltas += (terms[:, :3] - terms[:, 3:]).reshape(len(steps), 3, -1).sum(axis=-1)
         kinks = [None if base is None else base[part] for base in ground.kinks]
@@ -510,11 +516,15 @@ def _rounding(r: Any, summing: Any, steps: Floats) -> Floats:
 
 
 def _parts(ground: _Ground, many: int) -> Iterator[slice]:
-    """The samples, as many at a time as keep the memory within that of the parameters."""
-    widest = max(max(layer.fan_in, layer.fan_out) for layer in ground.layers)
-    room = max(_BLOCK, sum(layer.W.size for layer in ground.layers))
-    several = max(1, room // (len(_MULTIPLES) * widest * many))
+    """The samples, as many at a time as take half the memory of the parameters."""
+    room = max(_BATCH, sum(layer.W.size for layer in ground.layers) // 2)
+    several = max(1, room // (many * _numbers_at_the_points(ground)))
     return (slice(start, start + several) for start in range(0, len(ground.rows), several))
+
+
+def _numbers_at_the_points(ground: _Ground) -> int:
+    """The z and h of all layers at the points of one direction, for one sample."""
+    return 2 * len(_MULTIPLES) * sum(layer.fan_out for layer in ground.layers)
 
 
 def _pairwise(terms: int) -> float:
@@ -678,9 +688,8 @@ def _shortening(share: Floats) -> Floats:
 
 def _batches(ground: _Ground, count: int) -> Iterator[int]:
     """How many directions to take at once: as many as fit into a batch, parameters and activations."""
-    numbers = sum(
-        layer.W.size + len(_MULTIPLES) * len(ground.rows) * layer.fan_out for layer in ground.layers
-    )
+    numbers = sum(layer.W.size for layer in ground.layers)
+    numbers += len(ground.rows) * _numbers_at_the_points(ground)
     most = max(1, _BATCH // numbers)
     return (min(most, count - start) for start in range(0, count, most))
 
@@ -827,11 +836,11 @@ def every_coordinate(
         noises: list[tuple[Floats, Floats | None]] = []
         for depth, (layer, (_, s)) in enumerate(zip(layers, sizes, strict=True)):
             dz, noise = _slopes(ground, depth, s)  # (n, fan_out)
-            x = ground.xs[depth]
+            x, error = ground.xs[depth], ground.x_errors[depth]
             sums = _DOUBLE.gamma(len(inputs))
-            W_noise = (abs(x.x) + x.e).T @ (noise + sums * abs(dz)) + x.e.T @ abs(dz)
+            W_noise = (abs(x) + error).T @ (noise + sums * abs(dz)) + error.T @ abs(dz)
             b_noise = (noise + sums * abs(dz)).sum(axis=0)
-            values.append((x.x.T @ dz, None if layer.b is None else dz.sum(axis=0)))
+            values.append((x.T @ dz, None if layer.b is None else dz.sum(axis=0)))
             noises.append((_or_infinite(W_noise), None if layer.b is None else _or_infinite(b_noise)))
     return values, noises
 
@@ -862,7 +871,7 @@ def _slopes(ground: _Ground, depth: int, s: float) -> tuple[Floats, Floats]:
 
 def _moved_units(ground: _Ground, depth: int, chosen: Any, steps: Floats) -> _Found:
     """Estimates of ∂L/∂z_ij for the chosen units j and every sample i; `steps` and results are (units, n)."""
-    zs, hs = ground.zs, [h.x for h in ground.xs]
+    zs, hs = ground.zs, ground.xs
     taus = steps[:, None, :] * _MULTIPLES[:, None]  # (units, points, n)
     column = zs[depth].T[chosen, None, :] + taus
     layer, *above = ground.layers[depth:]

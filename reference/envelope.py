@@ -202,9 +202,21 @@ def value_and_gradient(
     envelope: Envelope, problem: Problem
 ) -> tuple[float, list[tuple[Floats, Floats | None]]]:
     """The loss and its gradient, in the shapes of the parameters, of a problem that the envelope holds."""
-    found = np.asarray(program(_reverse_mode, envelope)(_pad(envelope, problem)))
-    W, b = _cut(found[1:], _shapes(envelope)[:2])
-    return float(found[0]), _read(envelope, problem.parameters, W, b)
+    return ask(envelope, problem)()
+
+
+def ask(
+    envelope: Envelope, problem: Problem
+) -> Callable[[], tuple[float, list[tuple[Floats, Floats | None]]]]:
+    """Start `value_and_gradient`, and return what waits for its answer: XLA computes in another thread."""
+    running = program(_reverse_mode, envelope)(_pad(envelope, problem))
+
+    def answer() -> tuple[float, list[tuple[Floats, Floats | None]]]:
+        found = np.asarray(running)
+        W, b = _cut(found[1:], _shapes(envelope)[:2])
+        return float(found[0]), _read(envelope, problem.parameters, W, b)
+
+    return answer
 
 
 def _forward_mode(envelope: Envelope, flat: Array, V: Array, v: Array) -> Array:
