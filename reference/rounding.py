@@ -245,7 +245,12 @@ def _cross_entropy_error(arithmetic: Arithmetic, z: Array, o: Bounded, y: Array,
 
 
 def _binary_cross_entropy_error(arithmetic: Arithmetic, z: Array, o: Bounded, y: Array, k: Any) -> Bounded:
-    """∂L/∂z = o - y; the plain form [-y/o + (1 - y)/(1 - o)] f'(z) magnifies the error of its slope."""
+    """∂L/∂z = o - y; the plain form [-y/o + (1 - y)/(1 - o)] f'(z) magnifies the error of its slope.
+
+    Its parts are -y q and (1 - y) q', with q = f'/o and q' = f'/(1 - o) from 0 to 1. So are q̂ and q̂' of a program
+    that takes its slope from the ô by which it divides, ô(1 - ô), or from a formula that keeps all its digits. Two
+    numbers from 0 to 1 differ by at most 1, and |y| + |1 - y| = 1: the whole errs by at most 1.
+    """
     del k
     fused = arithmetic.plus(o, arithmetic.exact(-y))
     return fused._replace(e=fused.e + arithmetic.xp.minimum(1, _plain_logarithms(arithmetic, z, o.x, y)))
