@@ -2,7 +2,9 @@
 
 import pytest
 
+from manual_backprop import Rule
 from manual_backprop.mistakes import one_cell_only, one_output_only
+from properties.cases import Case, Parameters
 from properties.comparison import compare, named
 from properties.counterexamples import Counterexample, smallest_counterexamples
 from properties.law import Effort
@@ -36,9 +38,14 @@ def test_numbers_of_the_counterexample_are_those_of_the_rule_and_of_the_truth(
         assert not compare(named(one.wrong), named(one.right), bound).holds
 
 
+def the_right_rule(case: Case, rule: Rule) -> Parameters:
+    del rule
+    return case.oracle.gradient
+
+
 def test_rules_that_are_right_everywhere_have_no_counterexample(monkeypatch: pytest.MonkeyPatch) -> None:
     everything = (("the right rule", one_output_only(0)), ("every output", one_cell_only(0, 0)))
-    monkeypatch.setattr("properties.counterexamples.wrong_rule", lambda case, rule: case.oracle.gradient)
+    monkeypatch.setattr("properties.counterexamples.wrong_rule", the_right_rule)
     monkeypatch.setattr("properties.counterexamples.RULES", everything)
     with pytest.raises(LookupError, match="no case in 20"):
         smallest_counterexamples(Effort(20, 1))
