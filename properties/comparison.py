@@ -26,6 +26,12 @@ def named(parameters: Sequence[tuple[Array, Array | None]]) -> dict[str, Array]:
     return arrays
 
 
+def told_apart(actual: float, expected: float) -> tuple[str, str]:
+    """Two different numbers in as many digits as it takes to see the difference."""
+    digits = next((n for n in (6, 9, 13) if f"{actual:.{n}g}" != f"{expected:.{n}g}"), 17)
+    return f"{actual:.{digits}g}", f"{expected:.{digits}g}"
+
+
 @dataclass(frozen=True)
 class Entry:
     """One entry that is wrong: where, what it is, what it should be, how far rounding reaches."""
@@ -39,11 +45,8 @@ class Entry:
     def __str__(self) -> str:
         """`dW1[0, 2] is 0.5, and should be 0.25 (rounding explains 1e-17)`."""
         place = f"{self.array}[{', '.join(map(str, self.index))}]"
-        digits = next((n for n in (6, 9, 13) if f"{self.actual:.{n}g}" != f"{self.expected:.{n}g}"), 17)
-        return (
-            f"{place} is {self.actual:.{digits}g}, and should be {self.expected:.{digits}g} "
-            f"(rounding explains {self.bound:.1g})"
-        )
+        actual, expected = told_apart(self.actual, self.expected)
+        return f"{place} is {actual}, and should be {expected} (rounding explains {self.bound:.1g})"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from properties.cases import Case
-from properties.comparison import Comparison, between, named
+from properties.comparison import Comparison, between, named, told_apart
 from properties.judgement import check_range, judge
 from properties.law import Inconclusive, NotApplicable, Violation, law
 from properties.rational import rational_cases
@@ -122,6 +122,7 @@ def test_loss_equals_the_reference(subject: Subject, case: Case) -> None:
     check_range(case)
     given, truth = subject.loss(case), case.oracle
     if not abs(given - truth.loss) <= truth.loss_error:
+        is_now, should_be = told_apart(given, truth.loss)
         raise Violation(
-            f"the loss is {given:.6g}, and should be {truth.loss:.6g} (rounding explains {truth.loss_error:.1g})"
+            f"the loss is {is_now}, and should be {should_be} (rounding explains {truth.loss_error:.1g})"
         )

@@ -7,9 +7,14 @@
 - `structure`: broken shapes and what is left over between calls;
 - `corners`: the condition under which it is wrong, where it is right in general;
 - `wording`: the census; `answer`: all of it put together;
-- `edges`: right formulas with weak numbers.
+- `losses`: what is wrong with a loss;
+- `edges`: right formulas with weak numbers; `guards`: those with an ε in them.
 """
 
 from properties.diagnosis.answer import Diagnosis as Diagnosis
 from properties.diagnosis.answer import diagnose as diagnose
 from properties.diagnosis.edges import explain_edge as explain_edge
+from properties.diagnosis.guards import LARGEST_GUARD as LARGEST_GUARD
+from properties.diagnosis.guards import MOST_GUARDS as MOST_GUARDS
+from properties.diagnosis.guards import Guarded as Guarded
+from properties.diagnosis.guards import find_guards as find_guards

@@ -8,7 +8,7 @@ import numpy as np
 
 from manual_backprop.mistakes import MISTAKES
 from properties.cases import Case
-from properties.diagnosis import contributions, corners, structure, wording
+from properties.diagnosis import contributions, corners, guards, losses, structure, wording
 from properties.diagnosis.hypotheses import Account
 from properties.diagnosis.matching import Matcher
 from properties.diagnosis.probes import Interview, Maker, OutOfTime, Probe, claim_of
@@ -60,13 +60,16 @@ def diagnose(subject: Subject, case: Case, *, budget_seconds: float = 3.0) -> Di
     interview = Interview(subject, budget_seconds)
     finding = Finding()
     try:
-        _look(interview, case, finding)
+        with np.errstate(all="ignore"):  # wrong numbers may be of any size
+            _look(interview, case, finding)
     except OutOfTime:
-        if not finding.names:
+        if not finding.evidence:
             finding.notes.append("the time was over before everything was tried")
     except SubjectGone as gone:
         finding.notes.append(str(gone))
     _add_impurity(interview, finding)
+    if isinstance(subject, guards.Guarded):
+        finding.notes.append(f"besides, {subject.effect}")
     return finding.told()
 
 
@@ -79,6 +82,7 @@ class Finding:
     names: tuple[str, ...] = ()
     evidence: str = ""
     notes: list[str] = field(default_factory=list)
+    loss_alone: bool = False
 
     def told(self) -> Diagnosis:
         """The diagnosis."""
@@ -86,18 +90,22 @@ class Finding:
         return Diagnosis(
             mistakes=self.names,
             evidence=self.evidence or "no mistake of the catalogue explains it",
-            contributions=contributions.shown(self.own) if self.own is not None else None,
-            where=wording.census(self.own, self.probes)
-            or _faults([*([self.own] if self.own else []), *self.probes]),
+            contributions=contributions.shown(self.own) if self.own and not self.loss_alone else None,
+            where="the loss; the gradient is right" if self.loss_alone else self._where(),
             note="; ".join(dict.fromkeys(self.notes)),
             sentence=" ".join(row.sentence for row in rows),
             hint=" ".join(row.hint for row in rows),
             answer=" ".join(row.answer for row in rows),
         )
 
-
-def _faults(probes: Sequence[Probe]) -> str:
-    return next((str(probe.fault).splitlines()[0] for probe in probes if probe.fault is not None), "")
+    def _where(self) -> str:
+        """The census, or the sentence of a fault: for a batch of several samples, where axes tell apart."""
+        asked = [*([self.own] if self.own else []), *self.probes]
+        faulty = sorted(
+            (probe for probe in asked if probe.fault is not None), key=lambda probe: probe.case.samples == 1
+        )
+        first = [str(probe.fault).splitlines()[0] for probe in faulty[:1]]
+        return wording.census(self.own, self.probes) or "".join(first)
 
 
 def _add_impurity(interview: Interview, finding: Finding) -> None:
@@ -121,6 +129,8 @@ def _look(interview: Interview, case: Case, finding: Finding) -> None:
     maker = Maker(case, claim_of(interview.subject, case), random)
     makes = [maker.case(loud=LOUD if number in (1, FITTED + 1) else 1) for number in range(FITTED + FRESH)]
     probes = finding.probes = _asked(interview, makes)
+    told, evidence = _told_of_the_loss(interview, [case, *(probe.case for probe in probes)])
+    finding.notes += [told] if told else []
     if not any(probe.fault for probe in probes) and probes:
         name, sentence = structure.of_state(interview, probes[0].case)
         if sentence:
@@ -129,14 +139,50 @@ def _look(interview: Interview, case: Case, finding: Finding) -> None:
             else:
                 finding.notes.append(sentence)
             return
-    if not any(probe.fails for probe in probes):
+    if told and not any(probe.fails for probe in (*probes, *([finding.own] if finding.own else []))):
+        finding.loss_alone, finding.evidence = True, evidence
+    elif not any(probe.fails for probe in probes):
         _in_a_corner(interview, maker, finding)
     elif any(probe.fault for probe in probes):
         _broken(interview, maker, finding)
     elif not _matched(interview, finding, probes):
-        _described(interview, maker, finding)
+        if not _guarded(interview, case, finding):
+            _described(interview, maker, finding)
     else:
         _add_simple_batches(interview, maker, finding)
+
+
+def _told_of_the_loss(interview: Interview, cases: Sequence[Case]) -> tuple[str, str]:
+    """What is wrong with the subject's loss, and the evidence; both empty for nothing."""
+    told, evidence = losses.explain(interview, cases)
+    if told and not evidence:
+        guarded = guards.find_guards(interview.subject, cases[0])
+        if guarded is not None and guarded.value is not None:
+            return guarded.effect, "explains the loss on fresh cases with outputs near 0 and near 1"
+    return told, evidence
+
+
+def _guarded(interview: Interview, case: Case, finding: Finding) -> bool:
+    """Whether the right gradient with an ε in it is what the subject gives, or that with a mistake besides."""
+    found = guards.find_guards(interview.subject, case)
+    if found is not None and found.slope is not None:
+        finding.evidence = "explains every wrong entry on fresh cases with outputs near 0 and near 1"
+        finding.notes.append(found.effect)
+        return True
+    if not case.loss.endswith("cross_entropy"):
+        return False
+    coarse = [guards.Coarse(probe.case, probe.answer) for probe in finding.probes]
+    matcher = Matcher(coarse[:FITTED], interview)
+    for account in islice(chain(matcher.single(), matcher.others()), ACCOUNTS):
+        guard = guards.beside(account.holds, finding.probes, interview) if account.names else None
+        if guard is not None:
+            finding.names = account.names
+            finding.evidence = (
+                f"explains every entry of {len(coarse)} fresh cases, with what is noted ({account.label})"
+            )
+            finding.notes += [*account.unnamed, f"{guard} besides"]
+            return True
+    return False
 
 
 def _asked(interview: Interview, cases: Sequence[Case]) -> list[Probe]:
@@ -161,15 +207,14 @@ def _matched(interview: Interview, finding: Finding, probes: Sequence[Probe], co
     if best is None:
         return False
     finding.names = best.names
-    where = f" with {condition}" if condition else ""
     finding.evidence = (
-        f"explains every wrong entry on {len(fresh)} of {len(fresh)} fresh cases{where} it was not fitted on"
+        f"explains every wrong entry on {len(fresh)} of {len(fresh)} fresh cases it was not fitted on"
     )
+    finding.evidence += condition
     if best.names:  # the variant gives the mistake away, so it stands where the name does
         finding.evidence += f" ({best.label})"
-    else:
-        finding.notes.append(best.label)
-    equal = dict.fromkeys(account.names[0] for account in single if account.cost == best.cost)
+    finding.notes += best.unnamed or ([] if best.names else [best.label])
+    equal = dict.fromkeys(name for account in single if account.cost == best.cost for name in account.names)
     equal.pop(best.names[0] if best.names else "", None)
     if equal and best in single:
         finding.evidence += f"; {', '.join(equal)} would give the same numbers here"
@@ -213,7 +258,7 @@ def _in_a_corner(interview: Interview, maker: Maker, finding: Finding) -> None:
     if any(probe.fault for probe in probes):
         _named_by_shape(finding, right)
     else:
-        _matched(interview, finding, probes, corner.text)
+        _matched(interview, finding, probes, f" where {corner.text}")
     finding.notes.append(f"only where {corners.from_where(interview, maker, corner)}")
 
 
@@ -232,7 +277,7 @@ def _described(interview: Interview, maker: Maker, finding: Finding) -> None:
         corner, probes = found
         probes += _asked(interview, [corner.make() for _ in range(FRESH - 1)])
         finding.probes = probes
-        _matched(interview, finding, probes, corner.text)
+        _matched(interview, finding, probes, f" where {corner.text}")
         finding.notes.append(f"only where {corners.from_where(interview, maker, corner)}")
     else:
         finding.notes.append(f"right on {len(right)} of {len(finding.probes)} fresh cases")
@@ -242,6 +287,10 @@ def _broken(interview: Interview, maker: Maker, finding: Finding) -> None:
     """The contract is broken in general: name it by the shape, or where the contract holds."""
     if _named_by_shape(finding, [probe for probe in finding.probes if probe.fault is None]):
         return
+    orders = {structure.of_order(probe) for probe in finding.probes if probe.fault is not None}
+    if len(orders) == 1 and "" not in orders:
+        finding.notes += orders
+        finding.evidence = f"the shapes show it on all of {len(finding.probes)} fresh cases"
     sizes = maker.different_sizes()
     square = (sizes.units[0],) * len(sizes.units)
     for text, changed in (
@@ -265,7 +314,7 @@ def _broken(interview: Interview, maker: Maker, finding: Finding) -> None:
         finding.notes.append(f"the contract is kept for {text} alone")
         if any(probe.wrong for probe in probes):
             finding.probes = probes
-            _matched(interview, finding, probes, text)
+            _matched(interview, finding, probes, f" with {text}")
         return
 
 

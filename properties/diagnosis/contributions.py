@@ -84,10 +84,11 @@ def _weighted(probe: Probe, terms: dict[str, Array]) -> tuple[Array, float, Arra
     unit = {name: probe.reach(name, probe.answer[name]) for name in terms}
     if any(not 0 < size < np.inf for size in unit.values()):
         return None
-    g = np.concatenate([terms[name] / unit[name] for name in terms], axis=1).T  # (size, groups)
-    s = np.concatenate([probe.answer[name].ravel() / unit[name] for name in terms])
+    with np.errstate(all="ignore"):  # a rounding may be so small that an array in its units overflows
+        g = np.concatenate([terms[name] / unit[name] for name in terms], axis=1).T  # (size, groups)
+        s = np.concatenate([probe.answer[name].ravel() / unit[name] for name in terms])
     known = np.asarray(g.any(axis=0))
-    if not known.any() or len(g) < known.sum():
+    if not known.any() or len(g) < known.sum() or not (np.isfinite(g).all() and np.isfinite(s).all()):
         return None
     u, singular, vt = np.linalg.svd(g[:, known], full_matrices=False)
     if singular[-1] <= singular[0] * np.finfo(float).eps * len(g):

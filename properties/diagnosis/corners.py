@@ -1,6 +1,6 @@
 """Where a gradient is wrong that is right in general: one batch size, one output, square layers, large |z|."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -51,8 +51,9 @@ def _corners(maker: Maker) -> Iterator[Corner]:
     yield from _sized(maker, f"there are {fan_in} inputs", lambda s: replace(s, units=(fan_in, *s.units[1:])))
     if widths:
         units = tuple(widths)
-        text = f"the hidden layers have {', '.join(map(str, units))} units"
-        yield from _sized(maker, text, lambda s: replace(s, units=(s.units[0], *units, s.units[-1])))
+        yield from _sized(
+            maker, _widths(widths), lambda s: replace(s, units=(s.units[0], *units, s.units[-1]))
+        )
     yield from _sized(maker, "n = 1", lambda s: replace(s, samples=1))
     yield from _sized(maker, "K = 1", lambda s: replace(s, units=(*s.units[:-1], 1)))
     yield from _sized(
@@ -131,13 +132,31 @@ def _widened(interview: Interview, maker: Maker, corner: Corner) -> Corner:
             sizes = range(LARGEST + 1, WIDEST)
             least = next((size for size in sizes if is_wrong(change, size)), WIDEST)
             return replace(corner, text=f"{letter} ≥ {least}")
-        number = corner.text.removeprefix(f"{letter} = ")
-        if number != corner.text and number.isdigit() and number != "1":
-            above = [int(number) + step for step in (1, 2, 3)]
+        number = _size_in(corner.text, letter, maker)
+        if number > 1:
+            above = [number + step for step in (1, 2, 3)]
             admitted = all(maker.admits(change(maker.different_sizes(), size)) for size in above)
             if admitted and all(is_wrong(change, size) for size in above):
                 return replace(corner, text=f"{letter} ≥ {number}")
     return corner
+
+
+def _size_in(text: str, letter: str, maker: Maker) -> int:
+    """The size that a corner is about, 0 where it is about others."""
+    fan_in, *widths, outputs = maker.sizes.units
+    sizes = {
+        f"n = {maker.sizes.samples}": ("n", maker.sizes.samples),
+        f"K = {outputs}": ("K", outputs),
+        f"there are {fan_in} inputs": ("the number of inputs", fan_in),
+    }
+    if widths:
+        sizes[_widths(widths)] = ("the number of hidden units", max(widths))
+    about, size = sizes.get(text, ("", 0))
+    return size if about == letter else 0
+
+
+def _widths(widths: Sequence[int]) -> str:
+    return f"the hidden layers have {', '.join(map(str, widths))} units"
 
 
 SATURATED = 16.0

@@ -7,7 +7,7 @@ import numpy as np
 
 from manual_backprop.mistakes.catalogue import following
 from manual_backprop.mistakes.changed_afterwards import afterwards, each_array
-from manual_backprop.mistakes.means_and_factors import fixed_divisor
+from manual_backprop.mistakes.means_and_factors import SQUARES_WITHOUT_HALF, fixed_divisor
 from manual_backprop.mistakes.order_and_state import updated_weights_used
 from manual_backprop.network import Parameters
 from properties.cases import Array
@@ -39,7 +39,9 @@ def _divisors(probe: Probe) -> Iterator[Hypothesis]:
     if probe.case.reduction == "sum":
         return
     found = {ratio(probe, name, probe.answer[name], probe.right[name]) for name in probe.wrong}
-    for size in {round(probe.case.samples / r) for r in found if r is not None and r > 0} - {0, 1}:
+    # A half of the sum over the samples is no batch of two, but what a square's factor 2 and a 1/N have lost.
+    taken = {0, 1, 2} if probe.case.loss in SQUARES_WITHOUT_HALF else {0, 1}
+    for size in {round(probe.case.samples / r) for r in found if r is not None and r > 0} - taken:
         yield Hypothesis(("fixed_divisor",), str(size), following(fixed_divisor(size)))
 
 
@@ -65,8 +67,9 @@ def _thresholds(probe: Probe) -> Iterator[Hypothesis]:
         ("each array's norm", max(norms), _shortened),
         ("the norm of all", float(np.hypot.reduce(norms)), _shortened_together),
     ):
-        change = clipped(float(threshold))
-        yield Hypothesis(("gradient_clipped",), f"{text} to {threshold:.6g}", afterwards(change))
+        if threshold:
+            change = clipped(float(threshold))
+            yield Hypothesis(("gradient_clipped",), f"{text} to {threshold:.6g}", afterwards(change))
 
 
 def _clipped(threshold: float) -> Callable[[Parameters], Parameters]:

@@ -19,6 +19,7 @@ from manual_backprop.network import RIGHT_RULE
 from properties.cases import Case
 from properties.comparison import named
 from properties.diagnosis.probes import Probe
+from reference.network import Choices
 
 ACCUMULATED_CALLS = "over the calls"
 STATE = ("input_mutated", "precision_lost")
@@ -48,13 +49,14 @@ class Account:
     """An explanation of a subject.
 
     The names of the mistakes, what they are in particular, and whether it holds of a probe. Of
-    accounts of as many names, one of a lower `cost` is the closer one.
+    accounts of as many names, one of a lower `cost` is the closer one. `unnamed` is what it says besides.
     """
 
     names: tuple[str, ...]
     label: str
     holds: Callable[[Probe], bool]
     cost: int = 0
+    unnamed: tuple[str, ...] = ()
 
 
 def catalogue(probes: Sequence[Probe], *, mutates: bool) -> list[Hypothesis]:
@@ -150,6 +152,12 @@ def joined(hypotheses: Sequence[Hypothesis]) -> Iterator[Hypothesis]:
 
 def of_another_problem(case: Case) -> Iterator[Hypothesis]:
     """The right gradient for other choices than the case's, one or two of them; the label says which."""
+    for label, choices in other_choices(case, "the gradient of "):
+        yield Hypothesis((), f"this is {label}", _with_choices(choices))
+
+
+def other_choices(case: Case, what: str = "") -> Iterator[tuple[str, Choices]]:
+    """Choices that differ from a case's in one or two names, as (label, choices), the nearest first."""
     layers = len(case.parameters)
     options = {
         "reduction": ("mean", "sum"),
@@ -163,8 +171,7 @@ def of_another_problem(case: Case) -> Iterator[Hypothesis]:
         different = {key: value for key, value in other.items() if value != case.choices[key]}
         if 1 <= len(different) <= 2 and LOSSES[other["loss"]].output in (None, other["output"]):
             said = " and ".join(case.choices[key] for key in different)
-            label = f"this is the gradient of {_described(different)}, and PROBLEM says {said}"
-            yield Hypothesis((), label, _with_choices(other))
+            yield f"{what}{_described(different)}, and PROBLEM says {said}", cast(Choices, other)
 
 
 def _distance(values: Sequence[str], options: dict[str, tuple[str, ...]], case: Case) -> int:
@@ -183,10 +190,10 @@ def _described(different: dict[str, str]) -> str:
     return " and ".join(_PHRASES[key].format(value) for key, value in different.items())
 
 
-def _with_choices(choices: dict[str, str]) -> Gradient:
+def _with_choices(choices: Choices) -> Gradient:
     def other(parameters: Parameters, inputs: Array, targets: Array, **names: Unpack[Names]) -> Parameters:
         del names
-        return gradient(parameters, inputs, targets, **cast(Names, choices))
+        return gradient(parameters, inputs, targets, **choices)
 
     return other
 
@@ -216,3 +223,65 @@ def _slope_at_z(row: Elementwise) -> Step:
 
 def _slope_of_h(row: Elementwise) -> Step:
     return lambda activation, dh, z, h: row.backward(dh, h, h)
+
+
+Change = Callable[[Parameters], Parameters]
+
+
+def without_bias(layers: int) -> Iterator[tuple[str, Change]]:
+    """Parameters whose biases are 0, in all layers or in one, as (label, change)."""
+    yield "the forward pass leaves the biases out", _zero_biases(range(layers))
+    if layers > 1:
+        for layer in range(layers):
+            yield f"the forward pass leaves the bias of layer {layer + 1} out", _zero_biases([layer])
+
+
+def _zero_biases(layers: Sequence[int]) -> Change:
+    return lambda parameters: [
+        (W, b if b is None or layer not in layers else 0 * b) for layer, (W, b) in enumerate(parameters)
+    ]
+
+
+def unnamed(first: Probe) -> Iterator[Hypothesis]:
+    """What the catalogue has no name for: arrays of zeros, in another order or transposed; biases left out."""
+    zeros = [name for name in first.wrong if not first.answer[name].any()]
+    if any(name.startswith("dW") for name in zeros):  # of biases alone, the catalogue knows
+        text = (
+            "the gradient is 0 everywhere"
+            if zeros == list(first.right)
+            else f"0 is given for {', '.join(zeros)}"
+        )
+        yield _described_as(text, _of_the_right(lambda name, array: 0 * array if name in zeros else array))
+    yield _described_as(
+        "dW is given transposed", _of_the_right(lambda name, array: array.T if name[1] == "W" else array)
+    )
+    yield _described_as("the layers are given in reverse order", _reversed)
+    if first.case.parameters[0][1] is not None:
+        for label, change in without_bias(len(first.case.parameters)):
+            yield _described_as(label, _of_changed(change))
+
+
+def _described_as(label: str, wrong: Gradient) -> Hypothesis:
+    return Hypothesis((label,), label, wrong)
+
+
+def _of_the_right(change: Callable[[str, Array], Array]) -> Gradient:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: Unpack[Names]) -> Parameters:
+        right = gradient(parameters, inputs, targets, **names)
+        return [
+            (change(f"dW{layer}", dW), None if db is None else change(f"db{layer}", db))
+            for layer, (dW, db) in enumerate(right, start=1)
+        ]
+
+    return wrong
+
+
+def _reversed(parameters: Parameters, inputs: Array, targets: Array, **names: Unpack[Names]) -> Parameters:
+    return gradient(parameters, inputs, targets, **names)[::-1]
+
+
+def _of_changed(change: Change) -> Gradient:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: Unpack[Names]) -> Parameters:
+        return gradient(change(parameters), inputs, targets, **names)
+
+    return wrong

@@ -4,10 +4,11 @@ An account is found on some probes and then held against others. It stands only 
 array of all of them, the right ones too.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, combinations
+from math import prod
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from properties.diagnosis.hypotheses import (
     catalogue,
     joined,
     of_another_problem,
+    unnamed,
     with_another_slope,
 )
 from properties.diagnosis.probes import Interview, Probe
@@ -29,13 +31,29 @@ _ORDER["slope_at_wrong_place"] = _ORDER["slope_missing"] + 0.5
 """Of two names that fit equally, the first is told: for a relu, a slope taken at h is no slope at all."""
 
 
+NEAR = 2.0**-6
+"""Factors are tried in earnest where their product is that near to the ratio of the first wrong answer."""
+MOST_NAMES = 4
+"""A factor of −2n·K may be as many mistakes."""
+
+
+def _place(names: Sequence[str]) -> list[float]:
+    """Where names stand in the order in which they are told; what has no name comes after the catalogue."""
+    return [_ORDER.get(name, len(_ORDER)) for name in names] or [len(_ORDER)]
+
+
 @dataclass(frozen=True)
 class _Part:
-    """What explains one array: a hypothesis, times the factors of another (`factor`), where there is one."""
+    """What explains one array: a hypothesis, times the factors of others (`factors`), where there are any."""
 
-    names: frozenset[str]
+    names: frozenset[str] = frozenset()
     hypothesis: Hypothesis | None = None
-    factor: Hypothesis | None = None
+    factors: tuple[Hypothesis, ...] = ()
+
+    @property
+    def hypotheses(self) -> tuple[Hypothesis, ...]:
+        """All of them."""
+        return self.factors if self.hypothesis is None else (self.hypothesis, *self.factors)
 
 
 class Matcher:
@@ -46,13 +64,14 @@ class Matcher:
         self._interview = interview
         self._probes = probes
         self._known: dict[tuple[int, int], dict[str, Array] | None] = {}
-        self._kept: list[object] = []  # what is kept in `_known` by its id must not go away
+        self._known_factors: dict[tuple[int, int, str], float | None] = {}
+        self._kept: list[object] = []  # what is known by its id must not go away
         first = max(probes, key=lambda probe: len(probe.wrong))
         self._first = first
         self._arrays = list(first.right)
         self._wrong = [name for name in self._arrays if any(name in probe.wrong for probe in probes)]
         hypotheses = catalogue(probes, mutates=bool(interview.impurity))
-        hypotheses += fits.of(first, probes)
+        hypotheses += [*fits.of(first, probes), *unnamed(first)]
         self._hypotheses = [h for h in hypotheses if all(self._predicted(h, probe) for probe in probes)]
         self._factors = [h for h in self._hypotheses if self._is_factor(h)]
 
@@ -62,10 +81,13 @@ class Matcher:
             self._by_kept_cells(), fits.with_penalty(self._scaled(), self._first), self._imprecise()
         )
         yield from (account for account in fitting if self._holds(account))
-        yield from self._pairs()
+        yield from self._together(2)
         yield from self._whole(joined(self._hypotheses))
+        for count in range(3, MOST_NAMES + 1):
+            yield from self._together(count)
         yield from self.of_another_problem()
         yield from self._whole(with_another_slope(self._first.wide))
+        yield from filter(self._holds, fits.with_penalty(self._mistaken(), self._first))
 
     def of_another_problem(self) -> Iterator[Account]:
         """Right gradients, but of another problem: these have no name."""
@@ -92,17 +114,21 @@ class Matcher:
 
     def _factor(self, hypothesis: Hypothesis, probe: Probe, name: str) -> float | None:
         """By which number it multiplies an array, None where it does something else."""
-        found = self._predicted(hypothesis, probe)
-        return None if found is None else fits.ratio(probe, name, found[name], probe.right[name])
+        key = id(hypothesis), id(probe), name
+        if key not in self._known_factors:
+            found = self._predicted(hypothesis, probe)
+            ratio = None if found is None else fits.ratio(probe, name, found[name], probe.right[name])
+            self._known_factors[key] = ratio
+        return self._known_factors[key]
 
     def _of_part(self, part: _Part, probe: Probe, name: str) -> Array | None:
         if part.hypothesis is None:
             return probe.right[name]
         found = self._predicted(part.hypothesis, probe)
-        if found is None or part.factor is None:
-            return None if found is None else found[name]
-        factor = self._factor(part.factor, probe, name)
-        return None if factor is None else factor * found[name]
+        factors = [self._factor(h, probe, name) for h in part.factors]
+        if found is None or None in factors:
+            return None
+        return prod(factor for factor in factors if factor is not None) * found[name]
 
     def _explains(self, part: _Part, probe: Probe, name: str) -> bool:
         if part.hypothesis is None:
@@ -112,75 +138,102 @@ class Matcher:
 
     @cached_property
     def _parts(self) -> dict[str, list[_Part]]:
-        """What explains each array on all the given probes."""
+        """What explains each array on all the given probes, with one factor or none."""
         return {name: self._parts_of(name) for name in self._arrays}
+
+    @cached_property
+    def _long_parts(self) -> dict[str, list[_Part]]:
+        """The same with as many factors as may be."""
+        return {
+            name: [*parts, *(self._multiples(name, range(2, MOST_NAMES)) if name in self._wrong else ())]
+            for name, parts in self._parts.items()
+        }
 
     def _parts_of(self, name: str) -> list[_Part]:
         self._interview.check_time()
-        candidates = [_Part(frozenset())] + [_Part(frozenset(h.names), h) for h in self._hypotheses]
+        candidates = [_Part()] + [_Part(frozenset(h.names), h) for h in self._hypotheses]
         found = [
             part for part in candidates if all(self._explains(part, probe, name) for probe in self._probes)
         ]
-        if name not in self._wrong:
-            return found
+        return found + (list(self._multiples(name, range(1, 2))) if name in self._wrong else [])
+
+    def _multiples(self, name: str, counts: Iterable[int]) -> Iterator[_Part]:
+        """Hypotheses times so many factors of other names that explain an array."""
+        first, factors = self._first, [(h, self._factor(h, self._first, name) or 0.0) for h in self._factors]
+        products = [
+            (frozenset(h.names[0] for h, _ in some), tuple(h for h, _ in some), prod(by for _, by in some))
+            for count in counts
+            for some in combinations(factors, count)
+        ]
+        products = [one for one in products if len(one[0]) == len(one[1])]
         for h in self._hypotheses:
-            given = fits.ratio(
-                self._first, name, self._first.answer[name], (self._predicted(h, self._first) or {})[name]
-            )
-            if given is None:
+            given = fits.ratio(first, name, first.answer[name], (self._predicted(h, first) or {})[name])
+            if not given:
                 continue
-            for factor in self._factors:
-                part = _Part(frozenset((*h.names, *factor.names)), h, factor)
-                if len(part.names) > 1 and all(self._explains(part, probe, name) for probe in self._probes):
-                    found.append(part)
-        return found
+            for names, others, product in products:
+                if abs(product - given) > abs(given) * NEAR or names & set(h.names):
+                    continue
+                part = _Part(names | set(h.names), h, others)
+                if all(self._explains(part, probe, name) for probe in self._probes):
+                    yield part
 
     def single(self) -> Iterator[Account]:
-        """One mistake of the catalogue, that which departs from the subject in the fewest arrays first."""
+        """One mistake, that which departs from the subject in the fewest arrays first; those without a name last."""
         parts = self._parts
         found: list[Account] = []
         for h in self._hypotheses:
             own = {
-                name: [p for p in parts[name] if p.hypothesis is h and p.factor is None]
-                for name in self._arrays
+                name: [p for p in parts[name] if p.hypothesis is h and not p.factors] for name in self._arrays
             }
             if not all(own[name] for name in self._wrong):
                 continue
             elsewhere = [name for name in self._arrays if not own[name]]
-            chosen = {name: (own[name] or [_Part(frozenset())])[0] for name in self._arrays}
+            chosen = {name: (own[name] or [_Part()])[0] for name in self._arrays}
             label = h.label if not elsewhere else f"{h.label}: in {', '.join(self._wrong)} alone"
             found.append(self._account(h.names, label, chosen, len(elsewhere)))
-        yield from sorted(found, key=lambda account: (account.cost, _ORDER[account.names[0]]))
+        yield from sorted(found, key=lambda account: (account.cost, _place(account.names)))
 
-    def _pairs(self) -> Iterator[Account]:
-        """Two names, each of which explains its part."""
-        parts = self._parts
-        names = {name for some in parts.values() for part in some for name in part.names}
+    def _together(self, count: int) -> Iterator[Account]:
+        """Several names, each of which explains its part."""
+        parts = self._parts if count == 2 else self._long_parts
+        names = {name for fitting in parts.values() for part in fitting for name in part.names}
         found: list[Account] = []
-        for pair in combinations(sorted(names, key=_ORDER.__getitem__), 2):
+        for some in combinations(sorted(names, key=lambda name: (_place([name]), name)), count):
             chosen: dict[str, _Part] = {}
             for name in self._arrays:
-                fitting = [part for part in parts[name] if part.names <= set(pair)]
+                fitting = [part for part in parts[name] if part.names <= set(some)]
                 if not fitting:
                     break
                 chosen[name] = min(fitting, key=lambda part: len(part.names))
             else:
                 used = {name for part in chosen.values() for name in part.names}
-                cost = sum(len(part.names) for part in chosen.values())
-                if used == set(pair):
+                if used == set(some):
+                    cost = 2 * self._departures(chosen) + sum(len(part.names) for part in chosen.values())
                     label = "; ".join(self._labelled(name, chosen[name]) for name in self._wrong)
-                    found.append(self._account(pair, label, chosen, cost))
-        yield from sorted(found, key=lambda account: (account.cost, [_ORDER[name] for name in account.names]))
+                    found.append(self._account(some, label, chosen, cost))
+        yield from sorted(found, key=lambda account: (account.cost, _place(account.names)))
+
+    def _departures(self, chosen: Mapping[str, _Part]) -> int:
+        """How often a mistake that explains one array would change another, which it does not explain."""
+        used = {id(h): h for part in chosen.values() for h in part.hypotheses}
+        return sum(
+            not self._first.agree(
+                name, (self._predicted(h, self._first) or {})[name], self._first.right[name]
+            )
+            for name, part in chosen.items()
+            for h in used.values()
+            if not part.names >= set(h.names)
+        )
 
     def _labelled(self, name: str, part: _Part) -> str:
-        labels = [h.label for h in (part.hypothesis, part.factor) if h is not None]
-        return f"{name}: {' and '.join(labels)}"
+        return f"{name}: {' and '.join(h.label for h in part.hypotheses)}"
 
     def _account(self, names: Iterable[str], label: str, chosen: dict[str, _Part], cost: int) -> Account:
         def holds(probe: Probe) -> bool:
             return all(self._explains(part, probe, name) for name, part in chosen.items())
 
-        return Account(tuple(names), label, holds, cost)
+        known = tuple(name for name in names if name in MISTAKES)
+        return Account(known, label, holds, cost, tuple(name for name in names if name not in MISTAKES))
 
     def _whole(self, hypotheses: Iterable[Hypothesis]) -> Iterator[Account]:
         """Hypotheses that explain every array of the given probes, each at once."""
@@ -219,6 +272,20 @@ class Matcher:
         yield (), lambda probe, name: probe.right[name]
         for h in self._factors:
             yield h.names, self._times_factor(h)
+
+    def _mistaken(self) -> Iterator[tuple[tuple[str, ...], Callable[[Probe, str], Array]]]:
+        """The gradients of single mistakes."""
+        for h in self._hypotheses:
+            if h.names[0] in MISTAKES and "penalty_included" not in h.names:
+                yield h.names, self._alone(h)
+
+    def _alone(self, h: Hypothesis) -> Callable[[Probe, str], Array]:
+        def predicted(probe: Probe, name: str) -> Array:
+            found, right = self._predicted(h, probe), probe.right[name]
+            fits_in = found is not None and found[name].shape == right.shape
+            return found[name] if found is not None and fits_in else np.full_like(right, np.nan)
+
+        return predicted
 
     def _times_factor(self, h: Hypothesis) -> Callable[[Probe, str], Array]:
         return lambda probe, name: (self._factor(h, probe, name) or 0.0) * probe.right[name]

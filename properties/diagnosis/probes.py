@@ -22,6 +22,14 @@ class OutOfTime(Exception):
     """The diagnosis has used up its time."""
 
 
+def wide(case: Case) -> Case:
+    """The case in float64 with its targets as rows."""
+    parameters = [(W.astype(float), None if b is None else b.astype(float)) for W, b in case.parameters]
+    return replace(
+        case, parameters=parameters, inputs=case.inputs.astype(float), targets=case.rows.astype(float)
+    )
+
+
 @dataclass(frozen=True)
 class Probe:
     """A case and what the subject answered: `answer`, or, where it breaks the contract, its `fault`."""
@@ -61,32 +69,26 @@ class Probe:
     @cached_property
     def wide(self) -> Case:
         """The case in float64 with its targets as rows: what a hypothesis is computed from."""
-        parameters = [
-            (W.astype(float), None if b is None else b.astype(float)) for W, b in self.case.parameters
-        ]
-        return replace(
-            self.case,
-            parameters=parameters,
-            inputs=self.case.inputs.astype(float),
-            targets=self.case.rows.astype(float),
-        )
+        return wide(self.case)
 
     @cached_property
-    def _relative(self) -> dict[str, float]:
-        """The rounding of an array relative to its largest entry; of another one where the array is 0."""
+    def _largest(self) -> dict[str, tuple[float, float]]:
+        """The rounding of an array, and the same relative to its largest entry.
+
+        It is relative to that of another array where all entries are 0.
+        """
+        errors = {name: float(error.max(initial=0)) for name, error in self.error.items()}
         sizes = {name: float(abs(right).max(initial=0)) for name, right in self.right.items()}
-        known = {name: float(self.error[name].max(initial=0)) / size for name, size in sizes.items() if size}
-        return {name: known.get(name, max(known.values(), default=0.0)) for name in sizes}
+        known = {name: errors[name] / size for name, size in sizes.items() if size}
+        return {name: (errors[name], known.get(name, max(known.values(), default=0.0))) for name in sizes}
 
     def reach(self, name: str, predicted: Array) -> float:
         """How far rounding may part two programs that compute the same wrong array.
 
         A wrong array may be larger than the right one, and its rounding grows likewise; both err.
         """
-        return 2 * (
-            float(self.error[name].max(initial=0))
-            + self._relative[name] * float(abs(predicted).max(initial=0))
-        )
+        error, relative = self._largest[name]
+        return 2 * (error + relative * float(abs(predicted).max(initial=0)))
 
     def is_explained(self, name: str, predicted: Array) -> bool:
         """Whether the subject's array is the predicted one, but for rounding."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from properties.cases import Case
+from properties.comparison import named
 from properties.diagnosis.fits import ratio
 from properties.diagnosis.probes import Interview, Probe
 
@@ -22,7 +23,25 @@ def of_shape(probe: Probe) -> str:
         return "broadcast_blow_up"
     if len(wanted) == 1:
         return "bias_not_summed" if n > 1 and given in ((n, *wanted), (n,), ()) else ""
-    return "transpose_missing" if given == wanted[::-1] else ""
+    return ""
+
+
+def of_order(probe: Probe) -> str:
+    """What a faulty array's shape shows of how the result is ordered, as a sentence; empty for nothing."""
+    name = getattr(probe.fault, "array", "")
+    given = getattr(probe.fault, "given_shape", None)
+    wanted = getattr(probe.fault, "wanted_shape", None)
+    if not name or given is None or wanted is None:
+        return ""
+    shapes = {key: array.shape for key, array in named(probe.case.parameters).items()}
+    layers = len(probe.case.parameters)
+    if len(wanted) == 1:
+        keeps = probe.case.samples > 1 and given == (1, *wanted)
+        return f"{name} has an axis of length 1 too many: drop keepdims" if keeps else ""
+    if given == wanted[::-1]:
+        return "dW is given transposed"
+    opposite = f"{name[:2]}{layers + 1 - int(name[2:])}"
+    return "the layers are given in reverse order" if given == shapes[opposite] else ""
 
 
 def of_pairs(faulty: Sequence[Probe], sound: Sequence[Probe]) -> bool:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from properties.cases import Array
 from properties.diagnosis.fits import ratio
 from properties.diagnosis.probes import Probe
 
@@ -32,10 +31,10 @@ RATIOS: Mapping[str, Callable[[int, int], float]] = {
 
 
 def census(own: Probe | None, probes: Sequence[Probe]) -> str:
-    """`dW1, db1 (layer 1: weights and bias); 12 of 12 entries; constant ratio 5`.
+    """`dW1, db1 (layer 1: weights and bias); constant ratio 5; 3 of 4 entries of the smallest case`.
 
-    The arrays are those that are wrong anywhere; the entries are those of the case itself where it is
-    wrong, of another otherwise.
+    The arrays are those that are wrong anywhere, each with its ratio where they differ in it; the entries
+    are those of the case itself where it is wrong, of another otherwise.
     """
     wrong = [probe for probe in ([own] if own else []) + list(probes) if probe.fault is None and probe.wrong]
     if not wrong:
@@ -43,9 +42,12 @@ def census(own: Probe | None, probes: Sequence[Probe]) -> str:
     arrays = [name for name in wrong[0].right if any(name in probe.wrong for probe in wrong)]
     entries = sum(wrong[0].wrong.values())
     total = sum(wrong[0].right[name].size for name in arrays)
+    of_case = "the smallest case" if wrong[0] is own else "a fresh case"
+    fresh = [probe for probe in probes if probe.fault is None and probe.wrong] or wrong
     parts = [f"{', '.join(arrays)} ({_layers(arrays, list(wrong[0].right))})"]
-    parts.append(_place(wrong) or f"{entries} of {total} entries")
-    parts.append(_ratio([probe for probe in probes if probe.fault is None and probe.wrong] or wrong))
+    parts += [place] if (place := _place(wrong)) else []
+    parts.append(_ratios(fresh, arrays))
+    parts += [] if place else [f"{entries} of {total} entries of {of_case}"]
     return "; ".join(parts)
 
 
@@ -61,40 +63,57 @@ def _layers(arrays: Sequence[str], everything: Sequence[str]) -> str:
 
 
 def _place(wrong: Sequence[Probe]) -> str:
-    """One entry, row or column that is all that is ever wrong; empty otherwise."""
+    """One entry, row or column that is all that is ever wrong, counted from either end; empty otherwise."""
     masks = [(name, probe.off(name)) for probe in wrong for name in probe.wrong]
-    names = {name for name, _ in masks}
-    places = [np.argwhere(mask) for _, mask in masks]
-    if len(names) != 1:
+    if len({name for name, _ in masks}) != 1:
         return ""
-    (name,) = names
-    first = places[0][0]
-    if all(len(place) == 1 and np.array_equal(place[0], first) for place in places):
-        return f"one entry alone, {name}[{', '.join(str(int(i)) for i in first)}]"
-    if len(first) == 1:
-        return ""
-    for axis, word in ((0, "row"), (1, "column")):
-        if all((place[:, axis] == first[axis]).all() for place in places):
-            return f"{word} {first[axis]} of {name} alone"
+    name = masks[0][0]
+    for from_end in (False, True):
+        places = [np.argwhere(mask) - (np.array(mask.shape) if from_end else 0) for _, mask in masks]
+        first = places[0][0]
+        if all(len(place) == 1 and np.array_equal(place[0], first) for place in places):
+            return f"one entry alone, {name}[{', '.join(str(int(i)) for i in first)}]"
+        for axis, word in ((0, "row"), (1, "column")):
+            if len(first) > 1 and all((place[:, axis] == first[axis]).all() for place in places):
+                return f"{word} {first[axis]} of {name} alone"
     return ""
 
 
-def _ratio(wrong: Sequence[Probe]) -> str:
-    """How the wrong arrays relate to the right ones."""
+def _ratios(wrong: Sequence[Probe], arrays: Sequence[str]) -> str:
+    """How the wrong arrays relate to the right ones: all in one way, or each in its own."""
+    ways = {_ratio(wrong, arrays): arrays}
+    if NO_RATIO in ways:
+        ways = {}
+        for name in arrays:
+            way = _ratio(wrong, [name])
+            ways[way] = [*ways.get(way, ()), name]
+    told = [f"{', '.join(names)}: {way}" for way, names in ways.items()] if len(ways) > 1 else list(ways)
+    explained = " (n samples, K outputs)" if any("the ratio is" in way for way in ways) else ""
+    return ", ".join(told) + explained
+
+
+NO_RATIO = "no constant ratio"
+
+
+def _ratio(wrong: Sequence[Probe], arrays: Sequence[str]) -> str:
+    """The ratio of the wrong entries of some arrays to the right ones."""
     pairs = [
-        (probe, name, ratio(probe, name, probe.answer[name], probe.right[name]))
+        (probe, name, probe.off(name))
         for probe in wrong
         for name in probe.wrong
-        if probe.right[name].any()
+        if name in arrays and probe.right[name].any()
     ]
-    found = [r for _, _, r in pairs if r is not None]
-    if len(found) < len(pairs) or not found:
-        return "no constant ratio"
+    found = [
+        ratio(probe, name, probe.answer[name][off], probe.right[name][off]) for probe, name, off in pairs
+    ]
+    first = found[0] if found else None
+    if first is None or None in found:
+        return NO_RATIO
 
     def all_are(factor: Callable[[Probe], float]) -> bool:
         return all(
-            probe.agree(name, probe.answer[name], factor(probe) * probe.right[name])
-            for probe, name, _ in pairs
+            probe.agree(name, probe.answer[name][off], factor(probe) * probe.right[name][off])
+            for probe, name, off in pairs
         )
 
     def at(text: str) -> Callable[[Probe], float]:
@@ -102,14 +121,9 @@ def _ratio(wrong: Sequence[Probe]) -> str:
 
     if all_are(lambda probe: 0.0):
         return "all of them 0"
-    if all_are(lambda probe: found[0]):
-        return f"constant ratio {found[0]:.6g}"
+    if all_are(lambda probe: first):
+        return f"constant ratio {first:.6g}"
     for text in RATIOS:
         if all_are(at(text)):
-            return f"the ratio is {text} (n samples, K outputs)"
-    return "a ratio that changes from case to case"
-
-
-def listed(values: Sequence[float] | Array) -> str:
-    """`1.5, 2`."""
-    return ", ".join(f"{value:.3g}" for value in values)
+            return f"the ratio is {text}"
+    return NO_RATIO if len(arrays) > 1 else "a ratio that changes from case to case"

@@ -15,8 +15,9 @@ import pytest
 
 import manual_backprop
 from manual_backprop.mistakes import MISTAKES, WrongGradient
+from properties import diagnosis
 from properties.cases import Array, Case, Parameters
-from properties.diagnosis import Diagnosis, diagnose
+from properties.diagnosis import Diagnosis, find_guards
 from properties.diagnosis.corners import largest_z, saturated
 from properties.diagnosis.probes import Maker
 from properties.judgement import judge
@@ -30,11 +31,12 @@ Function = Callable[..., Parameters]
 class Broken(Violation):
     """A broken contract, as a subject in a file reports it."""
 
-    def __init__(self, message: str, given: tuple[int, ...] = (), wanted: tuple[int, ...] = ()) -> None:
-        """Both shapes where a shape is wrong."""
+    def __init__(
+        self, message: str, array: str = "", given: tuple[int, ...] = (), wanted: tuple[int, ...] = ()
+    ) -> None:
+        """The array and both shapes where a shape is wrong."""
         super().__init__(message)
-        if message.startswith("shape"):
-            self.given_shape, self.wanted_shape = given, wanted
+        self.array, self.given_shape, self.wanted_shape = array, given, wanted
 
 
 @dataclass
@@ -43,29 +45,34 @@ class Wrong:
 
     function: Function
     claims: tuple[Claim, ...] = read(None)
-    calls: int = 0
+    loss_of: Callable[[Case], float] | None = None
 
-    name, rational, has_loss = "wrong", False, False
+    name, rational = "wrong", False
+
+    @property
+    def has_loss(self) -> bool:
+        """Whether it has one."""
+        return self.loss_of is not None
 
     def gradient(self, case: Case) -> Parameters:
         """The function's gradient."""
-        self.calls += 1
         try:
             with np.errstate(all="ignore"):
                 found = self.function(case.parameters, case.inputs, case.targets, **case.choices)
         except ValueError as error:
             raise Broken(f"gradient raises ValueError: {error}") from None
-        for pair, parameters in zip(found, case.parameters, strict=True):
-            for array, wanted in zip(pair, parameters, strict=True):
+        for layer, (pair, parameters) in enumerate(zip(found, case.parameters, strict=True), start=1):
+            for letter, array, wanted in zip("Wb", pair, parameters, strict=True):
                 if wanted is not None and np.shape(array) != wanted.shape:
-                    raise Broken("shape", np.shape(array), wanted.shape)
+                    raise Broken("shape", f"d{letter}{layer}", np.shape(array), wanted.shape)
                 if wanted is not None and not np.isfinite(array).all():
                     raise Broken("dW has NaN in some entries, where the right gradient is finite.")
         return found
 
     def loss(self, case: Case) -> float:
-        """It has none."""
-        raise NotImplementedError
+        """The function's loss."""
+        assert self.loss_of is not None
+        return self.loss_of(case)
 
     def impurity(self) -> str:
         """Nothing is known."""
@@ -82,6 +89,11 @@ def case_for(claims: tuple[Claim, ...], seed: int = 7, *, loud: float = 1.0) -> 
     names = {"hidden": claim.hidden[0], "output": output, "loss": loss, "reduction": claim.reduction[0]}
     like = Case([(ones, bias)] * claim.layers[0], ones, targets, **names)
     return Maker(like, claim, np.random.default_rng(seed)).case(loud=loud)
+
+
+def diagnose(subject: Wrong, case: Case) -> Diagnosis:
+    """The diagnosis, with time enough on a busy machine too."""
+    return diagnosis.diagnose(subject, case, budget_seconds=60)
 
 
 def diagnosed(function: Function, *, loud: float = 1.0, **problem: Any) -> Diagnosis:
@@ -306,6 +318,21 @@ PAIRS = {
             (dW + 0.3 * W, db) for (dW, db), (W, _) in zip(g, parameters, strict=True)
         ],
     ),
+    ("output_mean_lost", "bias_averaged"): lambda *case, **names: manual_backprop.gradient(
+        *case,
+        **names,
+        rule=replace(
+            manual_backprop.RIGHT_RULE,
+            output_error=lambda loss, o, y: 2 * (o - y),
+            into_bias=lambda dz: dz.mean(axis=0),
+        ),
+    ),
+    ("slope_missing", "penalty_included"): ByHand(
+        slope=lambda z, h: 1.0,
+        after=lambda g, parameters: [
+            (dW + 0.3 * W, db) for (dW, db), (W, _) in zip(g, parameters, strict=True)
+        ],
+    ),
     ("sum_for_mean", "precision_lost"): ByHand(
         error=lambda o, y, i, j, n, k: 2 * (o[j] - y[j]) / k,
         after=lambda g, _: [(np.float32(dW) * 1.0, np.float32(db) * 1.0) for dW, db in g],
@@ -340,6 +367,223 @@ def test_a_slope_that_is_missing_in_one_layer_is_named() -> None:
     found = diagnosed(wrong, layers=3)
     assert found.mistakes == ("slope_missing",)
     assert "in layer 2 only" in found.evidence
+
+
+# --- what has no name in the catalogue -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "told", "where"),
+    [
+        (
+            lambda right: [(0 * dW, 0 * db) for dW, db in right],
+            "the gradient is 0 everywhere",
+            "all of them 0",
+        ),
+        (
+            lambda right: [(0 * right[0][0], 0 * right[0][1]), right[1]],
+            "0 is given for dW1, db1",
+            "dW1, db1 (layer 1: weights and bias); all of them 0",
+        ),
+        (
+            lambda right: [(0 * right[0][0], 0 * right[0][1]), (2 * right[1][0], 2 * right[1][1])],
+            "",
+            "dW1, db1: all of them 0, dW2, db2: constant ratio 2",
+        ),
+    ],
+)
+def test_zeros_are_told_to_be_zeros(change: Callable[[Any], Any], told: str, where: str) -> None:
+    found = diagnosed(lambda *case, **names: change(manual_backprop.gradient(*case, **names)))
+    assert found.mistakes == ()
+    assert told in found.note
+    assert where in found.where
+
+
+def test_biases_that_the_forward_pass_leaves_out_are_told() -> None:
+    def wrong(parameters: Parameters, *batch: Any, **names: str) -> Parameters:
+        return manual_backprop.gradient([(W, 0 * W[0]) for W, _ in parameters], *batch, **names)
+
+    assert diagnosed(wrong).note == "the forward pass leaves the biases out"
+
+
+# --- losses -----------------------------------------------------------------------------------------------
+
+
+def outputs(case: Case) -> Array:
+    return manual_backprop.forward(case.parameters, case.inputs, hidden=case.hidden, output=case.output)[1][
+        -1
+    ]
+
+
+def plain_loss(case: Case) -> float:
+    return float(manual_backprop.loss(case.parameters, case.inputs, case.targets, **case.choices))
+
+
+@pytest.mark.parametrize(
+    ("loss_of", "problem", "told"),
+    [
+        (
+            lambda case: plain_loss(case) / 2,
+            {},
+            "the loss is half of what PROBLEM says: this is the loss half_mse, and PROBLEM says mse",
+        ),
+        (
+            lambda case: plain_loss(case) * case.samples,
+            {"loss": "half_sse"},
+            "the loss is n times what PROBLEM says: this is the sum, and PROBLEM says mean",
+        ),
+        (
+            lambda case: plain_loss(case) / np.log(2),
+            {"output": "softmax", "loss": "cross_entropy"},
+            "the loss is 1/log 2 times what PROBLEM says: the logarithm has the base 2",
+        ),
+        (
+            lambda case: -(case.targets * np.log(outputs(case) + 1e-8)).mean(),
+            {"output": "softmax", "loss": "cross_entropy", "targets": "one_hot"},
+            "the loss is 1/K times what PROBLEM says, and 1e-08 is added inside the logarithm besides",
+        ),
+        (
+            lambda case: plain_loss(case) + 0.05 * sum((W**2).sum() for W, _ in case.parameters),
+            {},
+            "it has a penalty on the weights, 0.05 times the sum of their squares",
+        ),
+        (
+            lambda case: plain_loss(replace(case, parameters=[(W, None) for W, _ in case.parameters])),
+            {},
+            "the forward pass leaves the biases out",
+        ),
+        (lambda case: plain_loss(case) + 1, {}, "the loss is wrong on 9 of 9 cases"),
+    ],
+)
+def test_what_is_wrong_with_a_loss_is_told(
+    loss_of: Callable[[Case], float], problem: dict[str, str], told: str
+) -> None:
+    claims = read(problem)
+    found = diagnose(Wrong(manual_backprop.gradient, claims, loss_of), case_for(claims))
+    assert (found.mistakes, found.note, found.contributions) == ((), told, None)
+    assert found.where == "the loss; the gradient is right"
+
+
+def test_a_loss_that_is_0_in_the_smallest_case_is_explained_by_the_others() -> None:
+    case = case_for(read(None))
+    zero = [(0 * W, None if b is None else 0 * b) for W, b in case.parameters]
+    smallest = replace(case, parameters=zero, inputs=0 * case.inputs, targets=0 * case.targets)
+    found = diagnose(
+        Wrong(
+            manual_backprop.gradient,
+            loss_of=lambda case: plain_loss(case) + 0.05 * sum((W**2).sum() for W, _ in case.parameters),
+        ),
+        smallest,
+    )
+    assert found.note == "it has a penalty on the weights, 0.05 times the sum of their squares"
+
+
+def test_a_right_loss_is_not_blamed_for_a_wrong_gradient() -> None:
+    found = diagnose(Wrong(forgotten, loss_of=plain_loss), case_for(read(None)))
+    assert found.mistakes == ("bias_forgotten",)
+    assert "loss" not in found.note
+
+
+# --- an ε in the formula ----------------------------------------------------------------------------------
+
+ENTROPY = {"output": "softmax", "loss": "cross_entropy", "targets": "one_hot"}
+BINARY = {"output": "sigmoid", "loss": "binary_cross_entropy"}
+
+
+def through_softmax(d: Array, p: Array) -> Array:
+    return np.einsum("nj,njk->nk", d, p[:, :, None] * np.eye(p.shape[1]) - np.einsum("nj,nk->njk", p, p))
+
+
+SLOPES_WITH_E: dict[str, tuple[dict[str, str], Callable[[Array, Array, float], Array]]] = {
+    "{} is added inside the logarithm": (ENTROPY, lambda p, y, e: through_softmax(-y / (p + e), p)),
+    "o is kept above {} in a denominator": (ENTROPY, lambda p, y, e: through_softmax(-y / p.clip(e), p)),
+    "{} is added inside the logarithm ": (
+        BINARY,
+        lambda p, y, e: ((1 - y) / (1 - p + e) - y / (p + e)) * p * (1 - p),
+    ),
+    "{} is added to o(1 − o) in a denominator": (
+        BINARY,
+        lambda p, y, e: (p - y) / (p * (1 - p) + e) * p * (1 - p),
+    ),
+}
+
+
+def with_e(slope: Callable[[Array, Array, float], Array], e: float, factor: float = 1) -> Function:
+    """A tanh network with this slope of its loss, ∂L/∂z."""
+
+    def gradient(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Any:
+        (A, a), (B, b) = parameters
+        h = np.tanh(inputs @ A + a)
+        z = h @ B + b
+        p = np.exp(z - z.max(1)[:, None]) if names["output"] == "softmax" else 1 / (1 + np.exp(-z))
+        p /= p.sum(1)[:, None] if names["output"] == "softmax" else 1
+        dz = factor * slope(p, targets, e) / len(inputs)
+        dh = dz @ B.T * (1 - h * h)
+        return [(inputs.T @ dh, dh.sum(0)), (h.T @ dz, dz.sum(0))]
+
+    return gradient
+
+
+@pytest.mark.parametrize("e", [1e-12, 2e-8])
+@pytest.mark.parametrize("text", SLOPES_WITH_E)
+def test_an_epsilon_in_the_gradient_is_found_and_taken_out(text: str, e: float) -> None:
+    problem, slope = SLOPES_WITH_E[text]
+    claims = read(problem)
+    subject = Wrong(with_e(slope, e), claims)
+    found = find_guards(subject, case_for(claims))
+    assert found is not None
+    assert found.sizes == [e]
+    assert found.effect.startswith(f"{text.strip().format(f'{e:.3g}')}: the gradient is off by ")
+    case = case_for(claims, seed=3)
+    narrow = replace(
+        case, parameters=[case.parameters[0], (16 * case.parameters[1][0], case.parameters[1][1])]
+    )
+    with pytest.raises(Violation):
+        judge(subject.gradient(narrow), narrow)
+    judge(found.gradient(narrow), narrow)
+
+
+@pytest.mark.parametrize(
+    ("problem", "loss_of_sample"),
+    [
+        (ENTROPY, lambda p, y, e: -(y * np.log(p + e)).sum()),
+        (BINARY, lambda p, y, e: -(y * np.log(p + e) + (1 - y) * np.log(1 - p + e)).sum()),
+        (BINARY, lambda p, y, e: -(y * np.log(p.clip(e)) + (1 - y) * np.log((1 - p).clip(e))).sum()),
+    ],
+)
+def test_an_epsilon_in_the_loss_is_found_and_taken_out(
+    problem: dict[str, str], loss_of_sample: Callable[[Array, Array, float], float]
+) -> None:
+    def loss_of(case: Case) -> float:
+        return float(loss_of_sample(outputs(case), case.targets, 1e-9) / case.samples)
+
+    claims = read(problem)
+    found = find_guards(Wrong(manual_backprop.gradient, claims, loss_of), case_for(claims))
+    assert found is not None
+    assert (found.slope, found.sizes) == (None, [1e-9])
+    assert ": the loss is off by " in found.effect
+
+
+def test_a_large_epsilon_is_a_mistake_and_told() -> None:
+    _, slope = SLOPES_WITH_E["{} is added inside the logarithm"]
+    found = diagnosed(with_e(slope, 1e-3), **ENTROPY)
+    assert (found.mistakes, found.evidence[:26]) == ((), "explains every wrong entry")
+    assert found.note.startswith("0.001 is added inside the logarithm: the gradient is off by ")
+
+
+def test_a_mistake_is_named_with_an_epsilon_besides() -> None:
+    _, slope = SLOPES_WITH_E["{} is added inside the logarithm"]
+    found = diagnosed(with_e(slope, 1e-8, factor=2), **ENTROPY)
+    assert found.mistakes == ("factor_two_gained",)
+    assert "1e-08 is added inside the logarithm besides" in found.note
+
+
+@pytest.mark.parametrize("problem", [ENTROPY, BINARY])
+def test_neither_a_right_gradient_nor_a_mistake_is_an_epsilon(problem: dict[str, str]) -> None:
+    claims = read(problem)
+    for function in (manual_backprop.gradient, forgotten, a_percent):
+        subject = Wrong(function, claims, plain_loss)
+        assert find_guards(subject, case_for(claims)) is None
 
 
 # --- what is left behind ----------------------------------------------------------------------------------
@@ -440,11 +684,28 @@ def test_a_bias_that_is_not_summed_is_named_by_its_shape(bias: Callable[[Array],
     assert "on 8 of 8 fresh cases" in found.evidence
 
 
-def test_transposed_weights_are_named_by_their_shape() -> None:
-    def wrong(*case: Any, **names: str) -> Any:
-        return [(dW.T, db) for dW, db in manual_backprop.gradient(*case, **names)]
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda right: [(dW.T, db) for dW, db in right], "dW is given transposed"),
+        (lambda right: right[::-1], "the layers are given in reverse order"),
+        (lambda right: [(dW, db[None]) for dW, db in right], "drop keepdims"),
+    ],
+)
+def test_a_right_gradient_in_another_order_is_told_to_be_one(change: Callable[[Any], Any], told: str) -> None:
+    found = diagnosed(lambda *case, **names: change(manual_backprop.gradient(*case, **names)), layers=3)
+    assert found.mistakes == ()
+    assert told in found.note
 
-    assert diagnosed(wrong).mistakes == ("transpose_missing",)
+
+def test_a_transposed_result_of_square_layers_is_told_to_be_one() -> None:
+    found = diagnosed(
+        lambda *case, **names: [(dW.T, db) for dW, db in manual_backprop.gradient(*case, **names)],
+        inputs=4,
+        width=4,
+        outputs=4,
+    )
+    assert (found.mistakes, found.note) == ((), "dW is given transposed")
 
 
 def test_a_missing_transpose_that_raises_is_named_where_it_does_not() -> None:
@@ -539,7 +800,7 @@ def test_a_mistake_in_a_corner_is_named_with_its_condition(text: str) -> None:
     found = diagnose(Wrong(only_where(condition, forgotten)), case_of())
     assert found.mistakes == ("bias_forgotten",)
     assert re.fullmatch(
-        r"explains every wrong entry on 4 of 4 fresh cases with .* it was not fitted on \(.*\)",
+        r"explains every wrong entry on 4 of 4 fresh cases it was not fitted on where .* \(.*\)",
         found.evidence,
     )
     assert f"only where {text.partition(',')[0]}" in found.note
@@ -564,20 +825,23 @@ def test_a_gradient_that_is_off_by_a_percent_has_no_name_but_a_ratio() -> None:
     assert found.mistakes == ()
     assert found.evidence == "no mistake of the catalogue explains it"
     assert found.where.startswith("dW1, db1, dW2, db2 (everything); ")
-    assert found.where.endswith("; constant ratio 1.01")
+    assert "; constant ratio 1.01; " in found.where
     assert {x for row in found.contributions or [] for x in row} == {1.01}
     assert (found.sentence, found.hint, found.answer) == ("", "", "")
 
 
-def test_one_entry_that_is_off_has_no_name_but_a_place() -> None:
+@pytest.mark.parametrize("place", [(1, 0), (-1, -1)])
+def test_one_entry_that_is_off_has_no_name_but_a_place(place: tuple[int, int]) -> None:
     def wrong(*case: Any, **names: str) -> Parameters:
         (dW, db), *upper = manual_backprop.gradient(*case, **names)
-        dW[1, 0] *= 1.01
+        dW[place] *= 1.01
         return [(dW, db), *upper]
 
     found = diagnosed(wrong)
     assert found.mistakes == ()
-    assert found.where == "dW1 (layer 1: weights); one entry alone, dW1[1, 0]; no constant ratio"
+    assert found.where == (
+        f"dW1 (layer 1: weights); one entry alone, dW1[{place[0]}, {place[1]}]; constant ratio 1.01"
+    )
 
 
 @pytest.mark.parametrize("by", [1e-3, 1e-6, 1e-9])
