@@ -13,8 +13,9 @@ from pathlib import Path
 
 import click
 
+from harness.court import case_of
 from harness.report import script, sentence, told
-from harness.trial import Outcome, case_of
+from harness.trial import Outcome
 from properties.law import Verdict
 
 SHOWN = 10

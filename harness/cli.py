@@ -1,15 +1,15 @@
 """The command `manual-backprop`."""
 
 import importlib
-import importlib.util
 import io
 import secrets
 import shutil
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
+
+from harness.paths import NoSubjectError, expanded
 
 OTHER_COMMANDS = {"lesson": "lesson.command", "table": "harness.table"}
 """Commands that live elsewhere, imported only when they are called."""
@@ -59,9 +59,9 @@ def main() -> None:
 @click.option(
     "--time-limit",
     type=click.FloatRange(min=1),
-    default=60,
+    default=120,
     show_default=True,
-    help="Seconds that a file may take in all; a sixth of it for one call.",
+    help="Seconds for each file in all, the judge's own among them; a twelfth for one call.",
 )
 @click.option("--show-output", is_flag=True, help="Show what the file printed.")
 @click.option("--json", "json_path", type=_FILE, help="Write the results as JSON.")
@@ -74,7 +74,10 @@ def verify(subjects: tuple[str, ...], **given: Any) -> None:
 
     Exit status: 0 where all pass, 1 where a subject fails, 2 for a wrong call.
     """
-    paths = [path for subject in subjects for path in _expanded(subject)]
+    try:
+        paths = [path for subject in subjects for path in expanded(subject)]
+    except NoSubjectError as error:
+        raise click.UsageError(str(error)) from None
     if given["gradescope"] and len(paths) > 1:
         raise click.UsageError(f"--gradescope takes one FILE, not {len(paths)}.")
     if given["python"] and shutil.which(given["python"]) is None:
@@ -97,32 +100,6 @@ def verify(subjects: tuple[str, ...], **given: Any) -> None:
         github=given["github"],
     )
     sys.exit(run(paths, options))
-
-
-def _expanded(subject: str) -> list[str]:
-    """A file or module as it is, a folder as the Python files in it. Raises for what is not there."""
-    path = Path(subject)
-    if path.is_dir():
-        found = sorted(str(file) for file in path.glob("*.py"))
-        if not found:
-            raise click.UsageError(f"The folder {subject} has no Python files.")
-        return found
-    if not path.is_file() and not _is_module(subject):
-        raise click.UsageError(f"There is no file or module {subject}.")
-    return [subject]
-
-
-def _is_module(name: str) -> bool:
-    """Whether a name such as `course.week3` can be imported from here."""
-    if not all(part.isidentifier() for part in name.split(".")):
-        return False
-    here = Path(*name.split("."))
-    if here.with_suffix(".py").is_file() or here.is_dir():
-        return True
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ImportError:
-        return False
 
 
 if __name__ == "__main__":

@@ -92,9 +92,11 @@ def _guess(given: tuple[int, ...], wanted: tuple[int, ...], case: Case) -> str:
     """What the shape looks like, where that is plain."""
     if given == wanted[::-1] and len(wanted) > 1:
         return ": it looks transposed"
+    if given == (1, *wanted):  # of a batch of one, nobody knows which axis it is
+        return ": drop keepdims" if case.samples > 1 else ": it has an axis of length 1 too many"
     if given == (case.samples, *wanted):
         return f": it looks as if it was not summed over the batch of {case.samples}"
-    if wanted == (given[-1:] or ()) or given in {(*wanted, 1), (1, *wanted)}:
+    if wanted == (given[-1:] or ()) or given == (*wanted, 1):
         return ": it has one axis too many"
     return ""
 

@@ -3,8 +3,9 @@
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
 
+from harness.court import case_of
 from harness.report import script, sentence, told, uncovered
-from harness.trial import Outcome, case_of
+from harness.trial import Outcome
 from properties.law import Verdict
 
 
@@ -20,9 +21,9 @@ def as_junit(outcomes: list[Outcome]) -> str:
             elif record.verdict is not Verdict.PASS:
                 case.result = [Skipped(f"{record.verdict}: {record.message}")]
             suite.add_testcase(case)
-        if not outcome.records:
+        if outcome.verdict in {Verdict.FAIL, Verdict.INCONCLUSIVE} and not outcome.failures:
             case = TestCase("can be judged", classname=outcome.subject, time=outcome.seconds)
-            case.result = [Failure(outcome.message, type_="FAIL")]
+            case.result = [Failure(outcome.message, type_=outcome.verdict.value)]
             suite.add_testcase(case)
         document.add_testsuite(suite)
     return document.tostring().decode("utf-8")

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal, Self, TypeAlias, TypeVar
@@ -33,6 +34,8 @@ KINDS = frozenset(
 # From parsing an answer that is none.
 MALFORMED = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
 TEXT_LIMIT = 10_000  # characters of a sentence or a traceback
+HOG_SHARE = 0.25  # of the memory that it may use: one that is late with so much of it is told so
+PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0  # bytes
 PATIENCE = 2.0  # seconds in which a supervisor kills what is left, and exits
 SMALLEST_LIMIT = 64 << 20  # bytes that any call may return
 ANSWER_PER_ARGUMENT = 16  # bytes that a call may return for each byte of its arguments
@@ -210,10 +213,9 @@ class IsolatedModule:
         answer = self._exchange(message, encoder.arrays, function, self.limits.call_seconds, limit, _returned)
         return Result(*answer, seconds=time.perf_counter() - began)
 
-    def close(self) -> None:
-        """End the worker and all that it started."""
-        if self._process is not None:
-            self._stop()
+    def close(self) -> bool:
+        """End the worker and all that it started; whether there were daemons among it."""
+        return self._process is not None and self._stop() == worker.DAEMONS
 
     def _check_file(self) -> None:
         """Raise the fault of a path that leads to no Python file."""
@@ -223,7 +225,9 @@ class IsolatedModule:
             raise SubjectFault("not_found", f"There is no file {self.name} in {self._path.parent}.")
         if self._path.is_dir():
             raise SubjectFault("not_found", f"{self.name} is a folder: name the Python file in it.")
-        if self._path.suffix != ".py" or not self._path.is_file():
+        if not self._path.is_file():
+            raise SubjectFault("not_found", f"{self.name} is not a file.")
+        if self._path.suffix != ".py":
             raise SubjectFault("not_found", f"{self.name} is not a Python file: its name should end in .py.")
 
     def _spawn(self) -> None:
@@ -303,9 +307,15 @@ class IsolatedModule:
     def _loss(self, error: Exception, doing: str, seconds: float, left: float) -> tuple[SubjectFault, bool]:
         """End a worker that gave no answer; the fault, and whether it is the last."""
         late = time.monotonic() >= self._deadline
+        eaten = self._memory() if late else 0
         ended = isinstance(error, EOFError | OSError) and not late
         status = self._stop(patience=1.0 if ended else 0.0)
-        if late and left <= seconds:
+        if late and eaten > HOG_SHARE * (self.limits.memory_bytes or inf):
+            fault = (
+                "memory",
+                f"{doing} used {eaten / 2**30:.2g} GiB of memory, and did not finish in its time.",
+            )
+        elif late and left <= seconds:
             fault = "timeout", f"{self.name} used up its {self.limits.total_seconds:g} s."
         elif not doing:
             words = self.output.strip().splitlines()[-1:] or ["it gives no answer"]
@@ -313,7 +323,7 @@ class IsolatedModule:
             fault = "interpreter", f"The interpreter {self._python} can't run a module under test: {reason}."
         elif late:
             fault = "timeout", f"{doing} did not finish within {seconds:g} s."
-        elif not ended or status == worker.BROKEN:
+        elif not ended or status in (worker.BROKEN, worker.DAEMONS):
             fault = "protocol", BROKEN_CHANNEL.format(doing)
         elif status < 0:
             fault = "crash", f"{doing} killed the process that supervises it."
@@ -322,6 +332,15 @@ class IsolatedModule:
         else:
             fault = "exit", f"{doing} ended Python with exit status {status} instead of returning."
         return SubjectFault(*fault), self._starts > self.limits.restarts or (late and left <= seconds)
+
+    def _memory(self) -> int:
+        """Bytes that the worker holds, where the system has /proc; 0 elsewhere."""
+        assert self._process is not None  # noqa: S101 - callers look
+        pages = 0
+        for child in worker.children(self._process.pid):
+            with contextlib.suppress(OSError):  # gone
+                pages = max(pages, int(Path(f"/proc/{child}/statm").read_text("ascii").split()[1]))
+        return pages * PAGE
 
     @contextlib.contextmanager
     def _alarm(self) -> Generator[None]:

@@ -88,6 +88,10 @@ class FileSubject:
         """What the module printed."""
         return self._module.output
 
+    def close(self) -> bool:
+        """End the module's process; whether processes were left that it does not wait for."""
+        return self._module.close()
+
     def impurity(self) -> str:
         """What the last call did to its arguments, as a sentence; empty where it did nothing."""
         return self._impurity

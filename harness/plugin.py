@@ -5,20 +5,25 @@ times. How hard to search is Hypothesis's profile: `default`, `ci` (derandomised
 with more cases). Every random run prints its seed; `--hypothesis-seed N` repeats it.
 """
 
+import io
+import pickle
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from hypothesis import settings
-from hypothesis.strategies import SearchStrategy
+from rich.console import Console
 
+from harness import laws, report
+from harness.court import Court, Trial
 from harness.loading import UnusableSubject, load
-from properties.comparison import Comparison
-from properties.law import Effort, NotApplicable, Record, SubjectGone, Verdict, search
-from properties.subjects import Bundled, Subject
+from harness.paths import NoSubjectError, expanded
+from harness.trial import Outcome, conclude
+from properties.law import Effort, Record, SubjectGone, Verdict
+from properties.subjects import Bundled
 
 _AT_RANDOM = settings.get_profile("default")
 """Where the environment has CI set, Hypothesis starts from a derandomised profile without a database."""
@@ -27,82 +32,19 @@ settings.register_profile("default", max_examples=100, deadline=None)
 settings.register_profile("ci", max_examples=100, deadline=None, derandomize=True, database=None)
 settings.register_profile("nightly", _AT_RANDOM, max_examples=2000, deadline=None)
 
-EDGES = "gradient_is_right_at_the_edges"
-"""The law that may find the formula right and its numbers weak."""
-
-CONTRACT = "result_meets_the_contract"
-"""The first law; where no case at all meets it, the others have nothing to look at."""
-
-AFTER_A_FAILURE = 10
-"""Cases for each further law, once one has failed."""
-
 _SEED = pytest.StashKey[int]()
 
 
-@dataclass(eq=False)
-class Court:
-    """Judges one subject, law by law: see `properties.law.Court`."""
+@dataclass
+class Findings:
+    """What the laws found of one file, in all processes of a run."""
 
-    subject: Subject
-    effort: Effort
     records: list[Record] = field(default_factory=list)
-    announce: Callable[[Record], None] = lambda record: None
     gone: str = ""
-    unreadable: str = ""
-
-    def hear(
-        self,
-        name: str,
-        check: Callable[[Any], Comparison | None],
-        examples: Callable[[], SearchStrategy[Any]],
-    ) -> None:
-        """Search for a counterexample to a law, and report the verdict to pytest."""
-        record = Record(name, at_the_edges=name == EDGES)
-        try:
-            self._check_subject()
-            search(record, check, examples(), self._effort())
-        except SubjectGone as fault:
-            self.gone = str(fault)
-            record.verdict, record.message = Verdict.FAIL, str(fault)
-        except NotApplicable as reason:
-            record.verdict, record.message = Verdict.NOT_APPLICABLE, str(reason)
-        if name == CONTRACT and record.verdict is Verdict.FAIL and not record.held:
-            self.unreadable = "no call returned what can be read"
-        self.records.append(record)
-        self.announce(record)
-        match record.verdict:
-            case Verdict.FAIL:
-                pytest.fail(failure(record), pytrace=False)
-            case Verdict.PASS:
-                pass
-            case other:
-                pytest.skip(f"{other}: {record.message}")
-
-    def _check_subject(self) -> None:
-        if self.gone or self.unreadable:
-            raise NotApplicable(f"not checked, since {self.gone or self.unreadable}")
-
-    def _effort(self) -> Effort:
-        """One counterexample is worth shrinking; of the laws after it, we want to know whether they hold."""
-        if any(record.verdict is Verdict.FAIL for record in self.records):
-            return replace(self.effort, cases=min(self.effort.cases, AFTER_A_FAILURE), shrink=False)
-        return self.effort
+    unusable: str = ""
 
 
-@dataclass(eq=False)
-class Trial:
-    """Registered as a plugin, it brings its own court: see `harness.trial`."""
-
-    court: Court
-
-
-def failure(record: Record) -> str:
-    """What a failed law says: the sentence, what is wrong, and the smallest case as Python."""
-    lines = [f"{record.name.replace('_', ' ')}: this does not hold.", record.message]
-    case = record.counterexample[0] if isinstance(record.counterexample, tuple) else record.counterexample
-    if hasattr(case, "as_python"):
-        lines += ["", "The smallest case found:", case.as_python(), f"# {case.choices}"]
-    return "\n".join(lines)
+_FINDINGS = pytest.StashKey[dict[str, Findings]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -118,10 +60,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker, and choose the seed of this run."""
+    """Register the marker, look for the files, and choose the seed of this run."""
     config.addinivalue_line("markers", "law: a sentence that holds of every right gradient")
+    try:
+        found = [path for name in _named(config) for path in expanded(name)]
+    except NoSubjectError as error:
+        raise pytest.UsageError(f"--backprop: {error}") from None
+    config.stash[_FINDINGS] = {path: Findings() for path in found}
     given = getattr(config, "workerinput", {}).get("law_seed") or config.getoption("hypothesis_seed", None)
     config.stash[_SEED] = int(given) if given is not None else secrets.randbelow(2**32)
+
+
+def _named(config: pytest.Config) -> list[str]:
+    return config.getoption("backprop") or []
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -146,7 +97,7 @@ def effort_of(config: pytest.Config) -> Effort:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test for each law and each subject."""
     if "court" in metafunc.fixturenames:
-        files = metafunc.config.getoption("backprop")
+        files = list(metafunc.config.stash[_FINDINGS])
         metafunc.parametrize(
             "court", files or [""], ids=files or ["manual_backprop"], indirect=True, scope="session"
         )
@@ -168,10 +119,69 @@ def court(request: pytest.FixtureRequest) -> Iterator[Court]:
     )
     if trial is not None:
         yield trial.court
+    elif not request.param:
+        yield Court(Bundled(), effort_of(request.config))
+    else:
+        yield from _court_of(request.param, request.config)
+
+
+def _court_of(path: str, config: pytest.Config) -> Iterator[Court]:
+    """The court of a file, which keeps what it finds for the end of the run."""
+    findings = config.stash[_FINDINGS][path]
+    try:
+        with load(path) as subject:
+            court = Court(subject, effort_of(config), contains=True, records=findings.records)
+            yield court
+            findings.gone = court.gone
+    except UnusableSubject as error:
+        findings.unusable = "\n".join(filter(None, [str(error), error.trace]))
+        yield Court(Bundled(), effort_of(config), contains=True, unusable=str(error))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker of a parallel run sends home what it found; the pickle is ours, from our own process."""
+    if hasattr(session.config, "workeroutput"):
+        output: dict[str, Any] = getattr(session.config, "workeroutput")  # noqa: B009  (xdist adds it)
+        output["findings"] = pickle.dumps(session.config.stash[_FINDINGS])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add what a worker found to what is known."""
+    sent: bytes = getattr(node, "workeroutput", {}).get("findings", b"")
+    if not sent:
         return
-    with ExitStack() as open_subjects:
-        try:
-            subject = open_subjects.enter_context(load(request.param)) if request.param else Bundled()
-        except UnusableSubject as error:
-            pytest.fail(str(error), pytrace=False)
-        yield Court(subject, effort_of(request.config))
+    for path, found in pickle.loads(sent).items():  # noqa: S301  (from our own worker)
+        known = node.config.stash[_FINDINGS][path]
+        known.records += found.records
+        known.gone, known.unusable = known.gone or found.gone, known.unusable or found.unusable
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """For each file the verdict, the name of its mistake and the smallest case, as `verify` shows them."""
+    for path, found in config.stash[_FINDINGS].items():
+        if not found.records and not found.unusable:
+            continue  # the run was stopped before
+        terminalreporter.section(path)
+        text = io.StringIO()
+        width = max(shutil.get_terminal_size().columns, report.WIDTH)
+        console = Console(file=text, force_terminal=terminalreporter.hasmarkup, width=width)
+        report.story(console, _outcome(path, found, config), hints=2)
+        terminalreporter.write(text.getvalue())
+
+
+def _outcome(path: str, found: Findings, config: pytest.Config) -> Outcome:
+    """The verdict on a file. Its mistake is named on fresh cases, so its process is started once more."""
+    order = laws.names()
+    records = sorted(found.records, key=lambda record: order.index(record.name))
+    again = f"pytest --backprop {path} --hypothesis-seed={config.stash[_SEED]}"
+    outcome = Outcome(path, records=records, again=again)
+    if found.unusable:
+        outcome.verdict, outcome.message = Verdict.FAIL, found.unusable
+        return outcome
+    try:
+        with load(path) as subject:
+            conclude(outcome, subject, found.gone)
+    except (SubjectGone, UnusableSubject) as fault:
+        outcome.verdict, outcome.message = Verdict.FAIL, str(fault)
+    return outcome

@@ -8,12 +8,19 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from harness.trial import Outcome, case_of
+from harness.court import as_text, case_of, is_printed
+from harness.trial import Outcome
 from properties.cases import Case
 from properties.comparison import named
 from properties.counterexamples import Counterexample
-from properties.law import Record, Verdict
+from properties.law import INCONSTANT, Record, Verdict
 from properties.seed_problem import Consequence
+
+WIDTH = 110
+"""Of what goes to a file or a pipe, which has no width of its own."""
+
+FOLDED = 60
+"""Columns that the table of many subjects needs beside their names."""
 
 COLOURS = {
     Verdict.PASS: "green",
@@ -51,6 +58,8 @@ def uncovered(outcome: Outcome) -> list[str]:
     """What the run left open, a line each: inconclusive cases, kinks, properties that say nothing here."""
     lines: list[str] = []
     for record in outcome.records:
+        if record.cut and record.verdict is not Verdict.FAIL:
+            lines.append(f"{sentence(record.name)}: the time was over after {record.cases} cases.")
         if record.reasons:
             listed = ", ".join(f"{reason} ({count})" for reason, count in record.reasons.most_common())
             lines.append(
@@ -85,7 +94,9 @@ def _cell(value: float) -> Text:
 
 
 def script(outcome: Outcome, case: Case) -> str:
-    """The smallest case as Python to paste, which prints both gradients; empty for the bundled backprop."""
+    """The smallest case as Python to paste, which prints both gradients; of a large one its sizes alone."""
+    if not is_printed(case):
+        return f"{as_text(case)}\n# {outcome.again}"
     path = Path(outcome.subject)
     keywords = ", ".join(f"{key}={value!r}" for key, value in case.choices.items())
     lines = [
@@ -117,6 +128,14 @@ def one(console: Console, outcome: Outcome, *, hints: int, show_output: bool = F
     if outcome.records:
         console.print(laws_table(outcome))
         console.print()
+    story(console, outcome, hints=hints)
+    if show_output and outcome.output:
+        console.print("\n[bold]What it printed[/]")
+        _plainly(console, outcome.output)
+
+
+def story(console: Console, outcome: Outcome, *, hints: int) -> None:
+    """The verdict on one subject, its mistake and its smallest case, and what was not covered."""
     console.print(headline(outcome), soft_wrap=True)
     if outcome.trace:
         _plainly(console, outcome.trace)
@@ -126,9 +145,6 @@ def one(console: Console, outcome: Outcome, *, hints: int, show_output: bool = F
     if left:
         console.print("\n[bold]Not covered[/]")
         _plainly(console, "\n".join(left))
-    if show_output and outcome.output:
-        console.print("\n[bold]What it printed[/]")
-        _plainly(console, outcome.output)
 
 
 def _plainly(console: Console, text: str, indent: str = "  ") -> None:
@@ -184,13 +200,18 @@ def told(outcome: Outcome, hints: int) -> list[str]:
 
 
 def several(console: Console, outcomes: list[Outcome], *, hints: int) -> None:
-    """Many subjects, a line each."""
+    """Many subjects, a line each; the names whole, and the rest folded."""
+    longest = max(len(outcome.subject) for outcome in outcomes)
+    if not console.is_terminal:
+        console.width = max(console.width, longest + FOLDED)
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("subject", "verdict", "mistake" if hints > 1 else "", "failing", "time"):
-        table.add_column(column, overflow="fold")
+    table.add_column("subject", overflow="fold", no_wrap=longest + FOLDED <= console.width)
+    for column in ("verdict", "mistake" if hints > 1 else "", "failing", "time"):
+        table.add_column(column, overflow="fold", no_wrap=column in {"verdict", "time"})
     for outcome in outcomes:
         name = " and ".join(outcome.diagnosis.mistakes) if outcome.diagnosis and hints > 1 else ""
         what = sentence(outcome.failures[0].name) if outcome.failures else outcome.message
+        what = INCONSTANT if outcome.message.startswith(INCONSTANT) else what
         table.add_row(outcome.subject, verdict(outcome.verdict), name, what, f"{outcome.seconds:.1f} s")
     console.print(table)
 
@@ -259,5 +280,5 @@ def _property(record: Record) -> dict[str, Any]:
         "entries": record.entries,
         "message": record.message,
         "seconds": round(record.seconds, 3),
-        "counterexample": case.as_python() if case is not None else None,
+        "counterexample": as_text(case) if case is not None else None,
     }

@@ -1,29 +1,23 @@
 """One call of `manual-backprop verify`: all its subjects, their reports, and the exit status."""
 
-import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Generator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from harness import annotations, documents, report
+from harness import annotations, documents, laws, report
 from harness.gradescope import as_gradescope
-from harness.trial import Outcome, Request, judge, law_count
+from harness.pool import judge_all, judge_here
+from harness.trial import Outcome, Request
 from properties.counterexamples import smallest_counterexamples
 from properties.law import Effort, Record, Verdict
 from properties.seed_problem import consequences, real_digits, teacher
-
-WIDTH = 110
-"""Of what goes to a file or a pipe, which has no width of its own."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +30,7 @@ class Options:
     strict: bool = False
     python: str | None = None
     jobs: int = 0
-    seconds: float = 60.0
+    seconds: float = 120.0
     show_output: bool = False
     json: str | None = None
     junit: str | None = None
@@ -46,8 +40,8 @@ class Options:
 
     @property
     def failing(self) -> set[Verdict]:
-        """The verdicts that end the run with status 1."""
-        return {Verdict.FAIL, Verdict.UNSTABLE} if self.strict else {Verdict.FAIL}
+        """The verdicts that end the run with status 1: what could not be judged has not passed."""
+        return {Verdict.FAIL, Verdict.INCONCLUSIVE} | ({Verdict.UNSTABLE} if self.strict else set[Verdict]())
 
 
 def run(paths: list[str], options: Options) -> int:
@@ -61,7 +55,7 @@ def run(paths: list[str], options: Options) -> int:
 
 def _judge(paths: list[str], options: Options) -> list[Outcome]:
     """Judge the subjects, show what was found, and write the reports."""
-    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
+    console = Console() if sys.stdout.isatty() else Console(width=report.WIDTH)
     effort = Effort(options.cases, options.seed)
     requests = [Request(path, effort, options.python, options.seconds) for path in paths or [None]]
     console.print(f"seed {options.seed} (repeat with --seed {options.seed})", style="dim", highlight=False)
@@ -86,15 +80,15 @@ def _judge(paths: list[str], options: Options) -> list[Outcome]:
 def _with_progress(console: Console, request: Request) -> Outcome:
     """Judge one subject with a bar on a terminal, and a line for each property elsewhere."""
     if not console.is_terminal:
-        return judge(request, lambda record: _line(console, record))
+        return judge_here(request, lambda record: _line(console, record))
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("starting", total=law_count())
+        task = progress.add_task("starting", total=len(laws.names()))
 
         def advance(record: Record) -> None:
             progress.update(task, advance=1, description=report.sentence(record.name))
 
-        return judge(request, advance)
+        return judge_here(request, advance)
 
 
 def _line(console: Console, record: Record) -> None:
@@ -106,34 +100,8 @@ def _line(console: Console, record: Record) -> None:
 def _in_parallel(console: Console, requests: list[Request], options: Options) -> list[Outcome]:
     """Judge many subjects over the cores; whatever happens to one, the others are judged."""
     jobs = min(options.jobs or os.cpu_count() or 1, len(requests))
-    found: dict[int, Outcome] = {}
     with _quiet_progress(console, len(requests)) as done:
-        with _pool(jobs) as pool:
-            for number, future in enumerate([pool.submit(judge, request) for request in requests]):
-                with suppress(BrokenProcessPool):
-                    found[number] = future.result()
-                    done()
-        for number, request in enumerate(requests):
-            if number not in found:
-                found[number] = _alone(request)
-                done()
-    return [found[number] for number in range(len(requests))]
-
-
-def _alone(request: Request) -> Outcome:
-    """Judge one subject in a process of its own, which it may bring down."""
-    started = perf_counter()
-    with _pool(1) as pool:
-        try:
-            return pool.submit(judge, request).result()
-        except BrokenProcessPool:
-            message = f"{request.path} brought its judge's process down: it may not touch other processes."
-            seconds = perf_counter() - started
-            return Outcome(str(request.path), Verdict.FAIL, message=message, seconds=seconds)
-
-
-def _pool(jobs: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
+        return judge_all(requests, jobs, done)
 
 
 @contextmanager

@@ -24,9 +24,10 @@ from pre_commit.commands.validate_manifest import (  # pyright: ignore[reportMis
     validate_manifest,
 )
 
-from harness import annotations
+from harness import annotations, laws
 from harness.cli import verify
-from harness.gradescope import as_gradescope
+from harness.documents import as_junit
+from harness.gradescope import AGAINST_THE_TRUTH, OF_THE_LOSS, as_gradescope
 from harness.trial import Outcome
 from properties.cases import Case
 from properties.diagnosis import Diagnosis
@@ -206,7 +207,7 @@ def outcome(
 ) -> Outcome:
     """A subject of which one law holds, one comes out as the whole, and one says nothing."""
     records = [
-        Record("it_is_right", Verdict.PASS, cases=5),
+        Record("gradient_equals_autodiff", Verdict.PASS, cases=5),
         Record("it_is_pure", verdict, cases=5, message=message),
         Record("it_sums", Verdict.NOT_APPLICABLE, message="it has one output"),
     ]
@@ -342,13 +343,46 @@ def grade(one: Outcome, hints: int = 0, failing: set[Verdict] = FAILING) -> dict
 def test_a_property_gives_its_point_unless_it_fails_or_says_nothing() -> None:
     tests = grade(outcome())["tests"]
     points = [(test["name"], test["score"], test["max_score"], test["status"]) for test in tests]
-    assert points == [("it is right", 1, 1, "passed"), ("it is pure", 0, 1, "failed")]
+    assert points == [("gradient equals autodiff", 1, 1, "passed"), ("it is pure", 0, 1, "failed")]
 
 
 @pytest.mark.parametrize(("failing", "score"), [({Verdict.FAIL}, 2), ({Verdict.FAIL, Verdict.UNSTABLE}, 1)])
 def test_unstable_costs_a_point_where_it_is_a_failure(failing: set[Verdict], score: int) -> None:
     tests = grade(outcome(verdict=Verdict.UNSTABLE), failing=failing)["tests"]
     assert sum(test["score"] for test in tests) == score
+
+
+@pytest.mark.parametrize("truth", sorted(AGAINST_THE_TRUTH))
+def test_a_gradient_that_is_wrong_everywhere_gets_no_point_for_what_hangs_together(truth: str) -> None:
+    others = [
+        Record("gradient_is_pure", Verdict.PASS, cases=5),
+        Record("order_of_samples_does_not_matter", Verdict.INCONCLUSIVE, cases=5),
+        Record("not_heard", Verdict.INCONCLUSIVE),
+    ]
+    for verdict, points in ((Verdict.FAIL, [0, 0, 0, 0]), (Verdict.PASS, [1, 1, 1, 0])):
+        records = [Record(truth, verdict, cases=5), *others]
+        tests = grade(Outcome("mine.py", verdict, records), failing={*FAILING, Verdict.INCONCLUSIVE})["tests"]
+        assert [test["score"] for test in tests] == points
+
+
+def test_the_properties_against_the_truth_are_those_of_the_law() -> None:
+    assert set(laws.names()) > AGAINST_THE_TRUTH | {OF_THE_LOSS}
+
+
+def test_a_file_that_fails_by_what_it_does_besides_gets_no_point_and_a_failure_in_junit() -> None:
+    records = [Record("gradient_equals_autodiff", Verdict.PASS, cases=5)]
+    one = Outcome("mine.py", Verdict.FAIL, records, message="It leaves processes behind.")
+    assert [(test["score"], test["output"]) for test in grade(one)["tests"]] == [(0, one.message)]
+    for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE):
+        one.verdict = verdict
+        assert f'<failure message="{one.message}" type="{verdict}"' in as_junit([one])
+    one.verdict = Verdict.PASS
+    assert "<failure" not in as_junit([one])
+
+
+def test_a_right_loss_has_its_point_beside_a_gradient_that_is_wrong() -> None:
+    records = [Record("gradient_equals_autodiff", Verdict.FAIL, cases=5), Record(OF_THE_LOSS, cases=5)]
+    assert [test["score"] for test in grade(Outcome("mine.py", Verdict.FAIL, records))["tests"]] == [0, 1]
 
 
 def test_what_cannot_be_judged_gets_no_point_and_its_author_s_own_traceback() -> None:

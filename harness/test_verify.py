@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from harness.cli import main
+from harness.gradescope import AGAINST_THE_TRUTH
 from harness.test_examples import verify
 
 HEADER = "import os, sys, time, signal\nimport numpy as np\n"
@@ -59,10 +60,20 @@ BROKEN = {
     "interrupts": ("def gradient(p, x, y): raise KeyboardInterrupt", "KeyboardInterrupt"),
     "never_ends": ("def gradient(p, x, y):\n    while True: pass", "did not finish"),
     "kills_itself": ("def gradient(p, x, y): os.kill(os.getpid(), signal.SIGKILL)", ""),
-    "random": (
+    "random_answers": (
         "def gradient(p, x, y): return [(np.random.randn(*W.shape), np.random.randn(*b.shape)) for W, b in p]",
-        "",
+        "The same call gives different answers.",
     ),
+    "returns_zeros": ("def gradient(p, x, y): return [(0 * W, 0 * b) for W, b in p]", "should be"),
+    "returns_nested_lists": (
+        "def gradient(p, x, y): return [(W.tolist(), b.tolist()) for W, b in p]",
+        "dW of layer 1 is a list",
+    ),
+    "too_large": (
+        "PROBLEM = {'inputs': 4096, 'width': 4096}\ndef gradient(p, x, y): ...",
+        "pin smaller sizes",
+    ),
+    "problem_of_no_names": ("PROBLEM = {1: 2}\ndef gradient(p, x, y): ...", "keys that are no names"),
     "cheats": ("import manual_backprop\ngradient = manual_backprop.gradient", "manual_backprop"),
 }
 
@@ -74,7 +85,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     for name, (text, _) in BROKEN.items():
         (folder / f"{name}.py").write_text(HEADER + text + "\n", "utf-8")
     right = Path(__file__).parent.parent / "examples" / "matrices.py"
-    arguments = (folder, right, "--cases", "5", "--seed", "1", "--time-limit", "12")
+    arguments = (folder, right, "--cases", "5", "--seed", "1", "--time-limit", "60")
     status, found, output = verify(*arguments, folder=tmp_path_factory.mktemp("results"))
     assert status == 1, output
     assert "Traceback" not in output
@@ -87,6 +98,12 @@ def test_a_broken_module_fails_with_the_reason(judged: dict[str, Any], name: str
     assert outcome["verdict"] == "FAIL"
     assert words in outcome["message"], outcome["message"]
     assert "harness" not in outcome["message"]
+
+
+def test_zeros_break_each_comparison_with_the_truth(judged: dict[str, Any]) -> None:
+    verdicts = {one["name"]: one["verdict"] for one in judged["returns_zeros"]["properties"]}
+    assert {verdicts[name] for name in AGAINST_THE_TRUTH} <= {"FAIL", "NOT APPLICABLE"}
+    assert list(verdicts.values()).count("PASS") > 5
 
 
 def test_a_right_module_among_broken_ones_passes(judged: dict[str, Any]) -> None:

@@ -4,36 +4,61 @@ import contextlib
 import io
 import os
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 
 import pytest
 
-from harness import laws, plugin
+from harness import laws
+from harness.court import CONTRACT, EDGES, Court, Trial, case_of, own_failure
 from harness.isolation import Limits
 from harness.loading import FileSubject, UnusableSubject, load
-from harness.plugin import EDGES, Court, Trial
 from properties.cases import Case
-from properties.diagnosis import Diagnosis, diagnose, explain_edge
-from properties.law import Effort, Record, SubjectGone, Verdict
+from properties.diagnosis import (
+    LARGEST_GUARD,
+    MOST_GUARDS,
+    Diagnosis,
+    Guarded,
+    diagnose,
+    explain_edge,
+    find_guards,
+)
+from properties.judgement import same
+from properties.law import INCONSTANT, Effort, Inconclusive, Record, SubjectGone, Verdict, Violation
 from properties.subjects import Bundled, Subject
 from reference import envelope
+
+DECISIVE = (CONTRACT, "gradient_equals_autodiff")
+"""Where nobody can tell whether these hold, nobody can tell of the subject."""
+
+LAWS_SHARE = 0.9
+"""Of the time of a subject; the rest is for the name of its mistake."""
+
+NAMING = 10.0
+"""Seconds for the name of a mistake, at most; it usually takes less than one."""
+
+LEFT_BEHIND = (
+    "It leaves processes behind that run on without it (they were ended): a gradient should start nothing that "
+    "outlives its call."
+)
+
+WEAK = "The formula is right, and its numbers are weak:"
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to judge, and how: `path` None for the bundled backprop."""
+    """What to judge, and how: `path` None for the bundled backprop; `seconds` is all the time that it has."""
 
     path: str | None
     effort: Effort
     python: str | None = None
-    seconds: float = 60.0
+    seconds: float = 120.0
 
 
 @dataclass
 class Outcome:
-    """What came of a trial."""
+    """What came of a trial; `again` is the call that repeats it."""
 
     subject: str
     verdict: Verdict = Verdict.PASS
@@ -43,6 +68,7 @@ class Outcome:
     output: str = ""
     diagnosis: Diagnosis | None = None
     seconds: float = 0.0
+    again: str = ""
 
     @property
     def failures(self) -> list[Record]:
@@ -50,23 +76,48 @@ class Outcome:
         return [record for record in self.records if record.verdict is Verdict.FAIL]
 
 
-def judge(request: Request, announce: Callable[[Record], None] = lambda record: None) -> Outcome:
-    """Put one subject before the law, name its mistake, and stop its process."""
+def _silently(record: Record) -> None:
+    """Announce nothing."""
+
+
+def judge(request: Request, announce: Callable[[Record], None] = _silently) -> Outcome:
+    """Put one subject before the law, name its mistake, and stop its process; whatever happens, it comes to an end."""
     started = perf_counter()
+    name = request.path or Bundled().name
+    try:
+        outcome = _judge(request, announce, started)
+    except Exception as error:  # noqa: BLE001  (nobody could judge it, and the other subjects wait)
+        outcome = Outcome(name, Verdict.INCONCLUSIVE, message=own_failure(error))
+    outcome.seconds = perf_counter() - started
+    options = f"--cases {request.effort.cases} --seed {request.effort.seed}"
+    outcome.again = f"manual-backprop verify {request.path or ''} {options}"
+    return outcome
+
+
+def _judge(request: Request, announce: Callable[[Record], None], started: float) -> Outcome:
     outcome = Outcome(request.path or Bundled().name)
     with contextlib.ExitStack() as stack:
         try:
             subject = _subject(request, stack)
         except UnusableSubject as error:
             outcome.verdict, outcome.message, outcome.trace = Verdict.FAIL, str(error), error.trace
-        else:
-            envelope.warm_up()
-            court = Court(subject, request.effort, announce=announce)
-            _run(court)
+            return outcome
+        envelope.warm_up()
+        deadline = started + LAWS_SHARE * request.seconds
+        court = Court(subject, request.effort, deadline, contains=True, announce=announce)
+        _run(court)
+        outcome.records = court.records
+        try:
+            unguarded, court = _without_guards(subject, court)
             outcome.records = court.records
-            _conclude(outcome, subject, court)
-            outcome.output = subject.output if isinstance(subject, FileSubject) else ""
-    outcome.seconds = perf_counter() - started
+            left = started + request.seconds - perf_counter()
+            conclude(outcome, unguarded, court.gone, seconds=min(NAMING, left))
+        except SubjectGone as fault:
+            outcome.verdict, outcome.message = Verdict.FAIL, str(fault)
+        if isinstance(subject, FileSubject):
+            outcome.output = subject.output
+            if subject.close() and outcome.verdict is not Verdict.FAIL:
+                outcome.verdict, outcome.message = Verdict.FAIL, LEFT_BEHIND
     return outcome
 
 
@@ -77,26 +128,22 @@ def _subject(request: Request, stack: contextlib.ExitStack) -> Subject:
 
 
 def _limits(request: Request) -> Limits:
-    """A call that takes a sixth of the whole time is taken to hang."""
-    return Limits(call_seconds=request.seconds / 6, total_seconds=request.seconds)
-
-
-def law_count() -> int:
-    """How many laws a trial hears."""
-    return sum(Path(path).read_text(encoding="utf-8").count("@law(") for path in laws.paths())
+    """A call that takes a twelfth of the whole time is taken to hang."""
+    return Limits(call_seconds=request.seconds / 12, total_seconds=request.seconds)
 
 
 def _run(court: Court) -> None:
     """Run the law through pytest: our files, our plugin, and nothing of the folder that we are called in."""
     files = laws.paths()
     arguments = ["-c", os.devnull, "--rootdir", str(Path(files[0]).parent), "--import-mode=importlib", "-q"]
-    arguments += ["-p", "no:cacheprovider", *files]
+    arguments += ["-p", "no:cacheprovider", "-p", "harness.plugin", *files]
     told = io.StringIO()
     with _environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1"), contextlib.redirect_stdout(told):
-        status = pytest.main(arguments, plugins=[plugin, Trial(court)])
+        status = pytest.main(arguments, plugins=[Trial(court)])
     if status == pytest.ExitCode.INTERRUPTED:
         raise KeyboardInterrupt
-    if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or len(court.records) != law_count():
+    is_complete = len(court.records) == len(laws.names())
+    if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or not is_complete:
         raise RuntimeError(told.getvalue())
 
 
@@ -115,35 +162,72 @@ def _environment(**variables: str) -> Generator[None]:
                 os.environ[name] = value
 
 
-def _conclude(outcome: Outcome, subject: Subject, court: Court) -> None:
-    """The verdict on the subject from those on the laws, and the name of its mistake."""
+def _without_guards(subject: Subject, court: Court) -> tuple[Subject, Court]:
+    """A subject whose entropies have an ε in them goes before the law once more, without it."""
+    for _ in range(MOST_GUARDS):
+        failed = [r for r in court.records if r.verdict is Verdict.FAIL and r.name != EDGES]
+        case = next((case_of(record) for record in failed if case_of(record)), None)
+        guarded = None if court.gone or case is None else find_guards(subject, case)
+        if guarded is None or max(guarded.sizes) > LARGEST_GUARD:
+            break
+        subject = guarded
+        court = replace(court, subject=subject, records=[], announce=_silently, unreadable="")
+        _run(court)
+        weak = {record.name for record in failed}
+        for record in court.records:
+            if record.verdict is Verdict.PASS and record.name in weak:
+                record.verdict, record.message = Verdict.UNSTABLE, guarded.effect
+    return subject, court
+
+
+def conclude(outcome: Outcome, subject: Subject, gone: str, *, seconds: float = NAMING) -> None:
+    """The verdict on the subject from those on the laws, and the name of its mistake within these seconds."""
     failed = outcome.failures
-    if court.gone:
-        outcome.verdict, outcome.message = Verdict.FAIL, court.gone
+    weak = subject.effect if isinstance(subject, Guarded) else ""
+    if gone:
+        outcome.verdict, outcome.message = Verdict.FAIL, gone
+        return
+    if not failed and weak:
+        outcome.verdict, outcome.message = Verdict.UNSTABLE, f"{WEAK} {weak}."
         return
     if not failed:
-        first = outcome.records[0]
-        if first.verdict is Verdict.INCONCLUSIVE:
-            outcome.verdict, outcome.message = first.verdict, first.message
+        for record in outcome.records:
+            if record.verdict is Verdict.INCONCLUSIVE and (record.name in DECISIVE or not record.cases):
+                outcome.verdict, outcome.message = record.verdict, record.message
+                break
         return
     outcome.verdict, outcome.message = Verdict.FAIL, failed[0].message
     case = next((case_of(record) for record in failed if case_of(record)), None)
     if case is None:
         return
     try:
-        if [record.name for record in failed] == [EDGES]:
-            is_right, regime = explain_edge(subject, case)
-            if is_right:
-                failed[0].verdict = outcome.verdict = Verdict.UNSTABLE
-                outcome.message = f"The formula is right, and its numbers are weak: {regime}."
-                return
-        outcome.diagnosis = diagnose(subject, case)
+        _explain(outcome, subject, case, weak, seconds)
     except SubjectGone as fault:
         outcome.message = str(fault)
+    except Exception as error:  # noqa: BLE001  (it is wrong all the same, and only its name is lost)
+        outcome.message += f" {own_failure(error)}"
 
 
-def case_of(record: Record) -> Case | None:
-    """The case of a record's counterexample."""
-    example = record.counterexample
-    example = example[0] if isinstance(example, tuple) else example
-    return example if isinstance(example, Case) else None
+def _explain(outcome: Outcome, subject: Subject, case: Case, weak: str, seconds: float) -> None:
+    """Name the mistake, or find that the numbers alone are weak."""
+    failed = outcome.failures
+    if [record.name for record in failed] == [EDGES]:
+        is_right, regime = explain_edge(subject, case)
+        if is_right:
+            failed[0].verdict = outcome.verdict = Verdict.UNSTABLE
+            outcome.message = f"{WEAK} {'; '.join(filter(None, (weak, regime)))}."
+            return
+    outcome.diagnosis = diagnose(subject, case, budget_seconds=seconds)
+    if _is_inconstant(subject, case) and not outcome.message.startswith(INCONSTANT):
+        outcome.message = f"{INCONSTANT} In one of them: {outcome.message}"
+
+
+def _is_inconstant(subject: Subject, case: Case) -> bool:
+    """Whether the same call gives answers that differ by more than rounding explains."""
+    with contextlib.suppress(Violation, Inconclusive):
+        first, second = subject.gradient(case), subject.gradient(case)
+        try:
+            same(first, second, case, what="")
+        except Violation:
+            return True
+    return False

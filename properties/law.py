@@ -7,12 +7,15 @@ says nothing about this subject. Hypothesis looks for a violation and shrinks it
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
+from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as with_seed
@@ -21,7 +24,7 @@ from hypothesis.errors import Flaky
 from hypothesis.strategies import SearchStrategy
 
 from properties.cases import Case
-from properties.comparison import Comparison
+from properties.comparison import Comparison, named
 
 if TYPE_CHECKING:
     from properties.subjects import Subject
@@ -60,13 +63,21 @@ INCONCLUSIVE_SHARE = 0.25
 """A law that can't tell in more than this part of its cases has not been shown to hold."""
 
 
+INCONSTANT = "The same call gives different answers."
+
+
+class _Enough(BaseException):
+    """Ends a search from within; Hypothesis lets it through."""
+
+
 @dataclass
 class Record:
     """What a search for a counterexample found.
 
     `cases` counts those that were checked, `held` those where the law holds, and `reasons` those that were
     inconclusive, by reason; `open_entries` of `entries` is what kinks left open, `ratio` the largest
-    difference in terms of its bound, and `counterexample` the smallest case on which the law failed.
+    difference in terms of its bound, and `counterexample` the smallest case on which the law failed, `failed`
+    when it first did; `cut` says that the time was over before all cases were drawn.
     """
 
     name: str
@@ -80,7 +91,23 @@ class Record:
     ratio: float = 0.0
     message: str = ""
     counterexample: Any = None
+    failed: float = inf
+    cut: bool = False
     seconds: float = 0.0
+
+    def count(self, effort: "Effort") -> None:
+        """Count a case that is about to be checked. Raises `_Enough` where it is one too many."""
+        now = perf_counter()
+        self.cut = now > effort.deadline
+        if self.cut or now > self.failed + effort.shrinking:
+            raise _Enough
+        self.cases += 1
+
+    def keep(self, example: Any, message: str) -> None:
+        """Keep the simplest of the counterexamples."""
+        self.failed = min(self.failed, perf_counter())
+        if self.counterexample is None or _size(example) < _size(self.counterexample):
+            self.counterexample, self.message = example, message
 
     def add(self, found: Comparison | None) -> None:
         """Count what a comparison that holds has found."""
@@ -92,13 +119,19 @@ class Record:
 
 @dataclass(frozen=True)
 class Effort:
-    """How hard to search: cases for a law, and the seed (None: Hypothesis's own choice, derandomised in CI)."""
+    """How hard to search: cases for a law, and the seed (None: Hypothesis's own choice, derandomised in CI).
+
+    At the deadline, on the clock of `perf_counter`, the search and the shrinking end with what they have; the
+    shrinking also after so many seconds.
+    """
 
     cases: int
     seed: int | None = None
     derandomize: bool = False
     database: ExampleDatabase | None = None
     shrink: bool = True
+    deadline: float = inf
+    shrinking: float = inf
 
 
 def search(
@@ -108,7 +141,7 @@ def search(
     started = perf_counter()
 
     def judge(example: Any) -> None:
-        record.cases += 1
+        record.count(effort)
         try:
             found = check(example)
         except Inconclusive as reason:
@@ -117,35 +150,66 @@ def search(
             if not record.at_the_edges and _saturates(example):
                 record.reasons["the units saturate, which is judged at the edges"] += 1
                 return
-            record.counterexample, record.message = example, str(violation)
+            record.keep(example, str(violation))
             raise
         else:
             record.held += 1
             record.add(found)
 
     vars(judge)["_hypothesis_internal_add_digest"] = record.name.encode()  # each law has its own examples
-    run = given(examples)(judge)
-    if effort.seed is not None and not effort.derandomize:
-        run = with_seed(effort.seed)(run)
-    run = _settings(effort)(run)  # after the seed, which takes the database away
+    run = _seeded(given(examples)(judge), effort)
     try:
-        run()
+        try:
+            run()
+        except _Enough:
+            _ask_again(record, check)
         _weigh(record)
     except Violation:
         record.verdict = Verdict.FAIL
     except Flaky:
         record.verdict = Verdict.FAIL
-        record.message = f"The same call gives different answers. In one of them: {record.message}"
+        record.message = f"{INCONSTANT} In one of them: {record.message}"
     except NotApplicable as reason:
         record.verdict, record.message = Verdict.NOT_APPLICABLE, str(reason)
     record.seconds = perf_counter() - started
     return record
 
 
-def _saturates(example: Any) -> bool:
-    """Whether a case, or one of those in a tuple, is one where weak numbers are no mistake."""
+def _ask_again(record: Record, check: Callable[[Any], Comparison | None]) -> None:
+    """Raise `Flaky` where a counterexample is none any more, as Hypothesis does where it shrinks to the end."""
+    if record.counterexample is not None and not record.cut:
+        with suppress(Inconclusive):
+            check(record.counterexample)
+        raise Flaky
+
+
+def _cases_of(example: Any) -> list[Case]:
+    """The cases of an example: itself, or those in a tuple."""
     parts = example if isinstance(example, tuple) else (example,)
-    return any(isinstance(part, Case) and part.saturates for part in parts)
+    return [part for part in parts if isinstance(part, Case)]
+
+
+def _saturates(example: Any) -> bool:
+    """Whether one of the cases is one where weak numbers are no mistake."""
+    return any(case.saturates for case in _cases_of(example))
+
+
+def _size(example: Any) -> tuple[int, ...]:
+    """How simple an example looks, the smaller the simpler: entries, those that are not 0, length of its text."""
+    arrays = [
+        array
+        for case in _cases_of(example)
+        for array in (case.inputs, case.targets, *named(case.parameters).values())
+    ]
+    entries = sum(array.size for array in arrays)
+    return entries, sum(int(np.count_nonzero(array)) for array in arrays), len(repr(example))
+
+
+def _seeded(run: Callable[[], None], effort: Effort) -> Callable[[], None]:
+    """With the seed first: it would take the database away from the settings."""
+    if effort.seed is not None and not effort.derandomize:
+        run = with_seed(effort.seed)(run)
+    return _settings(effort)(run)
 
 
 def _settings(effort: Effort) -> settings:
@@ -167,9 +231,16 @@ def _settings(effort: Effort) -> settings:
 
 
 def _weigh(record: Record) -> None:
-    """A law that no case contradicts holds, unless too many cases could not tell."""
+    """A law that no case contradicts holds, unless too many cases could not tell, or there was none."""
     unknown = record.reasons.total()
-    if unknown > INCONCLUSIVE_SHARE * record.cases:
+    if record.counterexample is not None:
+        record.verdict = Verdict.FAIL
+    elif record.cut and not record.cases:
+        record.verdict, record.message = (
+            Verdict.INCONCLUSIVE,
+            "There was no time for a single case: --time-limit gives more.",
+        )
+    elif unknown > INCONCLUSIVE_SHARE * record.cases:
         record.verdict = Verdict.INCONCLUSIVE
         listed = ", ".join(f"{count} × {reason}" for reason, count in record.reasons.most_common())
         record.message = f"Nobody can tell in {unknown} of {record.cases} cases: {listed}."

@@ -1,0 +1,147 @@
+"""The court: puts one subject before the law, law by law, within the time that it has."""
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from math import inf
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import pytest
+from hypothesis.strategies import SearchStrategy
+
+from harness import laws
+from properties.cases import Case
+from properties.comparison import Comparison
+from properties.law import Effort, NotApplicable, Record, SubjectGone, Verdict, search
+from properties.subjects import Subject
+
+EDGES = "gradient_is_right_at_the_edges"
+"""The law that may find the formula right and its numbers weak."""
+
+CONTRACT = "result_meets_the_contract"
+"""The first law; where no case at all meets it, the others have nothing to look at."""
+
+AFTER_A_FAILURE = 10
+"""Cases for each further law, once one has failed."""
+
+SHRINKING = 3.0
+"""Seconds for the smallest case; what is not found by then is small already."""
+
+SHARES = 4
+"""A law may take so many of the equal shares of the time that is left: most take less than one."""
+
+PRINTED = 300
+"""Numbers of a case that is printed; a larger one is described."""
+
+
+@dataclass(eq=False)
+class Court:
+    """Judges one subject, law by law: see `properties.law.Court`.
+
+    The deadline is one of `perf_counter`. With `contains`, what goes wrong in the judge is an answer as well:
+    nobody can tell.
+    """
+
+    subject: Subject
+    effort: Effort
+    deadline: float = inf
+    contains: bool = False
+    records: list[Record] = field(default_factory=list)
+    announce: Callable[[Record], None] = lambda record: None
+    gone: str = ""
+    unreadable: str = ""
+    unusable: str = ""
+
+    def hear(
+        self,
+        name: str,
+        check: Callable[[Any], Comparison | None],
+        examples: Callable[[], SearchStrategy[Any]],
+    ) -> None:
+        """Search for a counterexample to a law, and report the verdict to pytest."""
+        record = Record(name, at_the_edges=name == EDGES)
+        try:
+            self._check_subject()
+            search(record, check, examples(), self._effort())
+        except SubjectGone as fault:
+            self.gone = str(fault)
+            record.verdict, record.message = Verdict.FAIL, str(fault)
+        except NotApplicable as reason:
+            record.verdict, record.message = Verdict.NOT_APPLICABLE, str(reason)
+        except Exception as error:
+            if not self.contains:
+                raise
+            record.verdict, record.message, record.cases = Verdict.INCONCLUSIVE, own_failure(error), 0
+        if name == CONTRACT and record.verdict is Verdict.FAIL and not record.held:
+            self.unreadable = "no call returned what can be read"
+        self.records.append(record)
+        self.announce(record)
+        match record.verdict:
+            case Verdict.FAIL:
+                pytest.fail(failure(record, with_case=not self.contains), pytrace=False)
+            case Verdict.PASS:
+                pass
+            case other:
+                pytest.skip(f"{other}: {record.message}")
+
+    def _check_subject(self) -> None:
+        if self.unusable and not self.records:
+            raise SubjectGone(self.unusable)
+        if self.gone or self.unreadable:
+            raise NotApplicable(f"not checked, since {self.gone or self.unreadable}")
+
+    def _effort(self) -> Effort:
+        """One counterexample is worth shrinking; of the laws after it, we want to know whether they hold."""
+        now = perf_counter()
+        share = SHARES * (self.deadline - now) / max(1, len(laws.names()) - len(self.records))
+        effort = replace(self.effort, deadline=min(now + share, self.deadline), shrinking=SHRINKING)
+        if any(record.verdict is Verdict.FAIL for record in self.records):
+            return replace(effort, cases=min(effort.cases, AFTER_A_FAILURE), shrink=False)
+        return effort
+
+
+@dataclass(eq=False)
+class Trial:
+    """Registered as a plugin, it brings its own court: see `harness.trial`."""
+
+    court: Court
+
+
+def own_failure(error: Exception) -> str:
+    """What went wrong in the judge, and where, in one sentence: none of it is the subject's fault."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" in line {frames[-1].lineno} of {Path(frames[-1].filename).name}" if frames else ""
+    said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return f"The judge itself failed on this file ({said}{place}): please report it, with the file."
+
+
+def failure(record: Record, *, with_case: bool) -> str:
+    """What a failed law says: the sentence, what is wrong, and the smallest case as Python."""
+    lines = [f"{record.name.replace('_', ' ')}: this does not hold.", record.message]
+    case = case_of(record)
+    if with_case and case is not None:
+        lines += ["", "The smallest case found:", as_text(case), f"# {case.choices}"]
+    return "\n".join(lines)
+
+
+def case_of(record: Record) -> Case | None:
+    """The case of a record's counterexample."""
+    example = record.counterexample
+    example = example[0] if isinstance(example, tuple) else example
+    return example if isinstance(example, Case) else None
+
+
+def is_printed(case: Case) -> bool:
+    """Whether the case is small enough to be read."""
+    pairs = [*case.parameters, (case.inputs, case.targets)]
+    return sum(array.size for pair in pairs for array in pair if array is not None) <= PRINTED
+
+
+def as_text(case: Case) -> str:
+    """The case as Python to paste; a comment with its sizes where that would fill more than a screen."""
+    if is_printed(case):
+        return case.as_python()
+    sizes, count = "-".join(map(str, case.sizes)), f"{case.samples} sample{'s' if case.samples > 1 else ''}"
+    return f"# {sizes}, {count}: too many numbers to print. The same call with the same seed meets it again."

@@ -1,0 +1,43 @@
+"""What a user may name as a subject: a file, a folder of files, or a module."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+
+class NoSubjectError(Exception):
+    """There is nothing to judge under that name; the message is one sentence."""
+
+
+def expanded(subject: str) -> list[str]:
+    """A file or module as it is, a folder as the Python files in it. Raises `NoSubjectError`."""
+    path = Path(subject)
+    try:
+        if path.is_dir():
+            found = sorted(str(file) for file in path.glob("*.py"))
+            if not found:
+                raise NoSubjectError(f"The folder {subject} has no Python files.")
+            return found
+        there, is_file = path.exists(), path.is_file()
+    except OSError as error:  # a loop of links, a name that is too long
+        raise NoSubjectError(f"{subject} can't be read: {error.strerror}.") from None
+    if is_file and not os.access(path, os.R_OK):
+        raise NoSubjectError(f"{subject} can't be read: you have no permission.")
+    if is_file or _is_module(subject):
+        return [subject]
+    if there:
+        raise NoSubjectError(f"{subject} is not a file.")
+    raise NoSubjectError(f"There is no file or module {subject}.")
+
+
+def _is_module(name: str) -> bool:
+    """Whether a name such as `course.week3` can be imported from here."""
+    if not all(part.isidentifier() for part in name.split(".")):
+        return False
+    here = Path(*name.split("."))
+    if here.with_suffix(".py").is_file() or here.is_dir():
+        return True
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False

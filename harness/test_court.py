@@ -1,0 +1,289 @@
+"""The court ends in time, whatever happens to it: what is judged is said, and what isn't too."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+from rich.console import Console
+
+from harness import laws, pool, report, trial
+from harness.court import Court, as_text, failure
+from harness.paths import NoSubjectError, expanded
+from harness.test_isolation import left
+from harness.trial import Outcome, Request, judge
+from properties.cases import Case
+from properties.law import Effort, Record, Verdict, Violation, search
+from properties.subjects import Bundled
+
+ROOT = Path(__file__).parent.parent
+
+
+def case(units: int) -> Case:
+    """A network of one layer, with a sample of ones."""
+    return Case([(np.ones((units, units)), np.ones(units))], np.ones((1, units)), np.ones((1, units)))
+
+
+# The time
+
+
+def test_every_law_is_counted_once() -> None:
+    assert len(laws.names()) == len(set(laws.names()))
+    texts = [Path(path).read_text("utf-8") for path in laws.paths()]
+    assert len(laws.names()) == sum(text.count("@law(") for text in texts)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time of a search, which the test sets."""
+    now = [0.0]
+    monkeypatch.setattr("properties.law.perf_counter", lambda: now[0])
+    return now
+
+
+def test_a_search_ends_at_its_deadline_with_the_cases_that_it_had(clock: list[float]) -> None:
+    def in_a_second(_: int) -> None:
+        clock[0] += 1
+
+    record = search(Record("slow"), in_a_second, st.integers(), Effort(100, 1, deadline=2.5))
+    assert (record.verdict, record.cases, record.cut) == (Verdict.PASS, 3, True)
+    assert report.uncovered(Outcome("mine.py", records=[record])) == [
+        "slow: the time was over after 3 cases."
+    ]
+
+
+def test_a_law_without_time_for_a_case_is_inconclusive_and_so_is_the_subject() -> None:
+    record = search(Record("late"), lambda _: None, st.integers(), Effort(100, 1, deadline=0.0))
+    assert (record.verdict, record.cases) == (Verdict.INCONCLUSIVE, 0)
+    one = Outcome("mine.py", records=[Record("early", cases=100), record])
+    trial.conclude(one, Bundled(), "")
+    assert (one.verdict, one.message) == (
+        Verdict.INCONCLUSIVE,
+        "There was no time for a single case: --time-limit gives more.",
+    )
+
+
+def test_shrinking_ends_in_time_and_keeps_the_simplest_case(clock: list[float]) -> None:
+    def wrong(size: int) -> None:
+        clock[0] += 1
+        if size > 5:
+            seen.append(size)
+            raise Violation(str(size))
+
+    seen: list[int] = []
+    record = search(Record("wrong"), wrong, st.integers(1, 10**6), Effort(100, 1, shrinking=3.5))
+    assert (record.verdict, record.cut) == (Verdict.FAIL, False)
+    assert len(str(record.counterexample)) == min(len(str(size)) for size in seen)
+    assert len(seen) <= 1 + 4 + 1  # the first, as many as begin in time, and the simplest again
+    full = search(Record("wrong"), wrong, st.integers(1, 10**6), Effort(100, 1))
+    assert full.counterexample == 6
+
+
+def test_a_case_that_fails_once_and_not_again_is_told_so_where_shrinking_was_cut(clock: list[float]) -> None:
+    def moody(size: int) -> None:
+        clock[0] += 1
+        if size > 5 and len(seen) < 3:
+            seen.append(size)
+            raise Violation("off")
+
+    seen: list[int] = []
+    record = search(Record("moody"), moody, st.integers(1, 10**6), Effort(100, 1, shrinking=2.5))
+    assert record.message == "The same call gives different answers. In one of them: off"
+
+
+def test_a_judge_that_hangs_is_ended_and_that_is_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hang(*_: object) -> None:
+        while True:
+            time.sleep(0.01)
+
+    monkeypatch.setattr(pool, "judge", hang)
+    monkeypatch.setattr(pool, "GRACE", 0.1)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a process of pytest-xdist ignores it
+    try:
+        one = pool.judge_here(Request("mine.py", Effort(1, 1), seconds=0.1), lambda _: None)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert one.verdict is Verdict.INCONCLUSIVE
+    assert one.message == "mine.py could not be judged within 0.1 s: its smallest cases are too large."
+
+
+def test_random_answers_are_told_first() -> None:
+    class Random(Bundled):
+        def gradient(self, case: Case) -> Any:
+            return [(np.random.default_rng().normal(size=W.shape), b) for W, b in case.parameters]
+
+    one = Outcome(
+        "mine.py", records=[Record("wrong", Verdict.FAIL, message="It is off.", counterexample=case(2))]
+    )
+    trial.conclude(one, Random(), "", seconds=0.0)
+    assert one.message == "The same call gives different answers. In one of them: It is off."
+
+
+# The judge's own mistakes
+
+
+def test_what_goes_wrong_in_the_judge_is_one_sentence_and_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> None:
+        raise KeyError("x")
+
+    court = Court(Bundled(), Effort(1, 1), contains=True)
+    with pytest.raises(pytest.skip.Exception):
+        court.hear("law", fail, st.integers)
+    monkeypatch.setattr(trial, "_run", fail)
+    for one in (court.records[0], judge(Request(None, Effort(1, 1)))):
+        assert one.verdict is Verdict.INCONCLUSIVE
+        assert one.message.startswith("The judge itself failed on this file (KeyError: 'x' in line ")
+        assert one.message.endswith(" of test_court.py): please report it, with the file.")
+
+
+def test_a_diagnosis_that_fails_leaves_the_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise KeyError("x")
+
+    monkeypatch.setattr(trial, "diagnose", fail)
+    one = Outcome(
+        "mine.py", records=[Record("wrong", Verdict.FAIL, message="It is off.", counterexample=case(2))]
+    )
+    trial.conclude(one, Bundled(), "")
+    assert one.verdict is Verdict.FAIL
+    assert one.message.startswith("It is off. The judge itself failed")
+
+
+# What is left
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_a_command_that_is_ended_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = os.urandom(8).hex()
+    monkeypatch.setenv("MANUAL_BACKPROP_TEST", mark)
+    for name in ("a.py", "b.py"):
+        (tmp_path / name).write_text("open(__file__ + '.started', 'w').close()\nwhile True: pass", "utf-8")
+    command = [sys.executable, "-m", "harness.cli", "verify", str(tmp_path), "--jobs", "2"]
+    run = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
+    wait_for(lambda: len(list(tmp_path.glob("*.started"))) == 2)
+    run.send_signal(signal.SIGTERM)
+    run.wait(30)
+    wait_for(lambda: left(mark) == [])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for its judge in /proc")
+def test_a_file_that_kills_its_judge_fails_alone(tmp_path: Path) -> None:
+    killer, broken = tmp_path / "killer.py", tmp_path / "broken.py"
+    killer.write_text(
+        "import os\n"
+        "status = open(f'/proc/{os.getppid()}/stat').read().rpartition(')')[2].split()\n"
+        "os.kill(int(status[1]), 9)\n",
+        "utf-8",
+    )
+    broken.write_text("def gradient(:", "utf-8")
+    done: list[None] = []
+    requests = [Request(str(path), Effort(1, 1)) for path in (killer, broken)]
+    outcomes = pool.judge_all(requests, jobs=1, done=lambda: done.append(None))
+    assert [(one.subject, one.verdict) for one in outcomes] == [
+        (str(killer), Verdict.FAIL),
+        (str(broken), Verdict.FAIL),
+    ]
+    assert outcomes[0].message.endswith("brought its judge's process down: it may not touch other processes.")
+    assert "syntax error" in outcomes[1].message
+    assert len(done) == 2
+
+
+def wait_for(condition: Any) -> None:
+    """Wait until it holds, for a minute at most."""
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+# What is shown
+
+
+def test_a_case_of_more_than_a_screen_is_described_and_a_small_one_printed() -> None:
+    small, large = case(2), case(17)
+    assert as_text(small) == small.as_python()
+    assert as_text(large).startswith("# 17-17, 1 sample: too many numbers to print.")
+    record = Record("wrong", Verdict.FAIL, message="It is off.", counterexample=large)
+    one = Outcome(
+        "mine.py", Verdict.FAIL, [record], "It is off.", again="manual-backprop verify mine.py --seed 1"
+    )
+    page = "\n".join(
+        [failure(record, with_case=True), report.script(one, large), report.as_json([one], 2), text_of(one)]
+    )
+    assert len(page) < 3000
+    assert page.count("manual-backprop verify mine.py --seed 1") == 2
+
+
+def text_of(*outcomes: Outcome, width: int = 80) -> str:
+    """What a terminal shows."""
+    console = Console(file=io.StringIO(), width=width)
+    if len(outcomes) == 1:
+        report.one(console, *outcomes, hints=2)
+    else:
+        report.several(console, list(outcomes), hints=2)
+    return console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_a_table_shows_the_names_whole() -> None:
+    names = [f"submissions/{name * 50}.py" for name in "ab"]
+    shown = text_of(*(Outcome(name, Verdict.FAIL, message="It can't be imported. " * 9) for name in names))
+    assert all(name in shown for name in names)
+    assert "".join(shown.split()).count("imported") == 18
+
+
+def test_what_is_no_file_is_told_so_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    Path("loop.py").symlink_to("loop.py")
+    sentences = {
+        "nowhere.py": "There is no file or module nowhere.py.",
+        "..nowhere": "There is no file or module ..nowhere.",
+        "loop.py": "There is no file or module loop.py.",
+        "empty": "The folder empty has no Python files.",
+    }
+    if hasattr(os, "mkfifo"):
+        os.mkfifo("pipe.py")
+        sentences["pipe.py"] = "pipe.py is not a file."
+    for name, sentence in sentences.items():
+        with pytest.raises(NoSubjectError) as raised:
+            expanded(name)
+        assert str(raised.value) == sentence
+
+
+# pytest
+
+
+def run_pytest(*arguments: str | Path) -> tuple[int, str]:
+    """Status and output of a run of its own."""
+    command = [sys.executable, "-m", "pytest", "--hypothesis-seed=1", *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)  # noqa: S603
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_pytest_takes_a_file_that_is_not_there_for_a_wrong_call() -> None:
+    status, output = run_pytest("--backprop", "nowhere.py")
+    assert status == pytest.ExitCode.USAGE_ERROR
+    assert output.strip() == "ERROR: --backprop: There is no file or module nowhere.py."
+
+
+def test_pytest_shows_the_verdict_once_for_all_its_processes(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.py"
+    broken.write_text("def gradient(:", "utf-8")
+    wrong = ROOT / "examples" / "one_output_only.py"
+    files = [f"properties/{name}.py" for name in ("test_against_the_truth", "test_purity")]
+    chosen = [*files, "-k", "equals_autodiff or is_pure"]
+    status, output = run_pytest("-n", "1", "--backprop", wrong, "--backprop", broken, *chosen)
+    assert status == pytest.ExitCode.TESTS_FAILED
+    assert "Traceback" not in output
+    assert output.count(f"\nFAIL {wrong}: db2[1] is 0") == 1
+    assert output.count("Mistake: one_output_only.") == 1
+    assert output.count("What each sample and output contributes") == 1
+    assert output.count("The smallest case found") == 1
+    assert output.count(f"\nFAIL {broken}: broken.py has a syntax error in line 1") == 1
