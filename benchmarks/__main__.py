@@ -2,7 +2,7 @@
 
 import click
 
-from benchmarks import coverage, false_alarms, mistakes, oracles, sensitivity
+from benchmarks import coverage, false_alarms, mistakes, mutation, oracles, peers, sensitivity, speed
 
 
 @click.group()
@@ -10,7 +10,7 @@ def main() -> None:
     """Measure the judge: each command prints tables, and `--json PATH` keeps them."""
 
 
-for _measurement in (false_alarms, sensitivity, mistakes, coverage, oracles):
+for _measurement in (false_alarms, sensitivity, mistakes, coverage, mutation, oracles, peers, speed):
     main.add_command(_measurement.command)
 
 if __name__ == "__main__":

@@ -182,16 +182,24 @@ def batches(
 
 
 def compared(found: Sequence[Any], truth: Sequence[Any], bounds: Sequence[Any]) -> Comparison:
-    """Arrays with the truth, by their bounds; what is None is given, and left out.
+    """Arrays with the truth, by their bounds; a parameter whose bound is None is given, not learned, and left out.
 
     Args:
-        found: arrays.
+        found: arrays; None for a parameter that is learned is wrong in every entry.
         truth: arrays of the same shapes.
         bounds: `reference.rounding.Bounded` of the same shapes.
     """
-    pairs = {str(place): pair for place, pair in enumerate(zip(truth, bounds, strict=True))}
-    actual = {str(place): array for place, array in enumerate(found) if array is not None}
-    right, bounded = ({place: pairs[place][which] for place in actual} for which in (0, 1))
+    triples = {
+        str(place): triple
+        for place, triple in enumerate(zip(found, truth, bounds, strict=True))
+        if triple[2] is not None
+    }
+    right = {place: x for place, (_, x, _) in triples.items()}
+    bounded = {place: bound for place, (_, _, bound) in triples.items()}
+    actual = {
+        place: np.full(np.shape(x), np.nan) if array is None else array
+        for place, (array, x, _) in triples.items()
+    }
     errors = {place: bound.e for place, bound in bounded.items()}
     return compare(actual, right, errors, {place: bound.k for place, bound in bounded.items()})
 

@@ -1,6 +1,8 @@
 """The bound covers every sensible formula and order, opens at kinks, and is the same padded and plain."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
 from itertools import chain, product
 
 import numpy as np
@@ -108,6 +110,45 @@ def test_a_coarser_format_has_a_larger_bound(drawn: list[Case]) -> None:
             assert (smaller.e <= larger.e).all()
             assert (larger.e > smaller.e).any() or not smaller.x.any()
         assert fine.loss_error <= coarse.loss_error
+
+
+def test_the_rules_give_what_they_give_by_hand() -> None:
+    # u = 1/64 and tiny = 1/1024; γ_m counts `FREEDOM` = 8 roundings more: γ_8 = 16u / (1 - 16u) = 1/3.
+    rules = Arithmetic(np, Fraction(1, 64), Fraction(1, 1024))
+    one, eight = Fraction(9, 55), Fraction(1, 3)
+    assert (rules.gamma(1), rules.gamma(8)) == (one, eight)
+
+    def bounded(x: int, e: Fraction, k: Fraction) -> Bounded:
+        return Bounded(*(np.array([[number]], dtype=object) for number in (Fraction(x), e, k)))
+
+    # |â| ≤ 3 + 1/2 + 1/4 and |b̂| ≤ 2 + 1/8 + 1/8.
+    a = bounded(3, Fraction(1, 2), Fraction(1, 4))
+    b = bounded(-2, Fraction(1, 8), Fraction(1, 8))
+    most_a, most_b, tiny = Fraction(15, 4), Fraction(9, 4), Fraction(1, 1024)
+    inherited = 3 * Fraction(1, 8) + Fraction(1, 2) * most_b
+    kinks = 3 * Fraction(1, 8) + Fraction(1, 4) * most_b
+    assert rules.times(a, b) == (-6, inherited + one * most_a * most_b + tiny, kinks)
+    assert rules.matmul(a, b, 8) == (-6, inherited + eight * most_a * most_b + 8 * tiny, kinks)
+    assert rules.plus(a, b) == (1, Fraction(5, 8) + one * (most_a + most_b), Fraction(3, 8))
+    assert rules.scaled(b, -4) == (8, Fraction(1, 2) + tiny, Fraction(1, 2))
+    assert rules.total(a, axis=0, terms=8) == (3, Fraction(1, 2) + eight * most_a, Fraction(1, 4))
+
+
+@pytest.mark.parametrize(
+    ("whole", "part", "share"),
+    [
+        ("sse", "mse", 4),
+        ("half_sse", "half_mse", 4),
+        ("sse", "half_sse", 2),
+        ("binary_cross_entropy", "mean_binary_cross_entropy", 4),
+    ],
+)
+def test_a_part_of_a_loss_has_that_part_of_its_error(whole: str, part: str, share: int) -> None:
+    random = np.random.default_rng(0)
+    parameters: Parameters = [(random.standard_normal((2, 4)), random.standard_normal(4))]
+    case = Case(parameters, random.standard_normal((3, 2)), random.random((3, 4)), output="sigmoid")
+    errors = [found_bounds(replace(case, loss=loss), unit_of(case)).loss_error for loss in (whole, part)]
+    assert errors[0] == share * errors[1] > 0
 
 
 def test_the_bound_goes_around_the_gradient_of_the_bound_itself(drawn: list[Case]) -> None:
