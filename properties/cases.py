@@ -149,12 +149,24 @@ class Case:
             self.parameters, direction, self.inputs, self.rows, **self.choices
         )
 
-    @cached_property
-    def contributions(self) -> Parameters:
-        """What every cell (i, j) adds to the gradient, [(gW, gb), ...], gW (n, K, fan_in, fan_out)."""
+    def kept(self, samples: Any, outputs: Any) -> Parameters:
+        """The sum of what some cells (i, j) add to the gradient, by index or slice of the samples and outputs."""
+        mask = np.zeros((self.samples, self.outputs))
+        mask[samples, outputs] = 1
+        if self.envelope is SMALL:
+            cells = self._contributions
+            return [
+                (np.tensordot(mask, gW, axes=2), None if gb is None else np.tensordot(mask, gb, axes=2))
+                for gW, gb in cells
+            ]
         if self.envelope is not None:
-            return envelope.contributions(self.envelope, self._problem)
-        return autodiff.contributions(self.parameters, self.inputs, self.rows, **self.choices)
+            return envelope.kept(self.envelope, self._problem, mask)
+        return autodiff.kept(self.parameters, self.inputs, self.rows, mask, **self.choices)
+
+    @cached_property
+    def _contributions(self) -> Parameters:
+        """Of every cell of a small case, [(gW, gb), ...], gW (n, K, fan_in, fan_out)."""
+        return envelope.contributions(SMALL, self._problem)
 
     def as_python(self) -> str:
         """The case as Python that can be pasted: parameters, inputs, targets."""

@@ -35,19 +35,6 @@ def _cells(draw: st.DrawFn, subject: Subject) -> tuple[Case, int, int]:
     return case, draw(st.integers(0, case.samples - 1)), draw(st.integers(0, case.outputs - 1))
 
 
-def kept(case: Case, samples: Any, outputs: Any) -> Parameters:
-    """The sum of the contributions of some cells, by index or slice of the samples and of the outputs."""
-
-    def total(cells: Any) -> Any:
-        if cells is None:
-            return None
-        part = np.zeros(cells.shape[:2])
-        part[samples, outputs] = 1
-        return np.tensordot(part, cells, axes=2)
-
-    return [(total(gW), total(gb)) for gW, gb in case.contributions]
-
-
 def wrong_rule(case: Case, rule: Rule) -> Parameters:
     """What a mistake of the catalogue gives."""
     return gradient(case.parameters, case.inputs, case.targets, **case.choices, rule=rule)
@@ -66,7 +53,7 @@ def _agree(gradient: Parameters, other: Parameters, case: Case) -> bool:
 def test_total_derivative_sums_every_path(subject: Subject, case: Case) -> Comparison:
     """The gradient is the sum of its N · K contributions, all of them with weight 1."""
     what = f"the sum of the {case.samples * case.outputs} contributions is not the gradient"
-    return same(subject.gradient(case), kept(case, slice(None), slice(None)), case, what=what)
+    return same(subject.gradient(case), case.kept(slice(None), slice(None)), case, what=what)
 
 
 @law(lambda subject: st.lists(st.fractions(-4, 4, max_denominator=8), min_size=7, max_size=7))
@@ -98,7 +85,7 @@ def test_dropping_cross_output_terms_is_wrong(subject: Subject, example: tuple[C
     """
     case, _, j = example
     check_range(case)
-    truth, one_output = case.oracle.gradient, kept(case, slice(None), [j])
+    truth, one_output = case.oracle.gradient, case.kept(slice(None), [j])
     if isinstance(subject, Bundled) and not _agree(wrong_rule(case, one_output_only(j)), one_output, case):
         raise Violation(f"the rule of output {j} is not the sum of its cells")
     if case.outputs == 1:
@@ -135,9 +122,9 @@ def test_one_output_keeps_one_path_of_k_for_hidden_layers(
     del subject
     check_range(case)
     others = [k for k in range(case.outputs) if k != j]
-    paths = [kept(case, slice(None), [k]) for k in others]
+    paths = [case.kept(slice(None), [k]) for k in others]
     rest = combined(paths, [1] * len(paths)) if paths else zeros_like(case.oracle.gradient)
-    missing = combined([case.oracle.gradient, kept(case, slice(None), [j])], [1, -1])
+    missing = combined([case.oracle.gradient, case.kept(slice(None), [j])], [1, -1])
     if not _agree(missing, rest, case):
         raise Violation("what the one-output rule misses is not the other outputs' paths")
 
@@ -147,7 +134,7 @@ def test_dropping_cross_sample_terms_is_wrong(subject: Subject, example: tuple[C
     """∂L/∂w = ∂L/∂o_ij · ∂o_ij/∂w for one cell alone: right for N = K = 1, and otherwise wrong."""
     case, i, j = example
     check_range(case)
-    one_cell = kept(case, i, j)
+    one_cell = case.kept(i, j)
     if isinstance(subject, Bundled) and not _agree(wrong_rule(case, one_cell_only(i, j)), one_cell, case):
         raise Violation(f"the rule of cell ({i}, {j}) is not its contribution")
     if case.samples == case.outputs == 1:
@@ -189,7 +176,7 @@ def test_single_term_rule_is_exact_where_cross_derivatives_vanish(
     check_range(case)
     right = _column(subject.gradient(case), j)
     error, opened = _column(case.oracle.error, j), _column(case.oracle.open, j)
-    makin, elsewhere = (_column(kept(case, slice(None), [unit]), j) for unit in (j, other))
+    makin, elsewhere = (_column(case.kept(slice(None), [unit]), j) for unit in (j, other))
     if case.output != "softmax":
         if not compare(right, makin, error, opened).holds:
             raise Violation(f"the single term of unit {j} is not the gradient of the weights that feed it")

@@ -265,6 +265,25 @@ def contributions(envelope: Envelope, problem: Problem) -> list[tuple[Floats, Fl
     ]
 
 
+def _kept(envelope: Envelope, flat: Array, mask: Array) -> tuple[Array, Array]:
+    padded = _Padded(*_cut(flat, _shapes(envelope)))
+    model = _model(envelope, padded)
+
+    def total(W: Array, b: Array) -> Array:
+        return (mask * model.replace_parameters(W, b).batch_terms()).sum()
+
+    return jax.grad(total, argnums=(0, 1))(padded.W, padded.b)
+
+
+def kept(envelope: Envelope, problem: Problem, mask: Floats) -> list[tuple[Floats, Floats | None]]:
+    """Σ_ij mask_ij g_ij over the `contributions` g_ij, in the memory of a gradient; mask (n, K)."""
+    samples, outputs = problem.rows.shape
+    padded = np.zeros((envelope.samples, envelope.width))
+    padded[:samples, :outputs] = mask
+    W, b = map(np.asarray, program(_kept, envelope)(_pad(envelope, problem), padded))
+    return _read(envelope, problem.parameters, W, b)
+
+
 _compiler = ThreadPoolExecutor(max_workers=1, thread_name_prefix="compiler")
 
 
@@ -274,6 +293,8 @@ def _compiling(function: Callable[..., Any], envelope: Envelope) -> Future[Calla
     shapes = [(sum(int(np.prod(shape)) for shape in _shapes(envelope)),)]
     if function is _forward_mode:
         shapes += [weights, biases]
+    if function is _kept:
+        shapes += [(envelope.samples, envelope.width)]
     arguments = [jax.ShapeDtypeStruct(shape, np.float64) for shape in shapes]
     return _compiler.submit(lambda: _compiled(jax.jit(partial(function, envelope)).lower(*arguments)))
 

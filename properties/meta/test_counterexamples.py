@@ -8,7 +8,6 @@ from properties.cases import Case, Parameters
 from properties.comparison import compare, named
 from properties.counterexamples import Counterexample, smallest_counterexamples
 from properties.law import Effort
-from properties.test_chain_rule import kept
 
 
 @pytest.fixture(scope="module", params=range(3), ids=lambda seed: f"seed {seed}")
@@ -33,8 +32,8 @@ def test_numbers_of_the_counterexample_are_those_of_the_rule_and_of_the_truth(
 ) -> None:
     for one, cells in zip(found, ((slice(None), [0]), (0, 0)), strict=True):
         case, bound = one.case, named(one.case.oracle.error)
-        assert compare(named(one.wrong), named(kept(case, *cells)), bound).holds
-        assert compare(named(one.right), named(kept(case, slice(None), slice(None))), bound).holds
+        assert compare(named(one.wrong), named(case.kept(*cells)), bound).holds
+        assert compare(named(one.right), named(case.kept(slice(None), slice(None))), bound).holds
         assert not compare(named(one.wrong), named(one.right), bound).holds
 
 

@@ -91,6 +91,17 @@ def test_padded_contributions_are_the_plain_ones_and_add_up_to_the_gradient(case
     assert compare(sums, named(case.oracle.gradient), error, opened).holds
 
 
+@pytest.mark.parametrize("case", NETWORKS[1::20], ids=title)
+def test_what_is_kept_is_the_same_from_cells_padded_and_plain(case: Case) -> None:
+    error, opened = named(case.oracle.error), named(case.oracle.open)
+    mask = np.zeros((case.samples, case.outputs))
+    mask[0, -1] = mask[-1, 0] = 1
+    by_cells = named(case.kept([0, -1], [-1, 0]))
+    plain = named(autodiff.kept(case.parameters, case.inputs, case.rows, mask, **case.choices))
+    assert compare(by_cells, plain, error, opened).holds
+    assert compare(named(envelope.kept(LARGE, padded(case), mask)), plain, error, opened).holds
+
+
 @pytest.mark.parametrize("case", NETWORKS[2::5], ids=title)
 def test_padded_directional_derivatives_are_the_plain_ones(case: Case) -> None:
     assert not differs(SMALL, case)
@@ -174,7 +185,7 @@ def test_a_run_compiles_at_most_four_programs_however_many_shapes_it_draws() -> 
     for case in drawn:
         assert case.oracle
         if case.envelope == SMALL:
-            assert case.contributions
+            assert case.kept(0, 0)
             assert np.isfinite(case.directional_derivative(case.parameters))
     assert envelope.programs_compiled() == padded_before >= 4
     assert plain_programs() == plain_before
