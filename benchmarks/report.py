@@ -3,9 +3,10 @@
 import json
 import os
 import platform
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import click
 import rich.table
 from rich.console import Console
 
-PACKAGES = ("numpy", "jax", "hypothesis")
+PACKAGES = ("numpy", "jax", "hypothesis", "torch", "autograd")
+WIDTH = 140
+"""Of what goes to a file or a pipe, which has no width of its own."""
 
 Command = Callable[..., Any]
 
@@ -35,8 +38,10 @@ def json_option(command: Command) -> Command:
 
 
 def show(command: str, tables: Sequence[Table], path: Path | None) -> None:
-    """Print the tables, and write them to `path` with the versions that were measured."""
-    console = Console(width=None)
+    """Print the tables and the versions that were measured, and write both to `path`."""
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
+    machine = _machine()
+    console.print(", ".join(f"{name} {value}" for name, value in machine.items()), highlight=False)
     for table in tables:
         drawn = rich.table.Table(title=table.title, caption=table.note or None, title_justify="left")
         for number, column in enumerate(table.columns):
@@ -45,14 +50,27 @@ def show(command: str, tables: Sequence[Table], path: Path | None) -> None:
             drawn.add_row(*map(_shown, row))
         console.print(drawn)
     if path is not None:
-        found = {"command": command, "on": _machine(), "tables": [asdict(table) for table in tables]}
+        found = {"command": command, "on": machine, "tables": [asdict(table) for table in tables]}
         path.write_text(json.dumps(found, indent=1, default=float) + "\n", encoding="utf-8")
 
 
 def _shown(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.0f}" if 1e3 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 def _machine() -> dict[str, Any]:
-    versions = {name: version(name) for name in PACKAGES}
-    return {"python": platform.python_version(), "cores": os.cpu_count(), **versions}
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
+    return {
+        "python": platform.python_version(),
+        "cores": cores,
+        **{name: _version(name) for name in PACKAGES},
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"

@@ -30,8 +30,8 @@ class Diagnosis:
     Attributes:
         mistakes: names in `MISTAKES`; empty where none is known, two where they explain it together.
         evidence: on how many cases this was seen.
-        contributions: how often each sample and output is counted on the case given, (N, K); None where
-            this can't be told or means nothing.
+        contributions: how often each sample and output is counted, (N, K), on the case given, or on a fresh
+            one where some cells of the case given contribute nothing; None where it means nothing.
         where: which arrays, how many entries, which ratio.
         note: what else is known.
         sentence: what to remember.
@@ -90,7 +90,7 @@ class Finding:
         return Diagnosis(
             mistakes=self.names,
             evidence=self.evidence or "no mistake of the catalogue explains it",
-            contributions=contributions.shown(self.own) if self.own and not self.loss_alone else None,
+            contributions=None if self.loss_alone else contributions.shown(self.own, self.probes),
             where="the loss; the gradient is right" if self.loss_alone else self._where(),
             note="; ".join(dict.fromkeys(self.notes)),
             sentence=" ".join(row.sentence for row in rows),

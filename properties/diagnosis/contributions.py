@@ -15,6 +15,10 @@ MOST_CELLS = 256
 """More cells than this are too many to show, and to fit."""
 
 
+MOST_SHOWN = 30
+"""More cells than these are not looked at one by one."""
+
+
 @dataclass(frozen=True)
 class Counted:
     """c (N, K) with Σ_ij c_ij g_ij = the gradient, each entry known to ± `error`.
@@ -101,17 +105,23 @@ def _weighted(probe: Probe, terms: dict[str, Array]) -> tuple[Array, float, Arra
     return weights, float(np.sqrt(len(g)) / singular[-1]), known
 
 
-def shown(probe: Probe) -> list[list[float]] | None:
-    """c for people: of all arrays, else of the weights alone; None where it means nothing."""
-    if probe.fault is not None:
-        return None
+def shown(own: Probe | None, fresh: Sequence[Probe]) -> list[list[float]] | None:
+    """c for people: of the smallest case, or of a fresh one where some cells of the smallest contribute nothing.
+
+    Of all arrays, else of the weights alone; None where it means nothing.
+    """
+    asked = [probe for probe in [*([own] if own else []), *fresh] if probe.fault is None]
+    found = [counted for probe in asked if (counted := _of_everything(probe)) is not None]
+    whole = [counted for counted in found if counted.known.all() and counted.c.size <= MOST_SHOWN]
+    return next(
+        ([[_plain(float(x), one.error) for x in row] for row in one.c] for one in [*whole, *found]), None
+    )
+
+
+def _of_everything(probe: Probe) -> Counted | None:
     everything = list(probe.right)
     weights = [name for name in everything if name.startswith("dW")]
-    for arrays in (everything, weights):
-        counted = fitted(probe, arrays)
-        if counted is not None:
-            return [[_plain(float(x), counted.error) for x in row] for row in counted.c]
-    return None
+    return next((c for arrays in (everything, weights) if (c := fitted(probe, arrays)) is not None), None)
 
 
 def _plain(number: float, error: float) -> float:
