@@ -34,6 +34,7 @@ proportion to u, so u = u_subject + u_float64 covers the two of them at once.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -45,17 +46,19 @@ FORMULA = 16
 FREEDOM = 8
 
 
-class Bounded(NamedTuple):
-    """A value with what rounding (`e`) and an open kink (`k`) may have done to it.
-
-    Arrays of one shape; k is the number 0 where no kink is open.
-    """
-
+class _Values(NamedTuple):
     x: Array
     e: Array
     k: Array
 
-    @property
+
+class Bounded(_Values):
+    """A value x with what rounding (`e`) and an open kink (`k`) may have done to it.
+
+    Arrays of one shape; k is the number 0 where no kink is open.
+    """
+
+    @cached_property
     def magnitude(self) -> Array:
         """The largest |v̂| that the bounds admit."""
         return abs(self.x) + self.e + self.k
@@ -63,7 +66,9 @@ class Bounded(NamedTuple):
     @property
     def mT(self) -> "Bounded":  # noqa: N802  (NumPy's name for it)
         """Transposed."""
-        return Bounded(self.x.T, self.e.T, self.k.T if np.ndim(self.k) else self.k)
+        turned = Bounded(self.x.T, self.e.T, self.k.T if np.ndim(self.k) else self.k)
+        turned.magnitude = self.magnitude.T
+        return turned
 
 
 class Arithmetic(NamedTuple):
@@ -371,6 +376,7 @@ def bounds(
     samples, k = rows.shape
     h = arithmetic.exact(inputs)
     peaks = [float(abs(inputs).max()), float(abs(rows).max())]
+    largest: list[tuple[float, float]] = []  # |x| and |W| of every layer
     passed: list[tuple[Bounded, Activated]] = []
     z = h
     for layer in layers:
@@ -379,7 +385,8 @@ def bounds(
         f = ACTIVATED[layer.activation](arithmetic, z.x, z.e)
         h = Bounded(f.h, f.h_error, 0.0)
         passed.append((x, f))
-        peaks.append(layer.fan_in * float(x.magnitude.max()) * float(abs(layer.W).max()))
+        largest.append((float(x.magnitude.max()), float(abs(layer.W).max())))
+        peaks.append(layer.fan_in * largest[-1][0] * largest[-1][1])
         peaks.append(float(z.magnitude.max()))
 
     loss_error = float(_LOSS_ERRORS[loss](arithmetic, z.x, z.e, h, rows, k).sum()) / divisor
@@ -392,7 +399,7 @@ def bounds(
         layer, (x, _) = layers[index], passed[index]
         gradient.append((arithmetic.matmul(x.mT, dz, samples), arithmetic.total(dz, axis=0, terms=samples)))
         # Without 1/N and 1/K, which a program may apply last, these numbers are that much larger.
-        growth = samples * (1 + float(x.magnitude.max())) + layer.fan_out * float(abs(layer.W).max())
+        growth = samples * (1 + largest[index][0]) + layer.fan_out * largest[index][1]
         peaks.append(divisor * k * growth * float(dz.magnitude.max()))
         if index > 0:
             dz = arithmetic.times(arithmetic.affine(dz, layer.W.T, None), passed[index - 1][1].bounded_slope)
