@@ -19,7 +19,7 @@ from properties import test_against_the_truth, test_averaging, test_chain_rule, 
 from properties.cases import Case, Parameters
 from properties.comparison import compare, named
 from properties.judgement import judge
-from properties.law import Effort, Record, search
+from properties.law import Check, Effort, Examples, Record, search
 from properties.meta.samples import samples
 from properties.problem import read
 from properties.strategies import cases
@@ -94,8 +94,8 @@ class _Count:
     def __init__(self, subject: Bundled, count: int) -> None:
         self.subject, self.count = subject, count
 
-    def hear(self, name: str, check: Any, examples: Any) -> None:
-        search(Record(name), check, examples(), Effort(self.count, seed=0))
+    def hear(self, name: str, check: Check, examples: Examples) -> None:
+        search(Record(name), partial(check, self.subject), examples(self.subject), Effort(self.count, seed=0))
 
 
 def compilations(count: int) -> list[Table]:

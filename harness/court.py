@@ -3,18 +3,17 @@
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import inf
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import pytest
-from hypothesis.strategies import SearchStrategy
 
 from harness import laws
 from properties.cases import Case
-from properties.comparison import Comparison
-from properties.law import Effort, NotApplicable, Record, SubjectGone, Verdict, search
+from properties.diagnosis import LARGEST_GUARD, MOST_GUARDS, explain_edge, find_guards
+from properties.law import Check, Effort, Examples, NotApplicable, Record, SubjectGone, Verdict, search
 from properties.subjects import Subject
 
 EDGES = "gradient_is_right_at_the_edges"
@@ -40,8 +39,9 @@ PRINTED = 300
 class Court:
     """Judges one subject, law by law: see `properties.law.Court`.
 
-    The deadline is one of `perf_counter`. With `contains`, what goes wrong in the judge is an answer as well:
-    nobody can tell.
+    The deadline is one of `perf_counter`. With `contains`, for subjects from outside, what goes wrong in the
+    judge is an answer as well: nobody can tell; and weak numbers of a right formula are UNSTABLE. Where an ε in
+    the formula explains a failure, `subject` is from then on the one without it.
     """
 
     subject: Subject
@@ -53,18 +53,14 @@ class Court:
     gone: str = ""
     unreadable: str = ""
     unusable: str = ""
+    _guards_left: int = MOST_GUARDS
 
-    def hear(
-        self,
-        name: str,
-        check: Callable[[Any], Comparison | None],
-        examples: Callable[[], SearchStrategy[Any]],
-    ) -> None:
+    def hear(self, name: str, check: Check, examples: Examples) -> None:
         """Search for a counterexample to a law, and report the verdict to pytest."""
         record = Record(name, at_the_edges=name == EDGES)
         try:
             self._check_subject()
-            search(record, check, examples(), self._effort())
+            record = self._search(record, check, examples)
         except SubjectGone as fault:
             self.gone = str(fault)
             record.verdict, record.message = Verdict.FAIL, str(fault)
@@ -85,6 +81,27 @@ class Court:
                 pass
             case other:
                 pytest.skip(f"{other}: {record.message}")
+
+    def _search(self, record: Record, check: Check, examples: Examples) -> Record:
+        """Search, and again with an ε taken out of the formula where one explains the failure."""
+        search(record, partial(check, self.subject), examples(self.subject), self._effort())
+        case = case_of(record)
+        if record.verdict is not Verdict.FAIL or case is None or not self.contains:
+            return record
+        if record.at_the_edges:
+            is_right, regime = explain_edge(self.subject, case)
+            if is_right:
+                record.verdict, record.message = Verdict.UNSTABLE, regime
+            return record
+        guarded = find_guards(self.subject, case) if self._guards_left else None
+        if guarded is None or max(guarded.sizes) > LARGEST_GUARD:
+            self._guards_left = 0
+            return record
+        self.subject, self._guards_left = guarded, self._guards_left - 1
+        again = self._search(Record(record.name), check, examples)
+        if again.verdict is Verdict.PASS:
+            again.verdict, again.message = Verdict.UNSTABLE, guarded.effect
+        return again
 
     def _check_subject(self) -> None:
         if self.unusable and not self.records:

@@ -1,6 +1,6 @@
 """The pytest plugin: puts subjects before the law, as tests.
 
-`pytest` judges the bundled backprop; `pytest --backprop FILE` judges FILE, and may be given several
+`pytest` judges the bundled backprop; `pytest --backprop=FILE` judges FILE, and may be given several
 times. How hard to search is Hypothesis's profile: `default`, `ci` (derandomised) or `nightly` (random,
 with more cases). Every random run prints its seed; `--hypothesis-seed N` repeats it.
 """

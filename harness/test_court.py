@@ -130,12 +130,12 @@ def test_random_answers_are_told_first() -> None:
 
 
 def test_what_goes_wrong_in_the_judge_is_one_sentence_and_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: object) -> None:
+    def fail(*_: object) -> None:
         raise KeyError("x")
 
     court = Court(Bundled(), Effort(1, 1), contains=True)
     with pytest.raises(pytest.skip.Exception):
-        court.hear("law", fail, st.integers)
+        court.hear("law", fail, lambda subject: st.integers())
     monkeypatch.setattr(trial, "_run", fail)
     for one in (court.records[0], judge(Request(None, Effort(1, 1)))):
         assert one.verdict is Verdict.INCONCLUSIVE

@@ -4,26 +4,18 @@ import contextlib
 import io
 import os
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 
 import pytest
 
 from harness import laws
-from harness.court import CONTRACT, EDGES, Court, Trial, case_of, own_failure
+from harness.court import CONTRACT, Court, Trial, case_of, own_failure
 from harness.isolation import Limits
 from harness.loading import FileSubject, UnusableSubject, load
 from properties.cases import Case
-from properties.diagnosis import (
-    LARGEST_GUARD,
-    MOST_GUARDS,
-    Diagnosis,
-    Guarded,
-    diagnose,
-    explain_edge,
-    find_guards,
-)
+from properties.diagnosis import Diagnosis, diagnose
 from properties.judgement import same
 from properties.law import INCONSTANT, Effort, Inconclusive, Record, SubjectGone, Verdict, Violation
 from properties.subjects import Bundled, Subject
@@ -108,10 +100,8 @@ def _judge(request: Request, announce: Callable[[Record], None], started: float)
         _run(court)
         outcome.records = court.records
         try:
-            unguarded, court = _without_guards(subject, court)
-            outcome.records = court.records
             left = started + request.seconds - perf_counter()
-            conclude(outcome, unguarded, court.gone, seconds=min(NAMING, left))
+            conclude(outcome, court.subject, court.gone, seconds=min(NAMING, left))
         except SubjectGone as fault:
             outcome.verdict, outcome.message = Verdict.FAIL, str(fault)
         if isinstance(subject, FileSubject):
@@ -162,33 +152,15 @@ def _environment(**variables: str) -> Generator[None]:
                 os.environ[name] = value
 
 
-def _without_guards(subject: Subject, court: Court) -> tuple[Subject, Court]:
-    """A subject whose entropies have an ε in them goes before the law once more, without it."""
-    for _ in range(MOST_GUARDS):
-        failed = [r for r in court.records if r.verdict is Verdict.FAIL and r.name != EDGES]
-        case = next((case_of(record) for record in failed if case_of(record)), None)
-        guarded = None if court.gone or case is None else find_guards(subject, case)
-        if guarded is None or max(guarded.sizes) > LARGEST_GUARD:
-            break
-        subject = guarded
-        court = replace(court, subject=subject, records=[], announce=_silently, unreadable="")
-        _run(court)
-        weak = {record.name for record in failed}
-        for record in court.records:
-            if record.verdict is Verdict.PASS and record.name in weak:
-                record.verdict, record.message = Verdict.UNSTABLE, guarded.effect
-    return subject, court
-
-
 def conclude(outcome: Outcome, subject: Subject, gone: str, *, seconds: float = NAMING) -> None:
     """The verdict on the subject from those on the laws, and the name of its mistake within these seconds."""
     failed = outcome.failures
-    weak = subject.effect if isinstance(subject, Guarded) else ""
     if gone:
         outcome.verdict, outcome.message = Verdict.FAIL, gone
         return
+    weak = dict.fromkeys(record.message for record in outcome.records if record.verdict is Verdict.UNSTABLE)
     if not failed and weak:
-        outcome.verdict, outcome.message = Verdict.UNSTABLE, f"{WEAK} {weak}."
+        outcome.verdict, outcome.message = Verdict.UNSTABLE, f"{WEAK} {'; '.join(filter(None, weak))}."
         return
     if not failed:
         for record in outcome.records:
@@ -201,22 +173,15 @@ def conclude(outcome: Outcome, subject: Subject, gone: str, *, seconds: float = 
     if case is None:
         return
     try:
-        _explain(outcome, subject, case, weak, seconds)
+        _explain(outcome, subject, case, seconds)
     except SubjectGone as fault:
         outcome.message = str(fault)
     except Exception as error:  # noqa: BLE001  (it is wrong all the same, and only its name is lost)
         outcome.message += f" {own_failure(error)}"
 
 
-def _explain(outcome: Outcome, subject: Subject, case: Case, weak: str, seconds: float) -> None:
-    """Name the mistake, or find that the numbers alone are weak."""
-    failed = outcome.failures
-    if [record.name for record in failed] == [EDGES]:
-        is_right, regime = explain_edge(subject, case)
-        if is_right:
-            failed[0].verdict = outcome.verdict = Verdict.UNSTABLE
-            outcome.message = f"{WEAK} {'; '.join(filter(None, (weak, regime)))}."
-            return
+def _explain(outcome: Outcome, subject: Subject, case: Case, seconds: float) -> None:
+    """Name the mistake."""
     outcome.diagnosis = diagnose(subject, case, budget_seconds=seconds)
     if _is_inconstant(subject, case) and not outcome.message.startswith(INCONSTANT):
         outcome.message = f"{INCONSTANT} In one of them: {outcome.message}"

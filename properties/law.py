@@ -10,7 +10,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import partial
 from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
 
 Check = Callable[["Subject", Any], Comparison | None]
 """A check of one subject on one example."""
+Examples = Callable[["Subject"], SearchStrategy[Any]]
+"""The strategy of a law's examples, from what the subject claims."""
 
 
 class Violation(AssertionError):  # noqa: N818  (no error of a program: an answer)
@@ -254,17 +255,12 @@ class Court(Protocol):
         """The subject on trial."""
         ...
 
-    def hear(
-        self,
-        name: str,
-        check: Callable[[Any], Comparison | None],
-        examples: Callable[[], SearchStrategy[Any]],
-    ) -> None:
+    def hear(self, name: str, check: Check, examples: Examples) -> None:
         """Search for a counterexample and report the law's verdict to pytest."""
         ...
 
 
-def law(examples: Callable[["Subject"], SearchStrategy[Any]]) -> Callable[[Check], Callable[[Court], None]]:
+def law(examples: Examples) -> Callable[[Check], Callable[[Court], None]]:
     """Turn a check `test_sentence_that_holds(subject, example)` into a pytest test that searches.
 
     Args:
@@ -275,7 +271,7 @@ def law(examples: Callable[["Subject"], SearchStrategy[Any]]) -> Callable[[Check
         name = check.__name__.removeprefix("test_")
 
         def test(court: Court) -> None:
-            court.hear(name, partial(check, court.subject), partial(examples, court.subject))
+            court.hear(name, check, examples)
 
         test.__name__ = test.__qualname__ = check.__name__
         test.__doc__, test.__module__ = check.__doc__, check.__module__
