@@ -287,3 +287,32 @@ def test_pytest_shows_the_verdict_once_for_all_its_processes(tmp_path: Path) -> 
     assert output.count("What each sample and output contributes") == 1
     assert output.count("The smallest case found") == 1
     assert output.count(f"\nFAIL {broken}: broken.py has a syntax error in line 1") == 1
+
+
+# Weak numbers
+
+GUARDED = """
+import numpy as np
+PROBLEM = {{"layers": 1, "output": "softmax", "loss": "cross_entropy", "targets": "one_hot"}}
+
+def gradient(parameters, inputs, targets):
+    (W, b), = parameters
+    z = inputs @ W + b
+    o = np.exp(z - z.max(axis=1, keepdims=True))
+    o /= o.sum(axis=1, keepdims=True)
+    d = -targets / (o + {epsilon}) / len(inputs)
+    dz = o * (d - (d * o).sum(axis=1, keepdims=True))
+    return [(inputs.T @ dz, dz.sum(axis=0))]
+"""
+
+
+@pytest.mark.parametrize(("epsilon", "verdict"), [("1e-12", Verdict.UNSTABLE), ("1e-3", Verdict.FAIL)])
+def test_an_epsilon_is_a_weakness_while_single_precision_would_not_see_it(
+    tmp_path: Path, epsilon: str, verdict: Verdict
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(GUARDED.format(epsilon=epsilon))
+    outcome = judge(Request(str(file), Effort(20, 1)))
+    assert outcome.verdict is verdict
+    told = f"{outcome.message} {outcome.diagnosis.note if outcome.diagnosis else ''}"
+    assert f"{float(epsilon):.3g} is added inside the logarithm" in told
