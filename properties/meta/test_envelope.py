@@ -98,6 +98,7 @@ def test_what_is_kept_is_the_same_from_cells_padded_and_plain(case: Case) -> Non
     mask[0, -1] = mask[-1, 0] = 1
     by_cells = named(case.kept([0, -1], [-1, 0]))
     plain = named(autodiff.kept(case.parameters, case.inputs, case.rows, mask, **case.choices))
+    assert plain.keys() == by_cells.keys() == error.keys()
     assert compare(by_cells, plain, error, opened).holds
     assert compare(named(envelope.kept(LARGE, padded(case), mask)), plain, error, opened).holds
 
