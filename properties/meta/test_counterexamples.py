@@ -10,7 +10,7 @@ from properties.counterexamples import Counterexample, smallest_counterexamples
 from properties.law import Effort
 
 
-@pytest.fixture(scope="module", params=range(3), ids=lambda seed: f"seed {seed}")
+@pytest.fixture(scope="module", params=[0], ids=lambda seed: f"seed {seed}")
 def found(request: pytest.FixtureRequest) -> list[Counterexample]:
     return smallest_counterexamples(Effort(100, request.param))
 
