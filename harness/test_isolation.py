@@ -340,10 +340,7 @@ HARMLESS = {  # the body of a gradient that returns 1.0 all the same
         mmap.mmap(-1, 1 << 36, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=0)
     """,
     "children": "import subprocess\nfor _ in range(20): subprocess.Popen(['sleep', '1000'])",
-    "daemons": """
-        import subprocess
-        for _ in range(2): subprocess.Popen(["sleep", "1000"], start_new_session=True, env={})  # by setsid
-    """,
+    "daemons": "os.system('env -i setsid sleep 1000 & env -i setsid sleep 1000 &')",
     "daemon of a daemon": """
         if os.fork() == 0:
             os.setsid()
