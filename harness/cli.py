@@ -72,7 +72,7 @@ def main() -> None:
 def verify(subjects: tuple[str, ...], **given: Any) -> None:
     """Judge the gradient in each FILE (or in all files of a folder), or the bundled one.
 
-    Exit status: 0 where all pass, 1 where a subject fails, 2 for a wrong call.
+    Exit status: 0 where all pass, 1 where a subject fails or can't be judged, 2 for a wrong call.
     """
     try:
         paths = [path for subject in subjects for path in expanded(subject)]

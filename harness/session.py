@@ -69,7 +69,7 @@ def _judge(paths: list[str], options: Options) -> list[Outcome]:
     else:
         report.several(console, outcomes, hints=options.hints)
     if not paths:
-        for found in smallest_counterexamples(effort):
+        for found in smallest_counterexamples(options.seed):
             console.print()
             console.print(report.counterexample(found), soft_wrap=True)
         _show_consequences(console)

@@ -1,19 +1,18 @@
 """The smallest cases on which the rules that drop terms part from the gradient: searched for, and shrunk."""
 
 from dataclasses import dataclass
-from typing import Any
 
-from manual_backprop import Rule
-from properties.cases import Case
+from manual_backprop import Rule, gradient
+from properties.cases import Case, Parameters
 from properties.comparison import compare, named
 from properties.judgement import check_range, twice
 from properties.law import Effort, Record, Violation, search
 from properties.problem import Claim
 from properties.seed_problem import RULES
 from properties.strategies import cases
-from properties.test_chain_rule import wrong_rule
 
-Gradient = list[tuple[Any, Any]]
+CASES = 100
+"""The search is short, and finds one in nearly every case."""
 
 
 @dataclass(frozen=True)
@@ -22,16 +21,21 @@ class Counterexample:
 
     rule: str
     case: Case
-    wrong: Gradient
-    right: Gradient
+    wrong: Parameters
+    right: Parameters
 
 
-def smallest_counterexamples(effort: Effort) -> list[Counterexample]:
+def wrong_rule(case: Case, rule: Rule) -> Parameters:
+    """What a mistake of the catalogue gives."""
+    return gradient(case.parameters, case.inputs, case.targets, **case.choices, rule=rule)
+
+
+def smallest_counterexamples(seed: int) -> list[Counterexample]:
     """For each wrong rule of the seed problem, the smallest network and batch with another ∂L/∂W1."""
-    return [_smallest(name, rule, effort) for name, rule in RULES[1:]]
+    return [_smallest(name, rule, seed) for name, rule in RULES[1:]]
 
 
-def _smallest(name: str, rule: Rule, effort: Effort) -> Counterexample:
+def _smallest(name: str, rule: Rule, seed: int) -> Counterexample:
     """The case to which Hypothesis shrinks; the rule differs in W1, which lies below every dropped path.
 
     Raises:
@@ -46,7 +50,7 @@ def _smallest(name: str, rule: Rule, effort: Effort) -> Counterexample:
         if not compare(given, below, bound).holds:
             raise Violation(f"the rule of {name} is not the gradient")
 
-    record = search(Record(name), check, cases([Claim()], regimes=["well scaled"]), effort)
+    record = search(Record(name), check, cases([Claim()], regimes=["well scaled"]), Effort(CASES, seed))
     if record.counterexample is None:
         raise LookupError(f"no case in {record.cases} on which the rule of {name} differs from the gradient")
     case: Case = record.counterexample

@@ -11,10 +11,10 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from manual_backprop import Rule, gradient
 from manual_backprop.mistakes import one_cell_only, one_output_only
 from properties.cases import Case, Parameters
 from properties.comparison import Comparison, compare, equal, named
+from properties.counterexamples import wrong_rule
 from properties.judgement import check_range, combined, far_apart, judge, same, zeros_like
 from properties.law import Inconclusive, NotApplicable, Violation, law
 from properties.rational import as_fractions
@@ -33,11 +33,6 @@ def _cells(draw: st.DrawFn, subject: Subject) -> tuple[Case, int, int]:
     """A case with one of its cells: (case, sample, output)."""
     case = draw(_cases(subject))
     return case, draw(st.integers(0, case.samples - 1)), draw(st.integers(0, case.outputs - 1))
-
-
-def wrong_rule(case: Case, rule: Rule) -> Parameters:
-    """What a mistake of the catalogue gives."""
-    return gradient(case.parameters, case.inputs, case.targets, **case.choices, rule=rule)
 
 
 def _agree(gradient: Parameters, other: Parameters, case: Case) -> bool:

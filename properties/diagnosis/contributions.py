@@ -110,12 +110,14 @@ def shown(own: Probe | None, fresh: Sequence[Probe]) -> list[list[float]] | None
 
     Of all arrays, else of the weights alone; None where it means nothing.
     """
-    asked = [probe for probe in [*([own] if own else []), *fresh] if probe.fault is None]
-    found = [counted for probe in asked if (counted := _of_everything(probe)) is not None]
-    whole = [counted for counted in found if counted.known.all() and counted.c.size <= MOST_SHOWN]
-    return next(
-        ([[_plain(float(x), one.error) for x in row] for row in one.c] for one in [*whole, *found]), None
-    )
+    found: Counted | None = None
+    for probe in [*([own] if own else []), *fresh]:
+        counted = None if probe.fault is not None else _of_everything(probe)
+        if counted is not None and counted.known.all() and counted.c.size <= MOST_SHOWN:
+            found = counted
+            break
+        found = found or counted
+    return found and [[_plain(float(x), found.error) for x in row] for row in found.c]
 
 
 def _of_everything(probe: Probe) -> Counted | None:

@@ -7,12 +7,11 @@ from manual_backprop.mistakes import one_cell_only, one_output_only
 from properties.cases import Case, Parameters
 from properties.comparison import compare, named
 from properties.counterexamples import Counterexample, smallest_counterexamples
-from properties.law import Effort
 
 
 @pytest.fixture(scope="module", params=[0], ids=lambda seed: f"seed {seed}")
 def found(request: pytest.FixtureRequest) -> list[Counterexample]:
-    return smallest_counterexamples(Effort(100, request.param))
+    return smallest_counterexamples(request.param)
 
 
 def test_one_output_is_wrong_from_two_outputs_on(found: list[Counterexample]) -> None:
@@ -46,5 +45,5 @@ def test_rules_that_are_right_everywhere_have_no_counterexample(monkeypatch: pyt
     everything = (("the right rule", one_output_only(0)), ("every output", one_cell_only(0, 0)))
     monkeypatch.setattr("properties.counterexamples.wrong_rule", the_right_rule)
     monkeypatch.setattr("properties.counterexamples.RULES", everything)
-    with pytest.raises(LookupError, match="no case in 20"):
-        smallest_counterexamples(Effort(20, 1))
+    with pytest.raises(LookupError, match="no case in 100"):
+        smallest_counterexamples(1)
