@@ -24,6 +24,9 @@ TOO_SLOW = "could not be judged within {:g} s: its smallest cases are too large.
 def judge_here(request: Request, announce: Callable[[Record], None]) -> Outcome:
     """Judge one subject in this process, and end that too where it hangs. To be called in the main thread."""
     over = threading.Event()
+    is_ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # in a job in the background
+    if is_ignored:  # our own interrupt would be ignored too
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def end() -> None:
         over.set()
@@ -43,6 +46,8 @@ def judge_here(request: Request, announce: Callable[[Record], None]) -> Outcome:
         )
     finally:
         timer.cancel()
+        if is_ignored:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def judge_all(requests: Sequence[Request], jobs: int, done: Callable[[], None]) -> list[Outcome]:

@@ -98,16 +98,20 @@ def test_a_case_that_fails_once_and_not_again_is_told_so_where_shrinking_was_cut
     assert record.message == "The same call gives different answers. In one of them: off"
 
 
-def test_a_judge_that_hangs_is_ended_and_that_is_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("handler", [signal.default_int_handler, signal.SIG_IGN], ids=["shell", "background"])
+def test_a_judge_that_hangs_is_ended_and_that_is_no_pass(
+    monkeypatch: pytest.MonkeyPatch, handler: Any
+) -> None:
     def hang(*_: object) -> None:
         while True:
             time.sleep(0.01)
 
     monkeypatch.setattr(pool, "judge", hang)
     monkeypatch.setattr(pool, "GRACE", 0.1)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a process of pytest-xdist ignores it
+    before = signal.signal(signal.SIGINT, handler)
     try:
         one = pool.judge_here(Request("mine.py", Effort(1, 1), seconds=0.1), lambda _: None)
+        assert signal.getsignal(signal.SIGINT) is handler
     finally:
         signal.signal(signal.SIGINT, before)
     assert one.verdict is Verdict.INCONCLUSIVE
