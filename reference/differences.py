@@ -14,8 +14,8 @@ value, and |R(t) - R(2t)| = 60|c₄|t⁴ + ... the noise of truncation: far abov
 the series falls off at all.
 
 **Rounding** (running error analysis, as in `reference.rounding`). The six points share the values ẑ, ĥ of
-the network at θ, and only what a point adds to them is computed for it: `_Line` takes the z of a layer at
-θ + tV as ẑ + (h - ĥ)W + t(hV). So no point is rounded, there is no perturbed copy of the weights, and two
+the network at θ, and only what a point adds to them is computed for it: with δ = h - ĥ the z of a layer at
+θ + tv is ẑ + δW + t(δV + ĥV + v). So no point is rounded, there is no perturbed copy of the weights, and two
 errors stay apart:
 
 - `r`, what rounding does to a value at one point alone. It enters divided by t. In S the differences
@@ -36,6 +36,7 @@ estimate is `kinked` and means nothing; a smaller step may avoid it.
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial, reduce
 from typing import Any, Literal, NamedTuple, Unpack
 
 import numpy as np
@@ -73,26 +74,26 @@ _ONCE = np.array([4, -1 / 2, 0]) / 6  # R(t)
 _TWICE = np.array([0, 4 / 2, -1 / 4]) / 6  # R(2t)
 
 _BLOCK = 2**18  # numbers held at a time where an array is too large for a copy
-_BATCH = 2**14  # numbers held at a time in a small case: within a processor's cache
+_SMALL, _LARGE = 2**14, 2**16  # numbers held at a time in a small case: within a processor's cache
+_SIGNS = (
+    2.0 * np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1) - 1
+)  # the bits of every byte, ±1
 _DOUBLE = Arithmetic(np, 2.0**-53, np.finfo(np.float64).tiny)
 
 
 class Signs:
-    """A matrix of ±`length`, (fan_in, fan_out), held as bits: a 64th of the memory of floats."""
+    """A matrix of ±`length`, (fan_in, fan_out), held as bits, (fan_in, bytes): a 64th of the memory of floats."""
 
     __array_ufunc__ = None  # x @ signs comes to __rmatmul__
 
-    def __init__(self, shape: tuple[int, int], length: float, random: np.random.Generator) -> None:
-        """Draw the signs of a matrix of this shape."""
-        self.shape = shape
-        self.length = length
-        self._bits = random.integers(0, 256, (shape[0], -(-shape[1] // 8)), dtype=np.uint8)
+    def __init__(self, bits: NDArray[np.uint8], shape: tuple[int, int], length: float) -> None:
+        """Take the signs from bits, which begin anew in every row."""
+        self.shape, self.length, self._bits = shape, length, bits
 
     def blocks(self) -> Iterator[tuple[slice, Floats]]:
         """Some rows at a time, as floats, and which rows they are."""
         for rows in _row_blocks(self.shape):
-            bits = np.unpackbits(self._bits[rows], axis=1, count=self.shape[1])
-            yield rows, _plus_minus(bits, self.length)
+            yield rows, _plus_minus(self._bits[rows], self.shape[1], self.length)
 
     def __rmatmul__(self, x: Floats) -> Floats:
         """The product x @ signs."""
@@ -102,34 +103,61 @@ class Signs:
         return product
 
 
+def random_bits(shape: tuple[int, ...], random: np.random.Generator) -> NDArray[np.uint8]:
+    """A random bit for every entry of an array, in whole bytes for each of its rows."""
+    return random.integers(0, 256, (*shape[:-1], -(-shape[-1] // 8)), dtype=np.uint8)
+
+
+def _plus_minus(bits: NDArray[np.uint8], columns: int, length: float) -> Floats:
+    """±length for the bits 1 and 0; (..., bytes) to (..., columns)."""
+    signs = np.asarray(length * _SIGNS, np.float64).take(bits, axis=0)
+    return signs.reshape(*bits.shape[:-1], -1)[..., :columns]
+
+
+class Directions:
+    """`count` random directions, every entry ±s, held as bits."""
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        sizes: Sequence[tuple[float, float]],
+        random: np.random.Generator,
+        count: int,
+    ) -> None:
+        """Draw directions in the shapes of the parameters; `sizes` are the lengths s for every W and b."""
+
+        def drawn(array: Any) -> Any:
+            return None if array is None else (random_bits((count, *array.shape), random), array.shape)
+
+        self._layers = [
+            (drawn(W), s, drawn(b), s_b) for (W, b), (s, s_b) in zip(parameters, sizes, strict=True)
+        ]
+
+    def some(self, chosen: Any) -> list[tuple[Any, Floats | None]]:
+        """Those chosen by index, [(V, v), ...] stacked along a first axis; one alone where an array is large.
+
+        v is None where b is; a V of more than 2^18 entries is `Signs`.
+        """
+
+        def floats(drawn: Any, length: float) -> Any:
+            if drawn is None:
+                return None
+            bits, shape = drawn
+            if math.prod(shape) > _BLOCK:
+                return Signs(bits[chosen[0]], shape, length)
+            return _plus_minus(bits[chosen], shape[-1], length)
+
+        return [(floats(W, s), floats(b, s_b)) for W, s, b, s_b in self._layers]
+
+
 def _row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
     rows = max(1, _BLOCK // max(1, shape[1]))
     return (slice(start, start + rows) for start in range(0, shape[0], rows))
 
 
-class _Line:
-    """W + τV for several directions and steps, as the right factor of a product, beside a known x̂W = ẑ.
-
-    V (directions, fan_in, fan_out), or `Signs` for one direction, or None; τ (directions, points, 1, 1).
-    x is x̂ itself, (n, fan_in), or (directions, points, n, fan_in); the product is (directions, points, n,
-    fan_out), ẑ + (x - x̂)W + τ(xV).
-    """
-
-    __array_ufunc__ = None
-
-    def __init__(self, W: Floats, base: tuple[Floats, Floats], V: Any, steps: Any) -> None:
-        self.W, self.base, self.V, self.steps = W, base, V, steps
-
-    def __rmatmul__(self, x: Floats) -> Floats:
-        x_base, z_base = self.base
-        if x.ndim == x_base.ndim:
-            return z_base + self.steps * (x @ self.V).reshape(len(self.steps), 1, *z_base.shape)
-        many, points, n, m = x.shape
-        change = ((x - x_base).reshape(-1, m) @ self.W).reshape(many, points, n, -1)
-        if self.V is not None:
-            change += self.steps * (x.reshape(many, points * n, m) @ self.V).reshape(change.shape)
-        change += z_base
-        return change
+def _carried(delta: Floats, W: Floats) -> Floats:
+    """The product δW of every point at once, δ (..., fan_in) and W (fan_in, fan_out)."""
+    return (delta.reshape(-1, W.shape[0]) @ W).reshape(*delta.shape[:-1], W.shape[1])
 
 
 # --- the rounding error of the loss, wherever the points go -------------------------------------------------
@@ -197,23 +225,24 @@ class _Move(NamedTuple):
     bias: float
 
 
-def _reach_of_z(layer: Layer, x: _Reach, move: _Move, far: float) -> tuple[_Reach, Floats]:
-    """The reach of z = xW + b, and xW; `far` is the largest t."""
-    xW = x.x @ layer.W
+def _reach_of_z(layer: Layer, x: _Reach, move: _Move, far: float) -> _Reach:
+    """The reach of z = xW + b; `far` is the largest t."""
     b = 0.0 if layer.b is None else layer.b
-    products = _size_product(np.concatenate([abs(x.x), x.k, x.e, x.d, x.r]), layer.W)
-    size, k, e, d, r = products.reshape(5, *xW.shape)
+    z = x.x @ layer.W + b
+    factors = abs(x.x), x.k, x.e, x.d, x.r
+    ends = np.cumsum([len(factor) for factor in factors[:-1]])
+    size, k, e, d, r = np.split(_size_product(np.concatenate(factors), layer.W), ends)
     k = k + move.weights(abs(x.x) + x.k) + move.bias
-    z = xW + b
     size = size + abs(b)
-    gamma, least = _DOUBLE.gamma(layer.fan_in), layer.fan_in * _DOUBLE.tiny
+    gamma, least = _DOUBLE.gamma(layer.fan_in + 1), layer.fan_in * _DOUBLE.tiny
     return _Reach(
         x=z,
         k=k,
         e=e + gamma * size + least,
         d=d + move.weights(x.e) / far,  # the derivative of h(W + tV) has the term hV
-        r=r + move.weights(x.r) + gamma * (k + r) + 5 * _DOUBLE.unit * (abs(z) + abs(b) + k) + least,
-    ), xW
+        # Of the sums: δ itself, and that of the five terms of z.
+        r=r + move.weights(x.r) + gamma * (k + r) + 5 * _DOUBLE.unit * (abs(z) + k) + least,
+    )
 
 
 def _reach_of_h(name: str, z: _Reach, far: float) -> _Reach:
@@ -308,34 +337,41 @@ _TERM_ERRORS: Mapping[str, tuple[Callable[..., _TermErrors], Callable[[int], flo
 """The errors of ℓ_ij from z, o, the target y, all (n, K), and the largest t; and the loss's factor for K."""
 
 
-class _Ground(NamedTuple):
-    """The network at θ: what every estimate around it needs.
+class _Part(NamedTuple):
+    """Some samples at θ: what every estimate around it needs of them.
 
-    For every layer `xs` are the inputs x, with the errors `x_errors`, `products` are xW, `zs` the
-    pre-activations. `rows` (n, K) are the targets. `far` is the largest t. For each sample `r` and `d` (n,)
-    bound the errors of its part of the loss (see `_Reach`), and `summing` (n,) that of adding up the
-    differences of its terms.
+    For every layer `xs` are the inputs x, with the errors `x_errors`, and `zs` the pre-activations. `rows`
+    (n, K) are the targets. For each sample `r` and `d` (n,) bound the errors of its loss (see `_Reach`), and
+    `change` (n,) how far a move to a point changes it.
     """
 
-    layers: list[Layer]
     rows: Floats
-    loss: str
-    divisor: int
     xs: list[Floats]
     x_errors: list[Floats]
-    products: list[Floats]
     zs: list[Floats]
-    far: float
     r: Floats
     d: Floats
-    summing: Floats
+    change: Floats
+
+    def kinks(self, layers: Sequence[Layer]) -> list[Floats | None]:
+        """The z of every relu layer, None for the others."""
+        return [z if layer.activation == "relu" else None for layer, z in zip(layers, self.zs, strict=True)]
+
+
+class _Ground(NamedTuple):
+    """The network at θ, part by part; `far` is the largest t."""
+
+    layers: list[Layer]
+    loss: str
+    divisor: int
+    samples: int
+    far: float
+    parts: list[_Part]
 
     @property
-    def kinks(self) -> list[Floats | None]:
-        """The z of every relu layer, None for the others."""
-        return [
-            z if layer.activation == "relu" else None for layer, z in zip(self.layers, self.zs, strict=True)
-        ]
+    def summing(self) -> float:
+        """What adding up all the terms of the loss makes of the size of each."""
+        return _DOUBLE.gamma(_pairwise(self.samples * self.layers[-1].fan_out) + len(self.parts))
 
 
 def _ground(
@@ -352,30 +388,54 @@ def _ground(
 ) -> _Ground:
     """`sizes` has for every layer the largest entry of the direction in W and in b."""
     layers = layers_of(parameters, hidden, output)
-    k = layers[-1].fan_out
-    rows = rows_of(np, np.asarray(targets), k)
-    far = _FAR * step
-    nothing = np.zeros_like(inputs)
+    rows = rows_of(np, np.asarray(targets), layers[-1].fan_out)
+    by, far = divisor(len(inputs), reduction), _FAR * step
+    moves = [_move(s, s_b, far) for s, s_b in sizes]
+    several = max(1, _room(layers, len(inputs)) // _held(layers))
+    parts = [slice(start, start + several) for start in range(0, len(inputs), several)]
+    found = [_part(layers, moves, far, inputs[part], rows[part], loss, by) for part in parts]
+    return _Ground(layers, loss, by, len(inputs), far, found)
+
+
+def _part(
+    layers: Sequence[Layer],
+    moves: Sequence["_Move"],
+    far: float,
+    inputs: Floats,
+    rows: Floats,
+    loss: str,
+    by: int,
+) -> _Part:
+    nothing = np.zeros((1, inputs.shape[1]))  # for every sample
     z = h = _Reach(inputs, nothing, nothing, nothing, nothing)
-    xs, x_errors = [h.x], [h.e]
-    products: list[Floats] = []
+    xs: list[Floats] = []
+    x_errors: list[Floats] = []
     zs: list[Floats] = []
-    for layer, (s, s_b) in zip(layers, sizes, strict=True):
-        z, xW = _reach_of_z(layer, h, _move(s, s_b, far), far)
-        h = _reach_of_h(layer.activation, z, far)
+    for layer, move in zip(layers, moves, strict=True):
         xs.append(h.x)
-        x_errors.append(h.e)
-        products.append(xW)
+        x_errors.append(np.broadcast_to(h.e, h.x.shape))
+        z = _reach_of_z(layer, h, move, far)
         zs.append(z.x)
+        h = _reach_of_h(layer.activation, z, far)
     errors, factor = _TERM_ERRORS[loss]
     term = errors(z, h, rows, far)
-    by = factor(k) / divisor(len(inputs), reduction)
     # A move within the reach k does to a term what an error of that size does.
-    summing = _DOUBLE.gamma(_pairwise(rows.size)) * 2 * term.value(z.k, h.k)
-    parts = (by * part.sum(axis=1) for part in (term.value(z.r, h.r), term.d, summing))
-    return _Ground(
-        layers, rows, loss, divisor(len(inputs), reduction), xs, x_errors, products, zs, far, *parts
-    )
+    bounds = term.value(z.r, h.r), term.d, 2 * term.value(z.k, h.k)
+    r, d, change = (factor(layers[-1].fan_out) / by * bound.sum(axis=1) for bound in bounds)
+    return _Part(rows, xs, x_errors, zs, r, d, change)
+
+
+def _room(layers: Sequence[Layer], samples: int) -> int:
+    """Numbers to hold at a time: what fits a processor's cache, and not much more than is there already."""
+    activations = layers[0].fan_in + 2 * sum(layer.fan_out for layer in layers)
+    there = sum(layer.W.size for layer in layers) + samples * activations
+    return max(_SMALL, min(_LARGE, 3 * there // 2), there // 2)
+
+
+def _held(layers: Sequence[Layer]) -> int:
+    """Numbers held at a time for one sample: z, h, and δ of the layer below, at the points of a direction."""
+    fan_ins = [0, *(layer.fan_in for layer in layers[1:])]
+    return len(_MULTIPLES) * max(m + 2 * layer.fan_out for m, layer in zip(fan_ins, layers, strict=True))
 
 
 def _move(s: float, s_b: float, far: float) -> _Move:
@@ -441,34 +501,8 @@ def directions(
     """
     sizes = lengths(parameters, inputs, hidden=hidden)
     while True:
-        stacked = _draw(parameters, sizes, random, 1)
+        stacked = Directions(parameters, sizes, random, 1).some([0])
         yield [(V if isinstance(V, Signs) else V[0], None if v is None else v[0]) for V, v in stacked]
-
-
-def _draw(
-    parameters: Parameters, sizes: Sequence[tuple[float, float]], random: np.random.Generator, many: int
-) -> list[tuple[Any, Floats | None]]:
-    """`many` directions, stacked along a first axis; one alone where an array is large."""
-    return [
-        (
-            Signs(W.shape, s, random) if W.size > _BLOCK else _signs((many, *W.shape), s, random),
-            None if b is None else _signs((many, *b.shape), s_b, random),
-        )
-        for (W, b), (s, s_b) in zip(parameters, sizes, strict=True)
-    ]
-
-
-def _signs(shape: tuple[int, ...], length: float, random: np.random.Generator) -> Floats:
-    size = math.prod(shape)
-    bits = np.unpackbits(random.integers(0, 256, -(-size // 8), dtype=np.uint8), count=size)
-    return _plus_minus(bits, length).reshape(shape)
-
-
-def _plus_minus(bits: NDArray[np.uint8], length: float) -> Floats:
-    """±length for the bits 1 and 0."""
-    signs = bits * np.float64(2 * length)
-    signs -= length
-    return signs
 
 
 def _romberg(deltas: Floats, step: Floats) -> tuple[Floats, Floats]:
@@ -492,41 +526,51 @@ def _estimates(ground: _Ground, direction: Any, steps: Floats) -> _Found:
     fan_out); `steps` (directions,).
     """
     taus = steps[:, None, None, None] * _MULTIPLES[:, None, None]  # (directions, points, 1, 1)
-    layers = [
-        layer._replace(b=None if v is None else layer.b + taus * v[:, None, None])
-        for layer, (_, v) in zip(ground.layers, direction, strict=True)
-    ]
     deltas, share = np.zeros((len(steps), 3)), np.ones(len(steps))
-    for part in _parts(ground, len(steps)):
-        lines = [
-            layer._replace(W=_Line(layer.W, (x[part], xW[part]), V, taus))
-            for layer, x, xW, (V, _) in zip(layers, ground.xs, ground.products, direction, strict=False)
-        ]
-        zs, hs = forward(np, lines, ground.xs[0][part])
-        terms = loss_terms(np, layers[-1], zs[-1], hs[-1], ground.rows[part], ground.loss)
+    for part in ground.parts:
+        z = h = delta = None
+        for layer, x, z_base, own in zip(ground.layers, part.xs, part.zs, direction, strict=True):
+            delta = None if h is None else np.subtract(h, x, out=h)  # the h of the layer below is used up
+            z = _at_the_points(layer, x, z_base, delta, own, taus)
+            if layer.activation == "relu":
+                share = np.minimum(share, _free_share([z_base], [z]))
+            h = choose(ACTIVATIONS, layer.activation, np, z, None)
+        terms = loss_terms(np, ground.layers[-1], z, h, part.rows, ground.loss)
         deltas += (terms[:, :3] - terms[:, 3:]).reshape(len(steps), 3, -1).sum(axis=-1)
-        kinks = [None if base is None else base[part] for base in ground.kinks]
-        share = np.minimum(share, _free_share(kinks, zs))
     value, truncation = _romberg(deltas / ground.divisor, steps)
-    rounding = _rounding(ground.r.sum(), ground.summing.sum(), steps) + ground.d.sum()
-    return _Found(value, truncation, rounding, share)
+    r, change, d = (
+        sum(bound.sum() for bound in bounds)
+        for bounds in zip(*((part.r, part.change, part.d) for part in ground.parts), strict=True)
+    )
+    return _Found(value, truncation, _rounding(r, ground.summing * change, steps) + d, share)
+
+
+def _at_the_points(
+    layer: Layer, x: Floats, z: Floats, delta: Floats | None, own: tuple[Any, Any], taus: Floats
+) -> Floats:
+    """A layer's z at the points, ẑ + δW + τ(δV + ĥV + v), (directions, points, n, fan_out).
+
+    x (n, fan_in) is ĥ, z (n, fan_out) is ẑ; δ (directions, points, n, fan_in), None for 0; `own` is (V, v).
+    """
+    V, v = own
+    many, points, *_ = taus.shape
+    change = (x @ V).reshape(many, 1, *z.shape)
+    if v is not None:
+        change += v[:, None, None]
+    if delta is None:
+        moved = taus * change
+    else:
+        moved = (delta.reshape(many, -1, layer.fan_in) @ V).reshape(many, points, *z.shape)
+        moved += change
+        moved *= taus
+        moved += _carried(delta, layer.W)
+    moved += z
+    return moved
 
 
 def _rounding(r: Any, summing: Any, steps: Floats) -> Floats:
     """The noise of rounding where a value of the loss errs by r, and adding up differences by `summing`."""
     return _AMPLIFIED * (2 * r + summing) / steps
-
-
-def _parts(ground: _Ground, many: int) -> Iterator[slice]:
-    """The samples, as many at a time as take half the memory of the parameters."""
-    room = max(_BATCH, sum(layer.W.size for layer in ground.layers) // 2)
-    several = max(1, room // (many * _numbers_at_the_points(ground)))
-    return (slice(start, start + several) for start in range(0, len(ground.rows), several))
-
-
-def _numbers_at_the_points(ground: _Ground) -> int:
-    """The z and h of all layers at the points of one direction, for one sample."""
-    return 2 * len(_MULTIPLES) * sum(layer.fan_out for layer in ground.layers)
 
 
 def _pairwise(terms: int) -> float:
@@ -544,8 +588,11 @@ def _free_share(
             continue
         crossed = (z > 0) != (base > 0)
         if crossed.any():
-            ratios = abs(base) / np.maximum(abs(z - base), _DOUBLE.tiny)
-            share = np.minimum(share, np.where(crossed, np.minimum(ratios, 0.5), 1).min(axis=axes))
+            ratios = z - base  # and from here on in the same memory
+            np.maximum(np.abs(ratios, out=ratios), _DOUBLE.tiny, out=ratios)
+            np.minimum(np.divide(abs(base), ratios, out=ratios), 0.5, out=ratios)
+            ratios[~crossed] = 1
+            share = np.minimum(share, ratios.min(axis=axes))
     return share
 
 
@@ -660,16 +707,19 @@ def judge(
         sizes = lengths(parameters, inputs, hidden=choices["hidden"])
         ground = _ground(parameters, inputs, targets, sizes, STEP, **choices)
         slack = _slack(gradient, bound, sizes)
-        random = np.random.default_rng(seed)
-        pilot = _estimates(ground, _draw(parameters, sizes, random, 1), np.array([STEP]))
+        directions = Directions(parameters, sizes, np.random.default_rng(seed), count)
+        pilot = _estimates(ground, directions.some([0]), np.array([STEP]))
         step = _balanced(pilot)
         if step != STEP:
             ground = _ground(parameters, inputs, targets, sizes, step, **choices)
-        answers: list[_Answers] = []
-        for many in _batches(ground, count):
-            direction = _draw(parameters, sizes, random, many)
-            answers.append(_answers(ground, gradient, direction, np.full(many, step), slack))
-        return _verdict(_Answers(*(np.concatenate(column) for column in zip(*answers, strict=True))))
+        ask = partial(_beside_kinks, ground, gradient, directions, slack)
+        answers = ask(np.arange(count), np.full(count, step))
+        accused = np.flatnonzero(~(answers.difference <= answers.allowed) & (answers.step > 0))
+        if len(accused):
+            again = ask(accused, answers.step[accused] / 2)
+            for column, second in zip(answers, again, strict=True):
+                column[accused] = second
+        return _verdict(answers)
 
 
 def _balanced(pilot: _Found) -> float:
@@ -688,12 +738,11 @@ def _shortening(share: Floats) -> Floats:
     return 2.0 ** np.floor(np.log2(np.maximum(share / 2, _DOUBLE.tiny)))
 
 
-def _batches(ground: _Ground, count: int) -> Iterator[int]:
-    """How many directions to take at once: as many as fit into a batch, parameters and activations."""
-    numbers = sum(layer.W.size for layer in ground.layers)
-    numbers += len(ground.rows) * _numbers_at_the_points(ground)
-    most = max(1, _BATCH // numbers)
-    return (min(most, count - start) for start in range(0, count, most))
+def _batches(ground: _Ground, which: Any) -> list[Any]:
+    """The directions to take at once: as many as there is room for, with their points."""
+    numbers = sum(layer.W.size for layer in ground.layers) + ground.samples * _held(ground.layers)
+    most = max(1, _room(ground.layers, ground.samples) // numbers)
+    return np.split(which, range(most, len(which), most))
 
 
 def _slack(gradient: Parameters, bound: Parameters | None, sizes: Sequence[tuple[float, float]]) -> float:
@@ -739,41 +788,28 @@ class _Answers(NamedTuple):
     step: Floats
 
 
-def _answers(ground: _Ground, gradient: Parameters, direction: Any, steps: Floats, slack: float) -> _Answers:
-    slopes = _inner(gradient, direction)
-    answers = _beside_kinks(ground, slopes, direction, steps, slack)
-    accused = np.flatnonzero(~(answers.difference <= answers.allowed) & (answers.step > 0))
-    if len(accused):
-        again = _beside_kinks(
-            ground, slopes[accused], _some(direction, accused), answers.step[accused] / 2, slack
-        )
-        for column, second in zip(answers, again, strict=True):
-            column[accused] = second
-    return answers
-
-
-def _some(direction: Any, chosen: Any) -> Any:
-    """The chosen ones of stacked directions; `Signs` are a single one."""
-    return [
-        (V if isinstance(V, Signs) or len(V) == len(chosen) else V[chosen], None if v is None else v[chosen])
-        for V, v in direction
-    ]
-
-
-def _beside_kinks(ground: _Ground, slopes: Floats, direction: Any, steps: Floats, slack: float) -> _Answers:
-    """The answers with steps short enough to cross no kink."""
-    answers = _Answers(*np.zeros((4, len(steps))))
-    open_ = np.arange(len(steps))
-    while len(open_):
-        found = _estimates(ground, _some(direction, open_), steps[open_])
-        allowed = found.truncation + found.rounding + slack
-        answers.difference[open_] = abs(slopes[open_] - found.value)
-        answers.allowed[open_] = allowed
-        answers.derivative[open_] = abs(found.value)
-        answers.step[open_] = np.where(found.share < 1, 0, steps[open_])
-        shorter = steps[open_] * _shortening(found.share)
-        steps[open_] = shorter
-        open_ = open_[(found.share < 1) & (shorter >= SMALLEST_STEP)]
+def _beside_kinks(
+    ground: _Ground, gradient: Parameters, directions: Directions, slack: float, which: Any, steps: Floats
+) -> _Answers:
+    """The answers of some directions, by index, with steps short enough to cross no kink."""
+    answers = _Answers(*np.zeros((4, len(which))))
+    waiting = np.arange(len(which))
+    while len(waiting):
+        slopes: list[Floats] = []
+        estimates: list[_Found] = []
+        for batch in _batches(ground, waiting):
+            direction = directions.some(which[batch])
+            slopes.append(_inner(gradient, direction))
+            estimates.append(_estimates(ground, direction, steps[batch]))
+        found = _Found(*map(np.concatenate, zip(*estimates, strict=True)))
+        answers.difference[waiting] = abs(np.concatenate(slopes) - found.value)
+        answers.allowed[waiting] = found.truncation + found.rounding + slack
+        answers.derivative[waiting] = abs(found.value)
+        kinked = found.share < 1
+        answers.step[waiting] = np.where(kinked, 0, steps[waiting])
+        waiting, share = waiting[kinked], found.share[kinked]
+        steps[waiting] *= _shortening(share)
+        waiting = waiting[steps[waiting] >= SMALLEST_STEP]
     return answers
 
 
@@ -837,12 +873,9 @@ def every_coordinate(
         values: list[tuple[Floats, Floats | None]] = []
         noises: list[tuple[Floats, Floats | None]] = []
         for depth, (layer, (_, s)) in enumerate(zip(layers, sizes, strict=True)):
-            dz, noise = _slopes(ground, depth, s)  # (n, fan_out)
-            x, error = ground.xs[depth], ground.x_errors[depth]
-            sums = _DOUBLE.gamma(len(inputs))
-            W_noise = (abs(x) + error).T @ (noise + sums * abs(dz)) + error.T @ abs(dz)
-            b_noise = (noise + sums * abs(dz)).sum(axis=0)
-            values.append((x.T @ dz, None if layer.b is None else dz.sum(axis=0)))
+            found = [_over_a_part(ground, part, depth, s) for part in ground.parts]
+            W, b, W_noise, b_noise = (reduce(np.add, arrays) for arrays in zip(*found, strict=True))
+            values.append((W, None if layer.b is None else b))
             noises.append((_or_infinite(W_noise), None if layer.b is None else _or_infinite(b_noise)))
     return values, noises
 
@@ -851,19 +884,28 @@ def _or_infinite(noise: Floats) -> Floats:
     return np.where(np.isfinite(noise), noise, np.inf)
 
 
-def _slopes(ground: _Ground, depth: int, s: float) -> tuple[Floats, Floats]:
+def _over_a_part(ground: _Ground, part: _Part, depth: int, s: float) -> tuple[Floats, Floats, Floats, Floats]:
+    """What some samples add to ∂L/∂W and ∂L/∂b of a layer, and to the noise of both."""
+    dz, noise = _slopes(ground, part, depth, s)  # (n, fan_out)
+    x, error = part.xs[depth], part.x_errors[depth]
+    noise_of_sums = noise + _DOUBLE.gamma(ground.samples) * abs(dz)
+    W_noise = (abs(x) + error).T @ noise_of_sums + error.T @ abs(dz)
+    return x.T @ dz, dz.sum(axis=0), W_noise, noise_of_sums.sum(axis=0)
+
+
+def _slopes(ground: _Ground, part: _Part, depth: int, s: float) -> tuple[Floats, Floats]:
     """∂L/∂z_ij of one layer and its noise, both (n, fan_out); the steps are multiples of s."""
-    n, units = ground.zs[depth].shape
+    n, units = part.zs[depth].shape
     values, noises, steps = np.zeros((units, n)), np.full((units, n), np.inf), np.full((units, n), s * STEP)
     open_ = np.ones((units, n), bool)
-    most = max(1, _BATCH // (len(_MULTIPLES) * n * max(layer.fan_out for layer in ground.layers[depth:])))
+    most = max(1, _room(ground.layers, ground.samples) // (n * _held(ground.layers)))
     while open_.any():
         waiting = np.flatnonzero(open_.any(axis=1))
         for chosen in np.split(waiting, range(most, len(waiting), most)):
-            found = _moved_units(ground, depth, chosen, steps[chosen])
+            found = _moved_units(ground, part, depth, chosen, steps[chosen])
             fresh = open_[chosen]
             values[chosen] = np.where(fresh, found.value, values[chosen])
-            noise = np.where(found.share < 1, np.inf, found.truncation + found.rounding + ground.d / s)
+            noise = np.where(found.share < 1, np.inf, found.truncation + found.rounding + part.d / s)
             noises[chosen] = np.where(fresh, noise, noises[chosen])
             shorter = steps[chosen] * _shortening(found.share)
             open_[chosen] = fresh & (found.share < 1) & (shorter >= SMALLEST_STEP * s)
@@ -871,13 +913,13 @@ def _slopes(ground: _Ground, depth: int, s: float) -> tuple[Floats, Floats]:
     return values.T, noises.T
 
 
-def _moved_units(ground: _Ground, depth: int, chosen: Any, steps: Floats) -> _Found:
+def _moved_units(ground: _Ground, part: _Part, depth: int, chosen: Any, steps: Floats) -> _Found:
     """Estimates of ∂L/∂z_ij for the chosen units j and every sample i; `steps` and results are (units, n)."""
-    zs, hs = ground.zs, ground.xs
+    zs, hs = part.zs, part.xs
     taus = steps[:, None, :] * _MULTIPLES[:, None]  # (units, points, n)
     column = zs[depth].T[chosen, None, :] + taus
     layer, *above = ground.layers[depth:]
-    kinks = ground.kinks[depth:]
+    kinks = part.kinks(ground.layers)[depth:]
     if above:
         change = choose(ACTIVATIONS, layer.activation, np, column, None) - hs[depth + 1].T[chosen, None, :]
         z = (
@@ -885,18 +927,18 @@ def _moved_units(ground: _Ground, depth: int, chosen: Any, steps: Floats) -> _Fo
         )  # (units, points, n, fan_out)
         own = None if kinks[0] is None else kinks[0].T[chosen, None, :, None]
         moved, bases = [column[..., None], z], [own, *kinks[1:]]
-        last, *rest = above
-        known = zip(rest, hs[depth + 2 :], ground.products[depth + 2 :], strict=False)
-        upper = [one._replace(W=_Line(one.W, (x, xW), None, None)) for one, x, xW in known]
+        layer, *above = above
     else:
         here = (np.arange(layer.fan_out) == chosen[:, None])[:, None, None, :]  # (units, 1, 1, fan_out)
         z = np.where(here, column[..., None], zs[depth])
         moved, bases = [z], kinks
-        last, upper = layer, []
-    upper_zs, upper_hs = forward(np, upper, choose(ACTIVATIONS, last.activation, np, z, None))
-    moved += upper_zs
-    terms = loss_terms(np, ground.layers[-1], moved[-1], upper_hs[-1], ground.rows, ground.loss)
+    h = choose(ACTIVATIONS, layer.activation, np, z, None)
+    for at, one in enumerate(above, start=depth + 2):
+        z = zs[at] + _carried(h - hs[at], one.W)
+        h = choose(ACTIVATIONS, one.activation, np, z, None)
+        moved.append(z)
+    terms = loss_terms(np, ground.layers[-1], z, h, part.rows, ground.loss)
     deltas = (terms[:, :3] - terms[:, 3:]).sum(axis=-1) / ground.divisor  # (units, 3, n)
     value, truncation = _romberg(np.moveaxis(deltas, 1, 2), steps)
     share = np.broadcast_to(_free_share(bases, moved, axes=(1, 3)), steps.shape)
-    return _Found(value, truncation, _rounding(ground.r, ground.summing, steps), share)
+    return _Found(value, truncation, _rounding(part.r, ground.summing * part.change, steps), share)

@@ -277,8 +277,36 @@ def test_large_arrays_are_judged_within_four_times_the_memory_of_the_parameters(
     assert differences.judge(gradient, *network, **TANH, count=3).outcome == "disagree"
 
 
+@pytest.mark.parametrize("choices", [TANH, RELU], ids=["tanh", "relu"])
+@pytest.mark.parametrize(
+    ("sizes", "samples"),
+    [
+        ((128, 64, 10), 32),
+        ((128, 72, 10), 1),
+        ((128, 64, 10), 500),
+        ((64, 64, 64, 64, 10), 32),
+        ((10, 700, 10), 40),
+    ],
+)
+def test_a_verdict_takes_at_most_four_times_the_memory_of_parameters_and_activations(
+    sizes: tuple[int, ...], samples: int, choices: Choices
+) -> None:
+    network = drawn(19, [*sizes], samples)
+    gradient = right(network, choices)
+    differences.judge(gradient, *network, **choices, count=2)  # what is made once
+    tracemalloc.start()
+    verdict = differences.judge(gradient, *network, **choices, count=5)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    parameters = sum(W.size + b.size for W, b in network[0])
+    activations = samples * (sizes[0] + 2 * sum(sizes[1:]))
+    assert verdict.outcome == "agree"
+    assert peak < 4 * 8 * (parameters + activations)
+
+
 def test_signs_held_as_bits_are_the_matrix_that_they_stand_for() -> None:
-    signs = differences.Signs((700, 501), 0.25, np.random.default_rng(16))
+    bits = differences.random_bits((700, 501), np.random.default_rng(16))
+    signs = differences.Signs(bits, (700, 501), 0.25)
     matrix = np.concatenate([block for _, block in signs.blocks()])
     assert matrix.shape == signs.shape
     assert set(np.unique(matrix)) == {-0.25, 0.25}
