@@ -32,10 +32,6 @@ class Oracle(NamedTuple):
     open: Parameters
 
 
-def _filled(bounded: rounding.Bounded) -> Array:
-    return bounded.k if np.ndim(bounded.k) else np.zeros_like(bounded.e)
-
-
 @dataclass(frozen=True)
 class Case:
     """What a subject is called with, and the names that its gradient is for.
@@ -105,7 +101,7 @@ class Case:
         loss, gradient = truth()
         pairs = list(zip(found.gradient, wide, strict=True))
         error = [(dW.e, None if b is None else db.e) for (dW, db), (_, b) in pairs]
-        opened = [(_filled(dW), None if b is None else _filled(db)) for (dW, db), (_, b) in pairs]
+        opened = [(dW.opened, None if b is None else db.opened) for (dW, db), (_, b) in pairs]
         return Oracle(loss, found.loss_error, found.peak, gradient, error, opened)
 
     @property

@@ -4,7 +4,7 @@ It knows named arrays only, and nothing of networks. There is no tolerance to ch
 wrong where it is larger than the bound that comes with the truth (`reference.rounding`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,28 +85,36 @@ def compare(actual: Named, truth: Named, error: Named, opened: Named | None = No
         error: how far rounding may carry an entry, the same names and shapes.
         opened: how far a kink may carry it besides; none where left out.
     """
-    ratio, open_entries = 0.0, 0
-    worst: tuple[float, Entry] | None = None
-    wrong: dict[str, int] = {}
-    for name, right in truth.items():
-        given = np.asarray(actual[name], dtype=np.float64)
-        bound = error[name]
-        kink = opened[name] if opened is not None else 0 * bound
-        with np.errstate(all="ignore"):
-            excess = np.abs(given - right) / (bound + kink)
-            excess = np.where(given == right, 0, np.where(np.isfinite(excess), excess, np.inf))
-        is_wrong = excess > 1
-        wrong[name] = int(is_wrong.sum())
-        open_entries += int((kink > bound).sum())
-        highest = float(excess.max(initial=0))
-        ratio = max(ratio, highest)
-        if wrong[name] and (worst is None or highest > worst[0]):
-            index = np.unravel_index(int(excess.argmax()), excess.shape)
-            place = tuple(int(i) for i in index)
-            entry = Entry(name, place, float(given[index]), float(right[index]), float((bound + kink)[index]))
-            worst = highest, entry
     sizes = {name: right.size for name, right in truth.items()}
-    return Comparison(ratio, wrong, sizes, open_entries, worst[1] if worst else None)
+    given, right, bound = (_one_after_another(arrays, truth) for arrays in (actual, truth, error))
+    kink = _one_after_another(opened, truth) if opened is not None else np.zeros_like(bound)
+    with np.errstate(all="ignore"):
+        excess = np.abs(given - right) / (bound + kink)
+        excess = np.where(given == right, 0, np.where(np.isfinite(excess), excess, np.inf))
+    ratio = float(excess.max(initial=0))
+    wrong, worst = dict.fromkeys(truth, 0), None
+    if ratio > 1:
+        at = int(excess.argmax())
+        for name, start, stop in _places(sizes):
+            wrong[name] = int((excess[start:stop] > 1).sum())
+            if start <= at < stop:
+                index = np.unravel_index(at - start, truth[name].shape)
+                place = tuple(int(i) for i in index)
+                worst = Entry(name, place, float(given[at]), float(right[at]), float((bound + kink)[at]))
+    return Comparison(ratio, wrong, sizes, int((kink > bound).sum()), worst)
+
+
+def _one_after_another(arrays: Named, names: Iterable[str]) -> Array:
+    """The entries of all arrays in one, float64: a comparison of many small arrays would cost many calls."""
+    return np.concatenate([np.empty(0), *(np.ravel(arrays[name]) for name in names)], dtype=np.float64)
+
+
+def _places(sizes: Mapping[str, int]) -> Iterator[tuple[str, int, int]]:
+    """Where the entries of every array lie in that one."""
+    stop = 0
+    for name, size in sizes.items():
+        start, stop = stop, stop + size
+        yield name, start, stop
 
 
 def equal(actual: Named, expected: Named) -> bool:

@@ -201,7 +201,7 @@ def compared(found: Sequence[Any], truth: Sequence[Any], bounds: Sequence[Any]) 
         for place, (array, x, _) in triples.items()
     }
     errors = {place: bound.e for place, bound in bounded.items()}
-    return compare(actual, right, errors, {place: bound.k for place, bound in bounded.items()})
+    return compare(actual, right, errors, {place: bound.opened for place, bound in bounded.items()})
 
 
 def disagree(found: Sequence[Any], truth: Sequence[Any], bounds: Sequence[Any]) -> bool:

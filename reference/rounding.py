@@ -59,15 +59,31 @@ class Bounded(_Values):
     """
 
     @cached_property
+    def size(self) -> Array:
+        """|v|."""
+        return abs(self.x)
+
+    @cached_property
     def magnitude(self) -> Array:
         """The largest |v̂| that the bounds admit."""
-        return abs(self.x) + self.e + self.k
+        rounded = self.size + self.e
+        return rounded + self.k if self.is_open else rounded
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a kink may have done anything."""
+        return not isinstance(self.k, float)
+
+    @property
+    def opened(self) -> Array:
+        """What a kink may have done, in the shape of e."""
+        return self.k if self.is_open else np.zeros_like(self.e)
 
     @property
     def mT(self) -> "Bounded":  # noqa: N802  (NumPy's name for it)
         """Transposed."""
-        turned = Bounded(self.x.T, self.e.T, self.k.T if np.ndim(self.k) else self.k)
-        turned.magnitude = self.magnitude.T
+        turned = Bounded(self.x.T, self.e.T, self.k.T if self.is_open else self.k)
+        turned.size, turned.magnitude = self.size.T, self.magnitude.T
         return turned
 
 
@@ -92,32 +108,28 @@ class Arithmetic(NamedTuple):
 
     def matmul(self, a: Bounded, b: Bounded, terms: Any) -> Bounded:
         """The product a @ b, whose entries are sums of `terms` products."""
-        a_size, b_size = abs(a.x), b.magnitude
-        e = a_size @ b.e + (a.e + self.gamma(terms) * a.magnitude) @ b_size + terms * self.tiny
+        e = a.size @ b.e + (a.e + self.gamma(terms) * a.magnitude) @ b.magnitude + terms * self.tiny
         k: Array = 0.0
-        if np.ndim(a.k):
-            k = a.k @ b_size
-        if np.ndim(b.k):
-            k = k + a_size @ b.k
+        if a.is_open:
+            k = a.k @ b.magnitude
+        if b.is_open:
+            k = k + a.size @ b.k
         return Bounded(a.x @ b.x, e, k)
 
-    def affine(self, x: Bounded, W: Array, b: Array | None) -> Bounded:
-        """x W + b for exact W (m, k) and b (k,), or None: sums of m products and one addition."""
-        size = abs(W)
+    def affine(self, x: Bounded, W: Array, size: Array, b: Array | None) -> Bounded:
+        """x W + b for exact W (m, k), |W| = `size`, and b (k,), or None: sums of m products and one addition."""
         z = x.x @ W
         e = (x.e + self.gamma(len(W)) * x.magnitude) @ size + len(W) * self.tiny
-        k: Array = x.k @ size if np.ndim(x.k) else 0.0
+        k: Array = x.k @ size if x.is_open else 0.0
         if b is None:
             return Bounded(z, e, k)
         return Bounded(z + b, e + self.gamma(1) * (abs(z) + e + k + abs(b)), k)
 
     def times(self, a: Bounded, b: Bounded) -> Bounded:
         """The product a · b, entry by entry."""
-        return Bounded(
-            a.x * b.x,
-            abs(a.x) * b.e + a.e * b.magnitude + self.gamma(1) * a.magnitude * b.magnitude + self.tiny,
-            abs(a.x) * b.k + a.k * b.magnitude,
-        )
+        e = a.size * b.e + (a.e + self.gamma(1) * a.magnitude) * b.magnitude + self.tiny
+        k = a.size * b.k + a.k * b.magnitude if a.is_open or b.is_open else 0.0
+        return Bounded(a.x * b.x, e, k)
 
     def plus(self, a: Bounded, b: Bounded) -> Bounded:
         """The sum a + b, entry by entry."""
@@ -129,7 +141,7 @@ class Arithmetic(NamedTuple):
         def add(v: Array) -> Array:
             return v.sum(axis=axis, keepdims=keepdims)
 
-        k = add(a.k) if np.ndim(a.k) else a.k
+        k = add(a.k) if a.is_open else a.k
         return Bounded(add(a.x), add(a.e + self.gamma(terms) * a.magnitude), k)
 
     def scaled(self, a: Bounded, factor: Any) -> Bounded:
@@ -155,7 +167,7 @@ class Activated(NamedTuple):
 def _smooth(
     arithmetic: Arithmetic,
     value: Array,
-    size: Array,
+    size: Array | int,
     slope: Array,
     z_error: Array,
     *,
@@ -177,14 +189,14 @@ def _identity(arithmetic: Arithmetic, z: Array, e: Array) -> Activated:
 def _tanh(arithmetic: Arithmetic, z: Array, e: Array) -> Activated:
     """|f''| = 2|h|(1 - h²) ≤ 4/(3√3) < 0.77."""
     h = arithmetic.xp.tanh(z)
-    activated = _smooth(arithmetic, h, 0 * z + 1, 1 - h * h, e, steepest=1, curved=0.77)
+    activated = _smooth(arithmetic, h, 1, 1 - h * h, e, steepest=1, curved=0.77)
     return activated._replace(h_error=arithmetic.xp.minimum(2, activated.h_error))
 
 
 def _sigmoid(arithmetic: Arithmetic, z: Array, e: Array) -> Activated:
     """|f'| ≤ 1/4 and |f''| ≤ 1/(6√3) < 0.0963."""
     h = ACTIVATIONS["sigmoid"](arithmetic.xp, z, None)
-    activated = _smooth(arithmetic, h, 0 * z + 1, h * (1 - h), e, steepest=0.25, curved=0.0963)
+    activated = _smooth(arithmetic, h, 1, h * (1 - h), e, steepest=0.25, curved=0.0963)
     return activated._replace(h_error=arithmetic.xp.minimum(1, activated.h_error))
 
 
@@ -375,19 +387,21 @@ def bounds(
     """
     samples, k = rows.shape
     h = arithmetic.exact(inputs)
-    peaks = [float(abs(inputs).max()), float(abs(rows).max())]
+    peaks = [float(abs(rows).max())]
+    sizes = [abs(layer.W) for layer in layers]
     largest: list[tuple[float, float]] = []  # |x| and |W| of every layer
     passed: list[tuple[Bounded, Activated]] = []
     z = h
-    for layer in layers:
+    for layer, size in zip(layers, sizes, strict=True):
         x = h
-        z = arithmetic.affine(x, layer.W, layer.b)
+        z = arithmetic.affine(x, layer.W, size, layer.b)
         f = ACTIVATED[layer.activation](arithmetic, z.x, z.e)
         h = Bounded(f.h, f.h_error, 0.0)
         passed.append((x, f))
-        largest.append((float(x.magnitude.max()), float(abs(layer.W).max())))
-        peaks.append(layer.fan_in * largest[-1][0] * largest[-1][1])
-        peaks.append(float(z.magnitude.max()))
+        largest.append((float(x.magnitude.max()), float(size.max())))
+        bias = 0.0 if layer.b is None else float(abs(layer.b).max())
+        peaks += largest[-1][0], layer.fan_in * largest[-1][0] * largest[-1][1] + bias
+    peaks.append(float(h.magnitude.max()))
 
     loss_error = float(_LOSS_ERRORS[loss](arithmetic, z.x, z.e, h, rows, k).sum()) / divisor
     dz = arithmetic.scaled(ERRORS[loss](arithmetic, z.x, h, rows, k), 1 / divisor)
@@ -402,5 +416,6 @@ def bounds(
         growth = samples * (1 + largest[index][0]) + layer.fan_out * largest[index][1]
         peaks.append(divisor * k * growth * float(dz.magnitude.max()))
         if index > 0:
-            dz = arithmetic.times(arithmetic.affine(dz, layer.W.T, None), passed[index - 1][1].bounded_slope)
+            dh = arithmetic.affine(dz, layer.W.T, sizes[index].T, None)
+            dz = arithmetic.times(dh, passed[index - 1][1].bounded_slope)
     return Bounds(gradient[::-1], loss_error, float(np.max(peaks)))  # NaN where one of them is

@@ -95,7 +95,7 @@ def is_right(gradient: Parameters, case: Case) -> bool:
         if name.startswith("dW") or b is not None
     ]
     truth, error = {name: v.x for name, v in found}, {name: v.e for name, v in found}
-    opened = {name: v.k + 0 * v.e for name, v in found}
+    opened = {name: v.opened for name, v in found}
     return named(gradient).keys() == truth.keys() and compare(named(gradient), truth, error, opened).holds
 
 
