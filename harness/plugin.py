@@ -5,6 +5,7 @@ times. How hard to search is Hypothesis's profile: `default`, `ci` (derandomised
 with more cases). Every random run prints its seed; `--hypothesis-seed N` repeats it.
 """
 
+import gc
 import io
 import pickle
 import secrets
@@ -109,6 +110,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         others = [item for item in items if item.get_closest_marker("law") is None]
         items[:] = [item for item in items if item.get_closest_marker("law") is not None]
         config.hook.pytest_deselected(items=others)
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported by now stays: no collection of garbage has to go through all of JAX again."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

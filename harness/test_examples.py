@@ -40,7 +40,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     mine = folder / "mine.py"
     mine.write_text(re.findall(r"```python\n(.*?)```", readme, re.DOTALL)[0], "utf-8")
     status, found, output = verify(
-        EXAMPLES, mine, "--cases", "15", "--seed", "7", "--jobs", "1", folder=folder
+        EXAMPLES, mine, "--cases", "10", "--seed", "7", "--jobs", "1", folder=folder
     )
     assert status == 1, output
     return {Path(one["subject"]).name: one for one in found}

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypedDict
 
+import numpy as np
+
 from manual_backprop.activations import OUTPUTS, Array, Elementwise, Softmax
 from manual_backprop.losses import LOSSES, Loss, as_rows, divisor
 
@@ -82,8 +84,8 @@ def into_weights(x: Array, dz: Array) -> Array:
 
 
 def into_bias(dz: Array) -> Array:
-    """∂L/∂b[j] = Σ_i dz[i, j], (fan_out,): every sample used this bias, each with factor 1."""
-    return dz.sum(axis=0)
+    """∂L/∂b[j] = Σ_i 1 · dz[i, j], (fan_out,): a bias is a weight whose x is 1 in every sample."""
+    return np.ones(len(dz), dz.dtype) @ dz
 
 
 def into_layer_below(dz: Array, W: Array) -> Array:
