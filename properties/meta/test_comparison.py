@@ -43,6 +43,11 @@ def test_the_worst_entry_is_the_one_furthest_beyond_its_own_bound() -> None:
     assert found.census() == "dW1: 2 of 4 entries"
 
 
+def test_the_census_leaves_out_what_rounding_explains_beside_what_is_wrong() -> None:
+    found = compare(moved(dW1={(0, 0): 0.5, (0, 1): 0.25, (1, 1): 0.75}, db1={(0,): 0.25}), TRUTH, ERROR)
+    assert found.wrong == {"dW1": 1, "db1": 0}
+
+
 def test_of_two_equally_bad_arrays_the_first_is_the_worst() -> None:
     found = compare(moved(dW1={(0, 0): 1.0}, db1={(0,): 0.5}), TRUTH, ERROR)
     assert found.worst == Entry("dW1", (0, 0), 2.0, 1.0, 0.5)
