@@ -5,3 +5,7 @@ Nothing here imports `manual_backprop`, and nothing elsewhere imports `jax`. Rea
 one compiled program), `rounding` (the bound), `differences` (finite differences that know
 their own error) and `exact` (rational numbers).
 """
+
+import jax
+
+jax.config.update("jax_enable_x64", True)  # the truth is in float64, whatever the subject computes in

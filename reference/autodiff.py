@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from reference.network import Array, Choices, batch_terms, loss_value
 
-jax.config.update("jax_enable_x64", True)
-
 Parameters = Sequence[tuple[Array, Array]]
 """[(W, b), ...]; b is None in a layer without bias."""
 

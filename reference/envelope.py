@@ -32,8 +32,6 @@ from reference.network import (
     through_layer,
 )
 
-jax.config.update("jax_enable_x64", True)
-
 Floats = NDArray[np.float64]
 Parameters = Sequence[tuple[Array, Array]]
 

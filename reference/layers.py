@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 
 from reference.network import ACTIVATIONS, LOSSES, Array, choose
 
-jax.config.update("jax_enable_x64", True)
-
 Layer = Callable[..., Array]
 Parameters = Sequence[tuple[Any, ...]]
 """One tuple of arrays for each layer; a bias may be None."""
