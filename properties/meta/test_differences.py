@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import manual_backprop
+from properties.comparison import compare
 from reference import differences
 from reference.exact import central_difference, fractions_of
 from reference.network import ACTIVATIONS
@@ -97,6 +98,61 @@ def test_a_linear_network_is_estimated_as_exactly_as_rational_arithmetic_says() 
         )
         estimate = differences.along(network[0], direction, *network[1:], **choices)
         assert abs(fractions_of(estimate.value).item() - truth) <= fractions_of(estimate.noise).item()
+
+
+def test_a_sum_over_the_samples_and_its_noise_are_as_many_times_those_of_the_mean() -> None:
+    parameters, *batch = drawn(20, [3, 2, 2], 4)  # a power of two: nothing is rounded
+    choices: list[Choices] = [TANH | {"reduction": reduction} for reduction in ("mean", "sum")]
+    direction = next(differences.directions(parameters, batch[0], np.random.default_rng(0), hidden="tanh"))
+    by_mean, by_sum = (differences.along(parameters, direction, *batch, **names) for names in choices)
+    assert (4 * by_mean.value, 4 * by_mean.noise) == (by_sum.value, by_sum.noise)
+    (mean, mean_noise), (total, total_noise) = (located((parameters, *batch), names) for names in choices)
+    for one, four in zip((*mean, *mean_noise), (*total, *total_noise), strict=True):
+        assert all((4 * x == y).all() for x, y in zip(one, four, strict=True))
+
+
+def test_the_rules_of_the_noise_give_what_they_give_by_hand() -> None:
+    rule: dict[str, Any] = dict(vars(differences))
+    reach, half = rule["_Reach"], np.log(2) / 2
+    nothing = np.zeros((1, 2))
+
+    def at(x: Any = nothing, **bounds: float) -> Any:
+        return reach(np.asarray(x), *(nothing + bounds.get(name, 0) for name in "kedr"))
+
+    def close(found: Any, expected: Any) -> bool:
+        """Within the rules' own constants: at most 32 roundings of numbers up to 32."""
+        expected = np.asarray(expected, float)
+        return compare({"": found}, {"": expected}, {"": expected * 0 + 32 * 32 * 2.0**-53}).holds
+
+    # o moves by a factor of at most e^(2k), here 2; d is 2 o d, and 6 o e k more.
+    o = np.array([[1 / 8, 7 / 8]])
+    assert close(rule["_reach_of_softmax"](o, at(k=half), 1.0).k, [[1 / 8, 7 / 8]])
+    assert close(rule["_reach_of_softmax"](o, at(k=half, d=1), 1.0).d, [[1 / 2, 2]])
+    assert close(rule["_reach_of_softmax"](o, at(e=half, d=1), 1.0).d, [[1 / 2, 2]])
+    assert close(
+        rule["_reach_of_softmax"](o, at(k=half / 2, e=half / 2), 2.0).d,
+        3 * (half / 2) ** 2 * np.array([[1 / 4, 1]]),
+    )
+    grown = np.array([[np.sqrt(2) / 8, 1]])
+    assert close(rule["_reach_of_softmax"](o, at(e=half / 2), 1.0).e, grown * (np.sqrt(2) - 1))
+    # z = xW + b moves by what x moves, and by t(|x| + k)s + ts; its derivative errs by what x errs, times s.
+    layer = rule["Layer"](np.array([[2.0], [-3.0]]), np.array([5.0]), "identity", 2, 1)
+    z = rule["_reach_of_z"](
+        layer, at([[1.0, -2.0]], k=4, e=1 / 2, d=1 / 4, r=1 / 8), rule["_move"](1 / 8, 1 / 4, 4.0), 4.0
+    )
+    assert z.x == 13
+    assert close(z.k, 5 * 4 + 4 / 8 * (3 + 8) + 4 / 4)
+    assert close(z.e, 5 / 2)
+    assert close(z.d, 5 / 4 + 1 / 8)
+    assert close(z.r, 5 / 8 + 4 / 8 / 4)
+    # (o - y)²: its derivative 2 (o - y) ∂o errs by 2 |o - y| d and 2 e (d + k / t).
+    y = np.array([[1.0, 3.0]])
+    given = at([[2.0, 1.0]], k=1, e=1 / 2, d=1 / 4)
+    assert close(rule["_squares_errors"](at(), given, y, 2.0).d, [[2 * 1.5 / 4 + 1 / 2, 2 * 2.5 / 4 + 1 / 2]])
+    assert close(rule["_cross_entropy_errors"](given, at(), y, 2.0).d, [[1 / 2 + 1 / 2, 3 / 2 + 3 / 2]])
+    assert close(
+        rule["_binary_cross_entropy_errors"](given, at(), y, 2.0).d, [[1 / 4 + 1 / 16, 5 * (1 / 4 + 1 / 16)]]
+    )
 
 
 def test_a_kink_between_the_points_is_told_and_a_shorter_step_avoids_it() -> None:
