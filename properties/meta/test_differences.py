@@ -1,7 +1,7 @@
 """Finite differences know their own error, find what is wrong, and never accuse what is right."""
 
 import tracemalloc
-from itertools import pairwise, product
+from itertools import chain, pairwise, product
 from typing import Any
 
 import numpy as np
@@ -100,15 +100,29 @@ def test_a_linear_network_is_estimated_as_exactly_as_rational_arithmetic_says() 
         assert abs(fractions_of(estimate.value).item() - truth) <= fractions_of(estimate.noise).item()
 
 
-def test_a_sum_over_the_samples_and_its_noise_are_as_many_times_those_of_the_mean() -> None:
-    parameters, *batch = drawn(20, [3, 2, 2], 4)  # a power of two: nothing is rounded
-    choices: list[Choices] = [TANH | {"reduction": reduction} for reduction in ("mean", "sum")]
+@pytest.mark.parametrize(
+    ("smaller", "larger", "factor"),
+    [
+        ({"reduction": "mean"}, {"reduction": "sum"}, 4),
+        ({"loss": "mse"}, {"loss": "sse"}, 2),
+        ({"loss": "half_mse"}, {"loss": "mse"}, 2),
+        ({"loss": "half_sse"}, {"loss": "sse"}, 2),
+        ({"loss": "mean_binary_cross_entropy"}, {"loss": "binary_cross_entropy"}, 2),
+    ],
+    ids=lambda names: "-".join(names.values()) if isinstance(names, dict) else "",
+)
+def test_a_multiple_of_a_loss_has_that_multiple_of_the_slopes_and_of_their_noise(
+    smaller: Choices, larger: Choices, factor: int
+) -> None:
+    # 4 samples and 2 outputs: the factors are powers of two, and nothing is rounded.
+    parameters, *batch = drawn(20, [3, 2, 2], 4, "binary_cross_entropy")
     direction = next(differences.directions(parameters, batch[0], np.random.default_rng(0), hidden="tanh"))
-    by_mean, by_sum = (differences.along(parameters, direction, *batch, **names) for names in choices)
-    assert (4 * by_mean.value, 4 * by_mean.noise) == (by_sum.value, by_sum.noise)
-    (mean, mean_noise), (total, total_noise) = (located((parameters, *batch), names) for names in choices)
-    for one, four in zip((*mean, *mean_noise), (*total, *total_noise), strict=True):
-        assert all((4 * x == y).all() for x, y in zip(one, four, strict=True))
+    choices: list[Choices] = [TANH | {"output": "sigmoid"} | names for names in (smaller, larger)]
+    one, many = (differences.along(parameters, direction, *batch, **names) for names in choices)
+    assert (factor * one.value, factor * one.noise) == (many.value, many.noise)
+    found = [[*chain(*located((parameters, *batch), names))] for names in choices]  # slopes and noises
+    for pair, multiple in zip(*found, strict=True):
+        assert all((factor * x == y).all() for x, y in zip(pair, multiple, strict=True))
 
 
 def test_the_rules_of_the_noise_give_what_they_give_by_hand() -> None:
