@@ -95,7 +95,7 @@ def test_autodiff_is_exact_where_float64_rounds_nothing() -> None:
 
 
 def test_labels_and_layers_without_bias_are_exact_too() -> None:
-    parameters, inputs, _ = drawn(5, [2, 3, 3], samples=4, bias=False)
+    parameters, inputs, _ = drawn(5, [2, 4, 3], samples=4, bias=False)
     labels = np.array([0, 2, 1, 2])
     choices: Choices = {"hidden": "relu", "output": "identity", "loss": "half_mse", "reduction": "mean"}
     exact = rational(parameters), fractions_of(inputs), labels
@@ -129,8 +129,12 @@ def test_a_pre_activation_of_exactly_zero_is_told() -> None:
     assert kinks[0] is not None
     assert kinks[0].tolist() == [[True]]
     assert kinks[1] is None
+    choices = CHOICES[0] | {"hidden": "relu"}
     with pytest.raises(ValueError, match="kink"):
-        central_difference(*on_a_kink(), **CHOICES[0] | {"hidden": "relu"})
+        central_difference(*on_a_kink(), **choices)
+    without_bias: Arrays = [(fractions_of([[3.0], [-2.0]]), None), (parameters[1][0], None)]
+    with pytest.raises(ValueError, match="kink"):  # z = 3·2 - 2·3
+        central_difference(without_bias, fractions_of([[2.0, 3.0]]), fractions_of([[4.0]]), **choices)
 
 
 def test_at_a_kink_the_one_sided_slopes_are_those_of_slope_0_and_of_slope_1() -> None:
