@@ -5,6 +5,7 @@ import io
 import secrets
 import shutil
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,6 +16,8 @@ OTHER_COMMANDS = {"lesson": "lesson.command", "table": "harness.table"}
 """Commands that live elsewhere, imported only when they are called."""
 
 _FILE = click.Path(dir_okay=False, writable=True)
+A_DAY = 24 * 60 * 60
+REPORTS = ("json_path", "junit", "html", "gradescope")
 
 
 class _Commands(click.Group):
@@ -58,7 +61,7 @@ def main() -> None:
 )
 @click.option(
     "--time-limit",
-    type=click.FloatRange(min=1),
+    type=click.FloatRange(min=1, max=A_DAY),
     default=120,
     show_default=True,
     help="Seconds for each file in all, the judge's own among them; a twelfth for one call.",
@@ -80,6 +83,7 @@ def verify(subjects: tuple[str, ...], **given: Any) -> None:
         raise click.UsageError(str(error)) from None
     if given["gradescope"] and len(paths) > 1:
         raise click.UsageError(f"--gradescope takes one FILE, not {len(paths)}.")
+    _check_reports([path for name in REPORTS if (path := given[name]) is not None], paths)
     if given["python"] and shutil.which(given["python"]) is None:
         raise click.UsageError(f"There is no interpreter {given['python']}.")
     from harness.session import Options, run  # noqa: PLC0415  (JAX takes a second to import: not for --help)
@@ -100,6 +104,17 @@ def verify(subjects: tuple[str, ...], **given: Any) -> None:
         github=given["github"],
     )
     sys.exit(run(paths, options))
+
+
+def _check_reports(reports: list[str], subjects: list[str]) -> None:
+    """Raise a usage error where a report can't be written, or would take the place of something else."""
+    for path in map(Path, reports):
+        if path.suffix == ".py" or any(path.resolve() == Path(subject).resolve() for subject in subjects):
+            raise click.UsageError(f"A report would overwrite {path}: give it another name.")
+        if not path.parent.is_dir():
+            raise click.UsageError(f"{path} can't be written: there is no folder {path.parent}.")
+    if len({Path(path).resolve() for path in reports}) < len(reports):
+        raise click.UsageError("Two reports have the same name: the second would overwrite the first.")
 
 
 if __name__ == "__main__":

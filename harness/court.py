@@ -4,7 +4,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from math import inf
+from math import inf, isinf
 from pathlib import Path
 from time import perf_counter
 
@@ -54,6 +54,7 @@ class Court:
     unreadable: str = ""
     unusable: str = ""
     _guards_left: int = MOST_GUARDS
+    _reserve: float = 0.0
 
     def hear(self, name: str, check: Check, examples: Examples) -> None:
         """Search for a counterexample to a law, and report the verdict to pytest."""
@@ -111,12 +112,20 @@ class Court:
 
     def _effort(self) -> Effort:
         """One counterexample is worth shrinking; of the laws after it, we want to know whether they hold."""
-        now = perf_counter()
-        share = SHARES * (self.deadline - now) / max(1, len(laws.names()) - len(self.records))
-        effort = replace(self.effort, deadline=min(now + share, self.deadline), shrinking=SHRINKING)
+        effort = replace(self.effort, deadline=self._end_of_this_law(), shrinking=SHRINKING)
         if any(record.verdict is Verdict.FAIL for record in self.records):
             return replace(effort, cases=min(effort.cases, AFTER_A_FAILURE), shrink=False)
         return effort
+
+    def _end_of_this_law(self) -> float:
+        """Several shares of the time that is left, but for half of an equal share that each later law keeps."""
+        if isinf(self.deadline):
+            return inf
+        now, waiting = perf_counter(), max(1, len(laws.names()) - len(self.records))
+        left = self.deadline - now
+        if not self.records:
+            self._reserve = left / waiting / 2
+        return now + min(SHARES * left / waiting, left - (waiting - 1) * self._reserve)
 
 
 @dataclass(eq=False)

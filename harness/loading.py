@@ -5,10 +5,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from harness.contract import ContractError, check_finite, read_gradient, read_loss
 from harness.isolation import IsolatedModule, Limits, Signature, SubjectFault
 from properties.cases import Case, Parameters
-from properties.law import SubjectGone
+from properties.comparison import compare, named
+from properties.law import SubjectGone, Violation
 from properties.problem import Claim, ProblemError, read
 
 RATES = {"float64": 2.0**100, "float32": 2.0**60}
@@ -58,7 +61,7 @@ class FileSubject:
                 f"{name} has no function gradient(parameters, inputs, targets): that is what is checked."
             )
         self._signatures = functions
-        for function, count in (("gradient", 3), ("step", 4), ("loss", 3)):
+        for function, count in ((self._function, 3 + (self._function == "step")), ("loss", 3)):
             if function in functions:
                 _check_arity(function, functions[function], count)
         self.has_loss = "loss" in functions
@@ -70,14 +73,41 @@ class FileSubject:
         if self._function == "gradient":
             gradient = read_gradient(self._call("gradient", arguments, case), case)
         else:
-            rate = RATES[str(case.inputs.dtype)]
-            moved = read_gradient(self._call("step", (*arguments, rate), case), case, "step")
-            gradient = [
-                ((W - new_W) / rate, None if b is None or new_b is None else (b - new_b) / rate)
-                for (W, b), (new_W, new_b) in zip(case.parameters, moved, strict=True)
-            ]
+            gradient = self._gradient_of_step(case, RATES[str(case.inputs.dtype)])
+            self._check_rates(case, gradient)
         check_finite(gradient, case)
         return gradient
+
+    def _gradient_of_step(self, case: Case, rate: float) -> Parameters:
+        """(parameters - step(parameters, ..., rate)) / rate; with a rate of 0 the move itself."""
+        arguments = case.parameters, case.inputs, case.targets, rate
+        moved = read_gradient(self._call("step", arguments, case), case, "step")
+        return [
+            ((W - new_W) / (rate or 1), None if b is None or new_b is None else (b - new_b) / (rate or 1))
+            for (W, b), (new_W, new_b) in zip(case.parameters, moved, strict=True)
+        ]
+
+    def _check_rates(self, case: Case, gradient: Parameters) -> None:
+        """Raise `Violation` where the move is not the rate times the gradient, for a rate of 0 and of 1."""
+        unit, parameters = float(np.finfo(case.inputs.dtype).eps), named(case.parameters)
+        if not all(np.isfinite(array).all() for array in named(gradient).values()) and case.overflows:
+            return
+        with np.errstate(all="ignore"):
+            if any(array.any() for array in named(self._gradient_of_step(case, 0.0)).values()):
+                raise Violation(
+                    "step moves the parameters with a rate of 0 too: a part of its move is not multiplied by the rate"
+                )
+            # Either reading is rounded twice by the step and once here, beside numbers up to |W| + |dW|.
+            error = {
+                name: 8 * unit * (abs(parameters[name]) + abs(array)) + 2 * named(case.oracle.error)[name]
+                for name, array in named(gradient).items()
+            }
+            found = compare(named(self._gradient_of_step(case, 1.0)), named(gradient), error)
+        if not found.holds:
+            raise Violation(
+                "step moves by something else than its rate times one gradient: with a rate of 1 it is not the part "
+                f"of what it is with a very large rate, in {found.census()}"
+            )
 
     def loss(self, case: Case) -> float:
         """The subject's loss. Raises as `gradient`."""
@@ -98,10 +128,11 @@ class FileSubject:
 
     def _call(self, function: str, arguments: tuple[Any, ...], case: Case) -> Any:
         signature = self._signatures[function]
+        taken = signature.positional[: len(arguments)]
         keywords: dict[str, str | float] = {
             key: str(value)
             for key, value in case.choices.items()
-            if key in signature.keywords or signature.any_keyword
+            if (key in signature.keywords or signature.any_keyword) and key not in taken
         }
         try:
             result = self._module.call(function, arguments, keywords, layout=_layout(case))

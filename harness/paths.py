@@ -38,6 +38,8 @@ def _is_module(name: str) -> bool:
     if here.with_suffix(".py").is_file() or here.is_dir():
         return True
     try:
-        return importlib.util.find_spec(name) is not None
+        return (
+            importlib.util.find_spec(name.partition(".")[0]) is not None
+        )  # what is below would be imported here
     except (ImportError, ValueError):
         return False

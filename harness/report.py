@@ -150,7 +150,7 @@ def story(console: Console, outcome: Outcome, *, hints: int) -> None:
 def _plainly(console: Console, text: str, indent: str = "  ") -> None:
     """Somebody's text, line by line as it is, so that it can be copied."""
     for line in text.splitlines():
-        console.print(indent + line, highlight=False, markup=False, soft_wrap=True)
+        console.print(Text(indent + line), soft_wrap=True)
 
 
 def headline(outcome: Outcome) -> Text:
@@ -212,7 +212,11 @@ def several(console: Console, outcomes: list[Outcome], *, hints: int) -> None:
         name = " and ".join(outcome.diagnosis.mistakes) if outcome.diagnosis and hints > 1 else ""
         what = sentence(outcome.failures[0].name) if outcome.failures else outcome.message
         what = INCONSTANT if outcome.message.startswith(INCONSTANT) else what
-        table.add_row(outcome.subject, verdict(outcome.verdict), name, what, f"{outcome.seconds:.1f} s")
+        texts = map(
+            Text, (outcome.subject, name, what, f"{outcome.seconds:.1f} s")
+        )  # no markup of somebody's
+        subject, *others = texts
+        table.add_row(subject, verdict(outcome.verdict), *others)
     console.print(table)
 
 

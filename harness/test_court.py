@@ -261,6 +261,37 @@ def test_what_is_no_file_is_told_so_in_one_sentence(tmp_path: Path, monkeypatch:
         assert str(raised.value) == sentence
 
 
+def test_a_module_is_looked_up_without_being_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "course").mkdir()
+    (tmp_path / "course" / "__init__.py").write_text("1 / 0", "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert expanded("course.week3") == ["course.week3"]
+    assert "course" not in sys.modules
+
+
+def test_what_a_subject_says_is_no_markup() -> None:
+    said = "[/oops] [red] :smile:"
+    one, other = (Outcome(f"[red]{name}.py", Verdict.FAIL, message=said, trace=said) for name in "ab")
+    for shown in (text_of(one), text_of(one, other, width=200)):
+        assert "[red]a.py" in shown
+        assert said in shown
+
+
+def test_every_law_keeps_half_of_an_equal_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("harness.court.perf_counter", lambda: now[0])
+    total = 100.0
+    court = Court(Bundled(), Effort(1), deadline=total)
+    for name in laws.names():
+        end = court._end_of_this_law()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        assert end - now[0] >= total / len(laws.names()) / 2 - 1e-9
+        assert end <= total + 1e-9
+        now[0] = end  # each takes all that it may
+        court.records.append(Record(name))
+
+
 # pytest
 
 

@@ -27,7 +27,7 @@ def verify(*arguments: str | Path, folder: Path) -> tuple[int, list[dict[str, An
     """Exit status, JSON and output of `manual-backprop verify`, run as a command of its own."""
     results = folder / "results.json"
     command = [sys.executable, "-m", "harness.cli", "verify", *map(str, arguments), "--json", str(results)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, timeout=300)  # noqa: S603
     found = json.loads(results.read_text("utf-8")) if results.exists() else []
     return done.returncode, found, done.stdout + done.stderr
 

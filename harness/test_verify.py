@@ -74,7 +74,29 @@ BROKEN = {
         "pin smaller sizes",
     ),
     "problem_of_no_names": ("PROBLEM = {1: 2}\ndef gradient(p, x, y): ...", "keys that are no names"),
+    "step_decays": (
+        "def step(p, x, y, rate): return [(0.9 * W, 0.9 * b) for W, b in p]",
+        "with a rate of 0 too",
+    ),
+    "step_clips": (
+        "def step(p, x, y, rate): return [(W - np.clip(rate * W, -1e-3, 1e-3), b - rate * b) for W, b in p]",
+        "with a rate of 1 it is not the part",
+    ),
+    "raises_markup": ("raise ValueError('[/oops] [red] :smile:')", "[/oops] [red] :smile:"),
     "cheats": ("import manual_backprop\ngradient = manual_backprop.gradient", "manual_backprop"),
+}
+
+
+ONE_LAYER = """
+PROBLEM = {"layers": 1}
+def gradient(parameters, inputs, output):
+    ((W, b),) = parameters
+    d = 2 * (inputs @ W + b - output) / output.size
+    return [(inputs.T @ d, d.sum(axis=0))]
+"""
+RIGHT = {
+    "a_helper_called_step": "def step(z): return (z > 0) * 1.0\n" + ONE_LAYER,
+    "targets_called_output": ONE_LAYER,
 }
 
 
@@ -82,7 +104,7 @@ BROKEN = {
 def judged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """All the broken modules in one call, and a right one among them."""
     folder = tmp_path_factory.mktemp("broken")
-    for name, (text, _) in BROKEN.items():
+    for name, text in ({name: text for name, (text, _) in BROKEN.items()} | RIGHT).items():
         (folder / f"{name}.py").write_text(HEADER + text + "\n", "utf-8")
     right = Path(__file__).parent.parent / "examples" / "matrices.py"
     arguments = (folder, right, "--cases", "5", "--seed", "1", "--time-limit", "60")
@@ -112,9 +134,20 @@ def test_a_right_module_among_broken_ones_passes(judged: dict[str, Any]) -> None
     assert {"name", "verdict", "cases", "message"} <= set(judged["matrices"]["properties"][0])
 
 
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_right_module_passes_whatever_its_helpers_and_arguments_are_called(
+    judged: dict[str, Any], name: str
+) -> None:
+    assert judged[name]["verdict"] == "PASS", judged[name]["message"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["verify", "--json", "no/such/folder.json"], "there is no folder"),
+        (["verify", "--html", "mine.py"], "would overwrite mine.py"),
+        (["verify", "--html", "one", "--json", "one"], "Two reports have the same name"),
+        (["verify", "--time-limit", "1e8"], "is not in the range"),
         (["verify", "nowhere.py"], "There is no file or module nowhere.py."),
         (["verify", "--casses", "3"], "No such option"),
         (["verify", "--cases", "0"], "0 is not in the range"),
@@ -152,3 +185,4 @@ def test_a_report_can_be_read_by_other_programs(tmp_path: Path) -> None:
     assert "one_output_only" in text
     assert "http" not in text.replace('http-equiv="', "")
     json.dumps(found)
+    assert not (tmp_path / ".hypothesis").exists()

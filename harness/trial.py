@@ -3,12 +3,14 @@
 import contextlib
 import io
 import os
+import tempfile
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 
 import pytest
+from hypothesis.configuration import set_hypothesis_home_dir
 
 from harness import laws
 from harness.court import CONTRACT, Court, Trial, case_of, own_failure
@@ -128,13 +130,24 @@ def _run(court: Court) -> None:
     arguments = ["-c", os.devnull, "--rootdir", str(Path(files[0]).parent), "--import-mode=importlib", "-q"]
     arguments += ["-p", "no:cacheprovider", "-p", "harness.plugin", *files]
     told = io.StringIO()
-    with _environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1"), contextlib.redirect_stdout(told):
+    with _environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1"), _storage(), contextlib.redirect_stdout(told):
         status = pytest.main(arguments, plugins=[Trial(court)])
     if status == pytest.ExitCode.INTERRUPTED:
         raise KeyboardInterrupt
     is_complete = len(court.records) == len(laws.names())
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or not is_complete:
         raise RuntimeError(told.getvalue())
+
+
+@contextlib.contextmanager
+def _storage() -> Generator[None]:
+    """What Hypothesis stores goes to a folder of its own for a while, and none is left where we are called."""
+    with tempfile.TemporaryDirectory(prefix="hypothesis-") as folder:
+        set_hypothesis_home_dir(folder)
+        try:
+            yield
+        finally:
+            set_hypothesis_home_dir(None)
 
 
 @contextlib.contextmanager

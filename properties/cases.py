@@ -121,21 +121,25 @@ class Case:
         whole_loss = 2 * self.samples * self.outputs * (abs(truth.loss) + truth.loss_error)
         return not (truth.peak < largest and whole_loss < largest)
 
-    @cached_property
+    @property
     def saturates(self) -> bool:
         """Whether an activation is flat to the last digit: some |z| ≥ -log u, where e^-|z| is lost next to 1.
 
         There a right formula may divide 0 by 0, or lose all its digits; `strategies.EDGES` goes there on
-        purpose. A relu or an identity is never flat in this sense.
+        purpose.
         """
+        return not self.largest_bent_z < -np.log(np.finfo(self.inputs.dtype).eps / 2)
+
+    @cached_property
+    def largest_bent_z(self) -> float:
+        """The largest |z| that goes through a bent activation: a relu or an identity is never flat."""
         layers = layers_of(self.parameters, self.hidden, self.output)
         with np.errstate(all="ignore"):
             zs, _ = forward(np, layers, self.inputs)
-        flat = -np.log(np.finfo(self.inputs.dtype).eps / 2)
         bent = [
             z for z, layer in zip(zs, layers, strict=True) if layer.activation not in {"identity", "relu"}
         ]
-        return any(not abs(z).max() < flat for z in bent)
+        return float(np.max([0.0, *(abs(z).max() for z in bent)]))  # NaN where one of them is
 
     def directional_derivative(self, direction: Parameters) -> float:
         """Σ ∂L/∂w · v by forward mode."""

@@ -70,6 +70,11 @@ def combined(gradients: Sequence[Arrays], weights: Sequence[Any]) -> Parameters:
     return [(total([dW for dW, _ in layer]), total([db for _, db in layer])) for layer in map(list, layers)]
 
 
+def copied(parameters: Parameters) -> Parameters:
+    """The same numbers in arrays of their own."""
+    return [(W.copy(), None if b is None else b.copy()) for W, b in parameters]
+
+
 def far_apart(gradient: Parameters, other: Parameters, case: Case) -> bool:
     """Whether two gradients differ by far more than rounding: by 1000 times the bound, somewhere."""
     truth = case.oracle

@@ -185,15 +185,14 @@ MEANS_AND_FACTORS = (
     ),
     Mistake(
         name="factor_two_gained",
-        rule="∂L/∂o = 2(o − y) for L = ½(o − y)²",
-        sentence="In ½(o − y)² the ½ and the 2 cancel, and in a cross-entropy there is no square at all.",
+        rule="∂L/∂o = 2(o − y) for L = ½(o − y)², or 4(o − y) for L = (o − y)²",
+        sentence="The 2 of a square comes down once; a ½ cancels it, and in a cross-entropy there is no square at all.",
         hint="Differentiate this loss on paper for one sample and one output. Which number stands in front?",
-        answer="Take the factor 2 out of the output error: here it starts with o − y.",
-        variants=(
-            variant(
-                "in the output error", scaled(lambda outputs: 2), lambda s: s.loss not in SQUARES_WITHOUT_HALF
-            ),
+        answer=(
+            "Take a factor 2 out of the output error: it starts with 2(o − y) for (o − y)², and with o − y for "
+            "½(o − y)² and for an entropy."
         ),
+        variants=(variant("in the output error", scaled(lambda outputs: 2), lambda s: True),),
     ),
     Mistake(
         name="fixed_divisor",

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeGuard
 
 import numpy as np
 
 from properties.cases import Array, Case
 from properties.comparison import named
-from properties.diagnosis.corners import boundary, largest_z, saturating, two_digits
+from properties.diagnosis.corners import SATURATED, boundary, largest_z, saturating, two_digits
 from properties.diagnosis.fits import ratio
 from properties.diagnosis.matching import Matcher
 from properties.diagnosis.probes import Interview, Maker, OutOfTime, Probe, claim_of
@@ -19,6 +20,8 @@ STEPS = 8
 """Between the case and its well-scaled version."""
 FRESH, FARTHEST = 3, 2.0**12
 """Fresh cases that are saturated, and the factor that they are saturated by."""
+LOUD = 2.0**10, 2.0**20
+"""Factors of fresh cases whose errors are large and whose activations are not flat."""
 SHOWN_AT_THE_EDGES = {"gradient_clipped", "penalty_included", "updated_weights_used"}
 """Mistakes so small, or so far out, that well-scaled cases may not show them."""
 SATURATED_Z = 4
@@ -28,8 +31,8 @@ SATURATED_Z = 4
 def explain_edge(subject: Subject, case: Case, *, budget_seconds: float = 3.0) -> tuple[bool, str]:
     """Whether a subject that fails on a case at the edges has the right formula, and where its numbers fail.
 
-    It has not where it fails on well-scaled cases too, where it is off by one ratio, or where a mistake
-    of the catalogue explains it.
+    It has not where it fails on well-scaled cases too, where its numbers are finite and wrong though no
+    activation is flat, where it is off by one ratio, or where a mistake of the catalogue explains it.
 
     Args:
         subject: fails on the case.
@@ -55,9 +58,23 @@ def _explained(interview: Interview, case: Case) -> tuple[bool, str]:
     failing = [probe for probe in path if probe is not None and probe.fails]
     if not right or any(probe.fails for probe in right) or not failing:
         return False, ""
-    if _is_a_mistake(interview, [probe for probe in failing if probe.fault is None]):
+    loud = [interview.ask(maker.case(loud=factor)) for factor in LOUD]
+    wrong = [probe for probe in failing if probe.fault is None]
+    if any(probe.fails and not _is_flat(probe) for probe in (*wrong, *filter(_is_told, loud))):
+        return False, ""
+    if _is_a_mistake(interview, wrong):
         return False, ""
     return True, _regime(interview, case, maker, failing[0])
+
+
+def _is_told(probe: Probe | None) -> TypeGuard[Probe]:
+    """Whether the subject answered with numbers."""
+    return probe is not None and probe.fault is None
+
+
+def _is_flat(probe: Probe) -> bool:
+    """Whether an activation is so flat that a finite number may have lost its digits; elsewhere it is wrong."""
+    return not probe.case.largest_bent_z < SATURATED
 
 
 def _is_a_mistake(interview: Interview, wrong: Sequence[Probe]) -> bool:

@@ -201,13 +201,14 @@ class Maker:
         return Sizes(tuple(self.like.sizes), self.like.samples)
 
     def different_sizes(self) -> Sizes:
-        """Sizes from 3 to 8, all different, but for those that are pinned."""
+        """Sizes from 3 to 8, all different, but for those that are pinned, and widths that recur in deep networks."""
         layers = len(self.like.parameters)
         free = [int(size) for size in self.random.permutation(np.arange(3, LARGEST + 1))]
-        sizes = [free.pop() for _ in range(layers + 2)]
+        sizes = [free.pop() for _ in range(min(layers + 2, len(free)))]
         if layers == 1:
             sizes.sort(key=lambda size: -size)  # no more samples than inputs: each leaves a trace of its own
-        fan_in, *widths, samples, outputs = sizes
+        fan_in, *some, samples, outputs = sizes
+        widths = [some[i % len(some)] for i in range(layers - 1)]
         pinned = self.claim
         return Sizes(
             (

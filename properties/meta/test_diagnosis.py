@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import manual_backprop
-from manual_backprop.mistakes import MISTAKES, WrongGradient
+from manual_backprop.mistakes import MISTAKES, WrongGradient, one_output_only
 from properties import diagnosis
 from properties.cases import Array, Case, Parameters
 from properties.diagnosis import Diagnosis, find_guards
@@ -369,6 +369,31 @@ def test_a_slope_that_is_missing_in_one_layer_is_named() -> None:
     assert "in layer 2 only" in found.evidence
 
 
+@pytest.mark.parametrize("layers", [5, 6])
+def test_a_mistake_in_a_deep_network_is_named(layers: int) -> None:
+    assert diagnosed(one_output_only_everywhere, layers=layers).mistakes == ("one_output_only",)
+
+
+def one_output_only_everywhere(*case: Any, **names: Any) -> Parameters:
+    """The rule of one output."""
+    return manual_backprop.gradient(*case, **names, rule=one_output_only())
+
+
+@pytest.mark.parametrize("hidden", ["tanh", "relu"])
+def test_a_wrong_number_is_no_weak_one_where_no_activation_is_flat(hidden: str) -> None:
+    def capped(*case: Any, **names: Any) -> Parameters:
+        return [
+            (np.clip(dW, -1000, 1000), np.clip(db, -1000, 1000))
+            for dW, db in manual_backprop.gradient(*case, **names)
+        ]
+
+    subject = Wrong(capped, read({"hidden": hidden}))
+    case = case_for(subject.claims, loud=2.0**10)
+    with pytest.raises(Violation):
+        judge(subject.gradient(case), case)
+    assert diagnosis.explain_edge(subject, case, budget_seconds=60) == (False, "")
+
+
 # --- what has no name in the catalogue -------------------------------------------------------------------
 
 
@@ -386,9 +411,9 @@ def test_a_slope_that_is_missing_in_one_layer_is_named() -> None:
             "dW1, db1 (layer 1: weights and bias); all of them 0",
         ),
         (
-            lambda right: [(0 * right[0][0], 0 * right[0][1]), (2 * right[1][0], 2 * right[1][1])],
+            lambda right: [(0 * right[0][0], 0 * right[0][1]), (3 * right[1][0], 3 * right[1][1])],
             "",
-            "dW1, db1: all of them 0, dW2, db2: constant ratio 2",
+            "dW1, db1: all of them 0, dW2, db2: constant ratio 3",
         ),
     ],
 )

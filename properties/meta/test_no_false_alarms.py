@@ -1,15 +1,18 @@
 """The judge accuses no right gradient, however it is written, and sees a wrong one that is nearly right."""
 
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from itertools import combinations
 
 import numpy as np
 import pytest
 
 import manual_backprop
-from properties.cases import Case
+from properties import test_purity
+from properties.cases import Case, Parameters
 from properties.comparison import compare, equal, named
-from properties.law import Inconclusive, Violation
+from properties.law import Check, Court, Effort, Examples, Inconclusive, Record, Verdict, Violation, search
 from properties.meta.formulations import FORMULATIONS, Formulation
 from properties.meta.near_misses import NearMiss, cases_until_caught, first_weight, one_entry, scaled
 from properties.meta.samples import samples
@@ -40,6 +43,36 @@ def test_no_right_gradient_is_accused(formulation: Formulation, drawn: list[Case
     assert judged["right"] > 0.9 * len(drawn)
     assert judged["inconclusive"] < 0.01 * len(drawn)
     assert formulation.overflows == (judged["overflow"] > 0)
+
+
+class Alternating(Bundled):
+    """Sums in another order at every second call, as several threads do."""
+
+    calls = 0
+
+    def gradient(self, case: Case) -> Parameters:
+        """One of two formulations."""
+        type(self).calls += 1  # the class's, since its instances are frozen
+        return FORMULATIONS[type(self).calls % 2 * 2].gradient(case)
+
+
+@pytest.mark.parametrize(
+    "purity", [test_purity.test_gradient_is_pure, test_purity.test_answer_does_not_depend_on_earlier_calls]
+)
+def test_another_order_of_the_same_sum_is_no_impurity(purity: Callable[[Court], None]) -> None:
+    heard: list[Record] = []
+
+    class Hears:
+        subject = Alternating()
+
+        def hear(self, name: str, check: Check, examples: Examples) -> None:
+            found = search(
+                Record(name), partial(check, self.subject), examples(self.subject), Effort(50, seed=0)
+            )
+            heard.append(found)
+
+    purity(Hears())
+    assert [record.verdict for record in heard] == [Verdict.PASS], heard[0].message
 
 
 def test_no_two_formulations_are_the_same(drawn: list[Case]) -> None:
