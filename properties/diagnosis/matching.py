@@ -72,7 +72,8 @@ class Matcher:
         self._wrong = [name for name in self._arrays if any(name in probe.wrong for probe in probes)]
         hypotheses = catalogue(probes, mutates=bool(interview.impurity))
         hypotheses += [*fits.of(first, probes), *unnamed(first)]
-        self._hypotheses = [h for h in hypotheses if all(self._predicted(h, probe) for probe in probes)]
+        able = [h for h in hypotheses if all(self._predicted(h, probe) for probe in probes)]
+        self._hypotheses = [h for h in able if self._departs(h)]
         self._factors = [h for h in self._hypotheses if self._is_factor(h)]
 
     def others(self) -> Iterator[Account]:
@@ -104,6 +105,17 @@ class Matcher:
             with np.errstate(all="ignore"):
                 self._known[key] = hypothesis(probe)
         return self._known[key]
+
+    def _departs(self, hypothesis: Hypothesis) -> bool:
+        """Whether it is anything but the right gradient, somewhere in an array that is wrong.
+
+        A threshold that nothing reaches, for one, is not: it explains nothing.
+        """
+        return any(
+            not probe.agree(name, (self._predicted(hypothesis, probe) or {})[name], probe.right[name])
+            for probe in self._probes
+            for name in probe.wrong
+        )
 
     def _is_factor(self, hypothesis: Hypothesis) -> bool:
         return all(
