@@ -4,6 +4,7 @@ import importlib
 import io
 import secrets
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -84,8 +85,8 @@ def verify(subjects: tuple[str, ...], **given: Any) -> None:
     if given["gradescope"] and len(paths) > 1:
         raise click.UsageError(f"--gradescope takes one FILE, not {len(paths)}.")
     _check_reports([path for name in REPORTS if (path := given[name]) is not None], paths)
-    if given["python"] and shutil.which(given["python"]) is None:
-        raise click.UsageError(f"There is no interpreter {given['python']}.")
+    if given["python"] is not None:
+        _check_interpreter(given["python"])
     from harness.session import Options, run  # noqa: PLC0415  (JAX takes a second to import: not for --help)
 
     options = Options(
@@ -104,6 +105,23 @@ def verify(subjects: tuple[str, ...], **given: Any) -> None:
         github=given["github"],
     )
     sys.exit(run(paths, options))
+
+
+def _check_interpreter(python: str) -> None:
+    """Raise a usage error for what is no Python with NumPy: that is no fault of the subjects."""
+    if shutil.which(python) is None:
+        raise click.UsageError(f"There is no interpreter {python}.")
+    asked = [python, "-c", "import numpy; print(numpy.pi)"]
+    try:
+        done = subprocess.run(  # noqa: S603  (the user's own interpreter)
+            asked, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=60
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        done = None
+    if done is None or not done.stdout.startswith("3.14"):
+        raise click.UsageError(
+            f"{python} does not run `import numpy`: --python takes a Python that has NumPy."
+        )
 
 
 def _check_reports(reports: list[str], subjects: list[str]) -> None:

@@ -100,7 +100,7 @@ def script(outcome: Outcome, case: Case) -> str:
     path = Path(outcome.subject)
     keywords = ", ".join(f"{key}={value!r}" for key, value in case.choices.items())
     lines = [
-        "import inspect, runpy",
+        "import inspect, runpy, sys",
         "import numpy as np",
         "",
         case.as_python(),
@@ -108,9 +108,11 @@ def script(outcome: Outcome, case: Case) -> str:
     ]
     if path.suffix == ".py":
         lines += [
+            f"sys.path.insert(0, {str(path.parent)!r})",
             f"gradient = runpy.run_path({str(path)!r})['gradient']",
             "accepted = inspect.signature(gradient).parameters",
-            "choices = {name: value for name, value in choices.items() if name in accepted}",
+            "if all(one.kind is not one.VAR_KEYWORD for one in accepted.values()):",
+            "    choices = {name: value for name, value in choices.items() if name in accepted}",
         ]
     else:
         lines += [f"from {outcome.subject} import gradient"]

@@ -279,6 +279,24 @@ def test_what_a_subject_says_is_no_markup() -> None:
         assert said in shown
 
 
+def test_the_smallest_case_can_be_pasted_where_a_file_imports_its_neighbour_and_takes_any_keyword(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "helpers.py").write_text(
+        "import manual_backprop\ngradient = manual_backprop.gradient\n", "utf-8"
+    )
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "import helpers\ndef gradient(*case, **names): return helpers.gradient(*case, **names)\n", "utf-8"
+    )
+    pasted = report.script(Outcome(str(mine), Verdict.FAIL), case(2))
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", pasted], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("yours") == done.stdout.count("right") > 0
+
+
 def test_every_law_keeps_half_of_an_equal_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr("harness.court.perf_counter", lambda: now[0])

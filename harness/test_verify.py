@@ -153,6 +153,7 @@ def test_a_right_module_passes_whatever_its_helpers_and_arguments_are_called(
         (["verify", "--cases", "0"], "0 is not in the range"),
         (["verify", "--hints", "3"], "3 is not in the range"),
         (["verify", "--python", "no-such-python"], "There is no interpreter no-such-python."),
+        (["verify", "--python", "git"], "does not run `import numpy`"),
         (["verfy"], "No such command"),
     ],
 )
