@@ -27,7 +27,7 @@ def _free_cases(subject: Subject) -> SearchStrategy[Case]:
 
 @law(_cases)
 def test_gradient_is_pure(subject: Subject, case: Case) -> None:
-    """Arguments untouched and not handed back, the same answer twice, shapes and dtypes kept."""
+    """Arguments untouched and not handed back, the same answer twice but for rounding, shapes and dtypes kept."""
     arguments = {**named(case.parameters), "inputs": case.inputs, "targets": case.targets}
     before = {name: array.copy() for name, array in arguments.items()}
     first = subject.gradient(case)
