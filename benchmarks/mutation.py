@@ -102,7 +102,7 @@ ENDS = (
 TESTS = {
     "manual_backprop/layers/stack.py": ("meta/by_hand", *ENDS, "layers"),
     "manual_backprop/layers/*": LAYERS,
-    MISTAKES: ("meta/mistakes", "layers"),
+    MISTAKES: ("meta/mistakes_by_index", "meta/mistakes", "layers"),
     "manual_backprop/averages.py": ("meta/by_hand", *ENDS),
     "manual_backprop/*": (
         "meta/by_hand",
