@@ -116,7 +116,7 @@ TESTS = {
     "reference/layer_rounding.py": (*LAYERS[:2], "layers", "cross_derivatives"),
     "reference/differences.py": ("meta/differences", "against_the_truth", "layers"),
     "reference/exact.py": ("meta/exact", "against_the_truth"),
-    "reference/rounding.py": ("meta/by_hand", "meta/rounding", "against_the_truth"),
+    "reference/rounding.py": ("meta/rounding_by_index", "meta/by_hand", "meta/rounding", "against_the_truth"),
     "reference/*": ("meta/by_hand", "meta/exact", "against_the_truth", "meta/envelope"),
     "properties/comparison.py": ("meta/comparison", "meta/by_hand", "averaging"),
     "properties/diagnosis/*": ("meta/diagnosis",),

@@ -1,0 +1,351 @@
+"""The bounds are what is derived: every rule once more, for single numbers, in a format in which each term shows.
+
+u = 1/256 and tiny = 2⁻²⁰. A value is (x, e, k) here: what it is, what rounding may do, and what an open kink may do.
+"""
+
+from collections.abc import Callable, Iterable
+from itertools import pairwise, product
+from math import exp, expm1, isclose, log, log1p, tanh
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from manual_backprop import ACTIVATIONS, LOSSES, OUTPUTS
+from reference.network import layers_of
+from reference.rounding import ACTIVATED, Arithmetic, Bounded, bounds
+
+U, TINY = 2.0**-8, 2.0**-20
+FORMULA = 16 * U
+COARSE = Arithmetic(np, U, TINY)
+PAIRS = [(output, loss) for output, loss in product(OUTPUTS, LOSSES) if LOSSES[loss].output in {None, output}]
+
+
+class V(NamedTuple):
+    """A value."""
+
+    x: float
+    e: float = 0
+    k: float = 0
+
+    @property
+    def most(self) -> float:
+        """The largest size that it may have."""
+        return abs(self.x) + self.e + self.k
+
+
+def gamma(operations: int) -> float:
+    """γ, with 8 operations more."""
+    m = operations + 8
+    return m * U / (1 - m * U)
+
+
+def dot(pairs: Iterable[tuple[V, V]], m: int) -> V:
+    """A sum of m products."""
+    pairs = list(pairs)
+    return V(
+        sum(a.x * b.x for a, b in pairs),
+        sum(abs(a.x) * b.e + a.e * b.most + gamma(m) * a.most * b.most for a, b in pairs) + m * TINY,
+        sum(abs(a.x) * b.k + a.k * b.most for a, b in pairs),
+    )
+
+
+def times(a: V, b: V) -> V:
+    """One product."""
+    return dot([(a, b)], 1)
+
+
+def plus(a: V, b: V) -> V:
+    """One sum."""
+    return V(a.x + b.x, a.e + b.e + gamma(1) * (a.most + b.most), a.k + b.k)
+
+
+def total(values: Iterable[V], m: int) -> V:
+    """A sum of m values."""
+    values = list(values)
+    return V(sum(v.x for v in values), sum(v.e + gamma(m) * v.most for v in values), sum(v.k for v in values))
+
+
+def scaled(a: V, factor: float) -> V:
+    """A product with a constant, whose rounding is counted elsewhere."""
+    return V(factor * a.x, abs(factor) * a.e + TINY, abs(factor) * a.k)
+
+
+def minus(y: float) -> V:
+    """A target that is subtracted."""
+    return V(-y)
+
+
+# Activations -------------------------------------------------------------------------------------------
+
+
+def sigmoid(z: float) -> float:
+    """Without overflow."""
+    return 1 / (1 + exp(-z)) if z > 0 else exp(z) / (1 + exp(z))
+
+
+def smooth(h: float, slope: float, e: float, *, size: float, steepest: float, curved: float) -> tuple[V, V]:
+    """The value and the slope of a function with |f'| ≤ `steepest` and |f''| ≤ `curved`."""
+    moved = min(steepest, curved * e)
+    return V(h, min(steepest, slope + moved) * e + FORMULA * size), V(slope, moved + FORMULA)
+
+
+def activated(name: str, z: float, e: float) -> tuple[V, V]:
+    """The value and the slope of an activation at z ± e."""
+    if name == "identity":
+        return V(z, e), V(1)
+    if name == "relu":
+        reached = e if z > 0 else max(z + e, 0)
+        return V(max(z, 0), reached), V(float(z > 0), 0, float(abs(z) <= e))
+    if name == "softplus":
+        h = max(z, 0) + log1p(exp(-abs(z)))
+        return smooth(h, sigmoid(z), e, size=1 + h, steepest=1, curved=1 / 4)
+    if name == "tanh":
+        h, slope = smooth(tanh(z), 1 - tanh(z) ** 2, e, size=1, steepest=1, curved=0.77)  # 4/(3√3)
+        return V(h.x, min(h.e, 2)), slope
+    o = sigmoid(z)
+    h, slope = smooth(o, o * (1 - o), e, size=1, steepest=1 / 4, curved=0.0963)  # 1/(6√3)
+    return V(h.x, min(h.e, 1)), slope
+
+
+def of_exponents(z: list[V]) -> float:
+    """What z_j - log Σ_k e^z_k may err by: its own error and the largest, two roundings of |z| and two of 1."""
+    return 2 * max(v.e for v in z) + FORMULA * (1 + max(abs(v.x) for v in z))
+
+
+def softmax(z: list[V]) -> list[V]:
+    """The outputs."""
+    top = max(v.x for v in z)
+    sum_ = sum(exp(v.x - top) for v in z)
+    return [
+        V(o, min(1, o * expm1(min(of_exponents(z), 50)) + FORMULA))
+        for o in (exp(v.x - top) / sum_ for v in z)
+    ]
+
+
+def same(found: Any, expected: float) -> bool:
+    """But for the rounding of two ways to compute it."""
+    return isclose(float(found), expected, rel_tol=1e-10, abs_tol=1e-13)
+
+
+POINTS = list(product([-40, -3, -0.5, -0.1, 0, 0.1, 0.5, 2, 40], [0, 0.01, 0.1, 0.5, 2, 30]))
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_an_activation_errs_by_its_slope_its_bend_and_its_formula(name: str) -> None:
+    for z, e in POINTS:
+        found = ACTIVATED[name](COARSE, np.array([[z]], float), np.array([[e]], float))
+        h, slope = activated(name, z, e)
+        numbers = (found.h, found.h_error, found.slope, found.slope_error, found.slope_open)
+        for given, expected in zip(numbers, (h.x, h.e, slope.x, slope.e, slope.k), strict=True):
+            assert same(np.ravel(given)[0], expected), (z, e)
+
+
+def test_where_no_kink_is_open_nothing_is_carried_along_for_it() -> None:
+    z, e = np.array([[1.0, -2.0]]), np.array([[0.5, 0.5]])
+    for rule in ACTIVATED.values():
+        assert not rule(COARSE, z, e).bounded_slope.is_open
+    assert ACTIVATED["relu"](COARSE, z, 4 * e).bounded_slope.is_open
+    one = COARSE.exact(z)
+    for plain in (
+        one,
+        COARSE.matmul(one, one.mT, 2),
+        COARSE.times(one, one),
+        COARSE.affine(one, z.T, z.T, None),
+    ):
+        assert not plain.is_open
+
+
+@pytest.mark.parametrize(
+    ("z", "e"),
+    [
+        ([[0.3, -1, 2], [5, 4, 3.5]], [[0.01, 0.02, 0.005], [0, 0, 0]]),
+        ([[0, -60, 0], [1, 1, 1]], [[30, 30, 26], [0.3, 0.2, 0.4]]),
+    ],
+)
+def test_a_softmax_errs_by_the_exponential_of_its_exponents_errors(
+    z: list[list[float]], e: list[list[float]]
+) -> None:
+    found = ACTIVATED["softmax"](COARSE, np.array(z, float), np.array(e, float))
+    for i, rows in enumerate(zip(z, e, strict=True)):
+        for j, o in enumerate(softmax([V(*one) for one in zip(*rows, strict=True)])):
+            assert same(found.h[i, j], o.x)
+            assert same(found.h_error[i, j], o.e)
+    assert not found.slope.any()  # a softmax has a Jacobian instead
+    assert not found.slope_error.any()
+
+
+# Losses and networks -----------------------------------------------------------------------------------
+
+
+def plain_logarithms(z: float, y: float) -> float:
+    """What a program loses that divides by o and by 1 - o: δ relative to each, which is at least u/2."""
+    o, other = max(sigmoid(z) - FORMULA, U / 2), max(sigmoid(-z) - FORMULA, U / 2)
+    return FORMULA * abs(y) / o + FORMULA * abs(1 - y) / other
+
+
+def output_errors(loss: str, z: list[V], o: list[V], y: list[float]) -> list[V]:
+    """∂L/∂o of a squared loss, ∂L/∂z of an entropy."""
+    K = len(o)
+    if loss == "cross_entropy":
+        mass = total(map(V, y), K)
+        return [plus(times(p, mass), minus(t)) for p, t in zip(o, y, strict=True)]
+    differences = [plus(p, minus(t)) for p, t in zip(o, y, strict=True)]
+    if "entropy" in loss:
+        plain = [
+            d._replace(e=d.e + min(1, plain_logarithms(v.x, t)))
+            for d, v, t in zip(differences, z, y, strict=True)
+        ]
+        return [scaled(d, 1 / K) for d in plain] if loss.startswith("mean") else plain
+    factor = {"mse": 2 / K, "half_mse": 1 / K, "sse": 2, "half_sse": 1}[loss]
+    return [scaled(d, factor) for d in differences]
+
+
+def loss_error(loss: str, z: list[V], o: list[V], y: list[float]) -> float:
+    """What a sample's loss may err by."""
+    K = len(o)
+    if loss == "cross_entropy":
+        each = gamma(K) + FORMULA
+        return sum(abs(t) * (of_exponents(z) - each * log(max(p.x, TINY))) for p, t in zip(o, y, strict=True))
+    if "entropy" in loss:
+        parts = [
+            v.e
+            + (FORMULA + gamma(K)) * (1 + abs(v.x)) * (1 + abs(t))
+            + (1 + abs(v.x)) * (exp(-abs(v.x)) <= 2 * FORMULA)
+            + plain_logarithms(v.x, t)
+            for v, t in zip(z, y, strict=True)
+        ]
+        return sum(parts) / (K if loss.startswith("mean") else 1)
+    differences = [plus(p, minus(t)) for p, t in zip(o, y, strict=True)]
+    factor = {"mse": 1 / K, "half_mse": 1 / (2 * K), "sse": 1, "half_sse": 1 / 2}[loss]
+    return scaled(total([times(d, d) for d in differences], K), factor).e
+
+
+Table = list[list[V]]
+
+
+def largest(values: Iterable[Iterable[V]]) -> float:
+    """The largest size of any."""
+    return max(v.most for row in values for v in row)
+
+
+def of_a_layer(x: Table, W: Any, b: Any) -> Table:
+    """x W + b."""
+    m = len(W)
+    z = [[dot([(v, V(w)) for v, w in zip(row, column, strict=True)], m) for column in W.T] for row in x]
+    if b is None:
+        return z
+    return [
+        [V(v.x + c, v.e + gamma(1) * (v.most + abs(c)), v.k) for v, c in zip(row, b, strict=True)]
+        for row in z
+    ]
+
+
+class Drawn(NamedTuple):
+    """A network's parts, each multiplied by a number of its own, so that each is the largest somewhere."""
+
+    parameters: list[tuple[Any, Any]]
+    inputs: Any
+    targets: Any
+    hidden: str
+    divisor: int
+
+
+def drawn(seed: int, output: str) -> Drawn:
+    """1 to 3 layers, in half of the cases without biases."""
+    random = np.random.default_rng(seed)
+    sizes = [2, 3, 4, 3][: int(random.integers(2, 5))]
+    factor: Callable[[], float] = lambda: 2.0 ** int(random.integers(-4, 5))  # noqa: E731  (too small for a def)
+    biased = bool(random.integers(2))
+    parameters = [
+        (factor() * random.standard_normal((m, k)), factor() * random.standard_normal(k) if biased else None)
+        for m, k in pairwise(sizes)
+    ]
+    targets = random.random((4, sizes[-1])) * (factor() if output not in {"softmax", "sigmoid"} else 1)
+    inputs = factor() * random.standard_normal((4, 2))
+    return Drawn(
+        parameters, inputs, targets, str(random.choice(list(ACTIVATIONS))), int(random.choice([1, 4]))
+    )
+
+
+@pytest.mark.parametrize(("output", "loss"), PAIRS)
+def test_a_network_s_bounds_are_those_of_its_numbers_one_by_one(output: str, loss: str) -> None:
+    for seed in range(12):
+        case = drawn(seed, output)
+        found = bounds(
+            COARSE,
+            layers_of(case.parameters, case.hidden, output),
+            case.inputs,
+            case.targets,
+            loss=loss,
+            divisor=case.divisor,
+        )
+        gradient, error, peak = one_by_one(case, output, loss)
+        for (dW, db), (W_, b_) in zip(found.gradient, gradient, strict=True):
+            for given, expected in ((dW, W_), (db, [b_])):
+                agree(given, expected)
+        assert same(found.loss_error / error, 1)
+        assert same(found.peak / peak, 1)
+
+
+def agree(given: Bounded, expected: Table) -> None:
+    """Whether an array's numbers are these."""
+    x, e, k = np.moveaxis(np.array(expected).reshape(*np.shape(given.x), 3), -1, 0)
+    np.testing.assert_allclose(given.e, e, rtol=1e-9)
+    np.testing.assert_allclose(given.opened, k, rtol=1e-9, atol=1e-9 * k.max())
+    assert (abs(given.x - x) <= 1e-9 * e).all()  # where its digits cancel, x is what little is left
+
+
+def one_by_one(case: Drawn, output: str, loss: str) -> tuple[list[tuple[Table, list[V]]], float, float]:
+    """The bounded (dW, db) of every layer, the error of the loss, and the largest number on the way."""
+    n, depth, targets = len(case.inputs), len(case.parameters), case.targets.tolist()
+    peaks = [abs(case.targets).max()]
+    h: Table = [[V(number) for number in row] for row in case.inputs.tolist()]
+    xs, slopes, z = list[Table](), list[Table](), h
+    for layer, (W, b) in enumerate(case.parameters, start=1):
+        xs.append(h)
+        z = of_a_layer(h, W, b)
+        peaks += [largest(h), len(W) * largest(h) * abs(W).max() + (0 if b is None else abs(b).max())]
+        name = output if layer == depth else case.hidden
+        if name == "softmax":
+            h = [softmax(row) for row in z]
+            slopes.append([])
+        else:
+            pairs = [[activated(name, v.x, v.e) for v in row] for row in z]
+            h, slope = ([[pair[part] for pair in row] for row in pairs] for part in (0, 1))
+            slopes.append(slope)
+    peaks.append(largest(h))
+
+    samples = list(zip(z, h, targets, strict=True))
+    error = sum(loss_error(loss, *sample) for sample in samples) / case.divisor
+    dz = [[scaled(d, 1 / case.divisor) for d in output_errors(loss, *sample)] for sample in samples]
+    if LOSSES[loss].output is None:
+        dz = through_softmax(dz, h) if output == "softmax" else each(dz, slopes[-1])
+
+    gradient: list[tuple[Table, list[V]]] = []
+    for index in reversed(range(depth)):
+        weights, x = case.parameters[index][0], xs[index]
+        dW = [
+            [dot(zip(column, d, strict=True), n) for d in zip(*dz, strict=True)]
+            for column in zip(*x, strict=True)
+        ]
+        gradient.insert(0, (dW, [total(d, n) for d in zip(*dz, strict=True)]))
+        ways = n * (1 + largest(x)) + weights.shape[1] * abs(weights).max()
+        peaks.append(case.divisor * case.targets.shape[1] * ways * largest(dz))
+        if index:
+            dz = each(of_a_layer(dz, weights.T, None), slopes[index - 1])
+    return gradient, error, max(peaks)
+
+
+def each(dh: Table, slopes: Table) -> Table:
+    """Every number times its slope."""
+    return [[times(*pair) for pair in zip(*rows, strict=True)] for rows in zip(dh, slopes, strict=True)]
+
+
+def through_softmax(do: Table, o: Table) -> Table:
+    """o_k (∂L/∂o_k - Σ_j ∂L/∂o_j o_j)."""
+    dz: Table = []
+    for d, p in zip(do, o, strict=True):
+        inner = total([times(*pair) for pair in zip(d, p, strict=True)], len(p))
+        dz.append([times(b, plus(a, inner._replace(x=-inner.x))) for a, b in zip(d, p, strict=True)])
+    return dz
