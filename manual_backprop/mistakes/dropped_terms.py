@@ -54,7 +54,7 @@ def only(index: int) -> Keep:
     return lambda numbers: numbers == index % len(numbers)
 
 
-def one_output_only(output: int = 0) -> Rule:
+def one_output_only(output: int) -> Rule:
     """∂L/∂w = ∂L/∂o₁ · ∂o₁/∂w: the rule that keeps the loss's term of one output and drops the K - 1 others.
 
     It is exact for the weights that feed this output, 0 for those that feed the others (unless the
@@ -63,12 +63,12 @@ def one_output_only(output: int = 0) -> Rule:
     return some_outputs(only(output))
 
 
-def one_cell_only(sample: int = 0, output: int = 0) -> Rule:
+def one_cell_only(sample: int, output: int) -> Rule:
     """∂L/∂w = ∂L/∂o₁₁ · ∂o₁₁/∂w: the rule that keeps one of the loss's N·K terms. Right when N = K = 1."""
     return replace(one_output_only(output), over_the_batch=some_samples(only(sample)).over_the_batch)
 
 
-def one_downstream_path(unit: int = 0) -> Rule:
+def one_downstream_path(unit: int) -> Rule:
     """∂L/∂x_k = ∂L/∂z_1 · w_k1: of all the units that unit k feeds, the error of one comes back."""
 
     def into_layer_below(dz: Array, W: Array) -> Array:
@@ -173,7 +173,7 @@ DROPPED_TERMS = (
             variant("the first", some_samples(lambda i: i > 0), lambda s: s.samples > 1),
             variant(
                 "the last, divided by n - 1",
-                some_samples(lambda i: i < len(i) - 1, lambda n, reduction: max(n - 1, 1)),
+                some_samples(lambda i: i < len(i) - 1, lambda n, reduction: n - 1),
                 lambda s: s.divides_by_samples,
             ),
         ),

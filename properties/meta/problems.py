@@ -58,8 +58,16 @@ def problem(sizes: tuple[int, ...], samples: int, names: Names) -> Problem:
     raise AssertionError
 
 
-# All sizes different at depth 1, 2, 3; one output; square weights above the first layer.
-SIZES = [((4, 3), 5), ((6, 4, 3), 5), ((6, 5, 4, 3), 7), ((4, 1), 8), ((4, 3, 1), 9), ((4, 3, 3), 5)]
+# All sizes different at depth 1, 2, 3; two samples; one output; square weights above the first layer.
+SIZES = [
+    ((4, 3), 5),
+    ((3, 4), 2),
+    ((6, 4, 3), 5),
+    ((6, 5, 4, 3), 7),
+    ((4, 1), 8),
+    ((4, 3, 1), 9),
+    ((4, 3, 3), 5),
+]
 
 
 @cache

@@ -376,7 +376,7 @@ def test_a_mistake_in_a_deep_network_is_named(layers: int) -> None:
 
 def one_output_only_everywhere(*case: Any, **names: Any) -> Parameters:
     """The rule of one output."""
-    return manual_backprop.gradient(*case, **names, rule=one_output_only())
+    return manual_backprop.gradient(*case, **names, rule=one_output_only(0))
 
 
 @pytest.mark.parametrize("hidden", ["tanh", "relu"])

@@ -8,7 +8,7 @@ import pytest
 from manual_backprop import Parameters, gradient
 from manual_backprop.activations import Array
 from manual_backprop.losses import REDUCTIONS
-from manual_backprop.mistakes import MISTAKES, Mistake, one_cell_only, one_output_only, setting_of
+from manual_backprop.mistakes import MISTAKES, Mistake, Setting, one_cell_only, one_output_only, setting_of
 from manual_backprop.mistakes.catalogue import Names
 from properties.meta.problems import (
     ROUNDINGS,
@@ -152,6 +152,11 @@ def test_sizes_that_are_not_given_are_taken_to_be_different() -> None:
     assert MISTAKES["transpose_missing"].variants[0][1].applies(**setting, sizes=(5, 2, 2, 2))
     assert MISTAKES["transpose_missing"].applies(**setting)  # by a reshape
     assert MISTAKES["one_downstream_path"].applies(**setting)
+
+
+def test_a_setting_has_biases_float64_and_different_sizes_unless_told() -> None:
+    setting = Setting("tanh", "identity", "mse", "mean", layers=3, samples=4, outputs=2)
+    assert (setting.bias, setting.dtype, setting.upper_shapes) == (True, "float64", [(4, 3), (3, 2)])
 
 
 @pytest.mark.parametrize("mistake", MISTAKES.values(), ids=lambda mistake: mistake.name)

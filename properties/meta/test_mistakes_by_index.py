@@ -663,10 +663,10 @@ def test_a_mistake_is_offered_where_it_can_be_made(name: str, label: str) -> Non
 def test_a_mistake_is_its_formula(name: str, label: str) -> None:
     wrong, formula = VARIANTS[name, label], ROWS[name, label].formula
     there = [one for one in problems() if wrong.applies(**one.setting)]
-    for one in there[:: max(1, len(there) // MOST)]:
-        case, names, _ = with_large_inputs(one) if "clipped" in name else one
+    some = there[:: max(1, len(there) // MOST)]
+    for case, names, setting in [*some, *map(with_large_inputs, some)] if "clipped" in name else some:
         pairs = list(zip(flat(formula(case, names)), flat(wrong(*case, **names)), strict=True))
-        assert all(here.shape == given.shape for here, given in pairs), one.setting
+        assert all(here.shape == given.shape for here, given in pairs), setting
         largest = max(abs(array).max() for array in flat(gradient(*case, **names)))  # a mistake's may be 0
         apart = max(abs(here - given).max() for here, given in pairs)
-        assert apart < ROUNDINGS * np.finfo(float).eps * largest, one.setting
+        assert apart < ROUNDINGS * np.finfo(float).eps * largest, setting
