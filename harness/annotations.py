@@ -34,14 +34,23 @@ def no_commands() -> Generator[None]:
 
 
 def publish(outcomes: list[Outcome], hints: int, failing: Collection[Verdict]) -> None:
-    """Print the annotations, and add the summary to the file that GitHub names, if it does."""
+    """Print the annotations, and add the summary to the file that GitHub names, if it does.
+
+    Raises a usage error where that can't be written.
+    """
     for outcome in outcomes:
         if outcome.verdict in failing:
             click.echo(annotation(outcome, hints))
     path = os.environ.get("GITHUB_STEP_SUMMARY")
-    if path:
-        with Path(path).open("a", encoding="utf-8") as file:
+    if not path:
+        return
+    try:
+        with Path(path).open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(summary(outcomes, hints, failing))
+    except OSError as error:
+        raise click.UsageError(
+            f"{path}, which GITHUB_STEP_SUMMARY names, can't be written: {error.strerror}."
+        ) from None
 
 
 def annotation(outcome: Outcome, hints: int) -> str:

@@ -1,9 +1,13 @@
 """The command `manual-backprop`."""
 
+import errno
 import importlib
 import io
+import os
 import secrets
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +21,10 @@ OTHER_COMMANDS = {"lesson": "lesson.command", "table": "harness.table"}
 """Commands that live elsewhere, imported only when they are called."""
 
 _FILE = click.Path(dir_okay=False, writable=True)
+INTERRUPTED = 128 + signal.SIGINT
+"""The status of a command that Ctrl-C ended, as shells have it: 1 would say that a subject fails."""
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
+"""The errors of an output that takes nothing more."""
 A_DAY = 24 * 60 * 60
 REPORTS = ("json_path", "junit", "html", "gradescope")
 
@@ -32,11 +40,34 @@ class _Commands(click.Group):
             return getattr(importlib.import_module(OTHER_COMMANDS[cmd_name]), cmd_name)
         return super().get_command(ctx, cmd_name)
 
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if self.get_command(ctx, args[0]) is None and os.path.lexists(args[0]):
+            raise click.UsageError(f"To judge {args[0]}, say: manual-backprop verify {shlex.join(args)}")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("\nInterrupted: nothing was decided.", err=True)
+            ctx.exit(INTERRUPTED)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            raise click.UsageError(f"The output can't be written: {error.strerror}.") from None
+
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="manual-backprop")
 def main() -> None:
     """Check a hand-written backward pass: is it right, and if not, which mistake is it?"""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise click.UsageError("The folder that you are in is gone: change to one that exists.") from None
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who called us: the status is still told
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a console that has no ∂ shows a question mark
@@ -76,7 +107,8 @@ def main() -> None:
 def verify(subjects: tuple[str, ...], **given: Any) -> None:
     """Judge the gradient in each FILE (or in all files of a folder), or the bundled one.
 
-    Exit status: 0 where all pass, 1 where a subject fails or can't be judged, 2 for a wrong call.
+    Exit status: 0 where all pass, 1 where a subject fails or can't be judged, 2 for a wrong call, 130 where it was
+    interrupted.
     """
     try:
         paths = [path for subject in subjects for path in expanded(subject)]

@@ -55,13 +55,13 @@ class FileSubject:
             self.claims: tuple[Claim, ...] = read(module.description.problem)
         except ProblemError as error:
             raise UnusableSubject(str(error)) from None
-        self._function = "gradient" if "gradient" in functions else "step"
-        if self._function not in functions:
+        self.function = "gradient" if "gradient" in functions else "step"
+        if self.function not in functions:
             raise UnusableSubject(
                 f"{name} has no function gradient(parameters, inputs, targets): that is what is checked."
             )
         self._signatures = functions
-        for function, count in ((self._function, 3 + (self._function == "step")), ("loss", 3)):
+        for function, count in ((self.function, 3 + (self.function == "step")), ("loss", 3)):
             if function in functions:
                 _check_arity(function, functions[function], count)
         self.has_loss = "loss" in functions
@@ -70,7 +70,7 @@ class FileSubject:
     def gradient(self, case: Case) -> Parameters:
         """The subject's gradient. Raises `ContractError`, `Inconclusive`, or `SubjectGone`."""
         arguments: tuple[Any, ...] = (case.parameters, case.inputs, case.targets)
-        if self._function == "gradient":
+        if self.function == "gradient":
             gradient = read_gradient(self._call("gradient", arguments, case), case)
         else:
             gradient = self._gradient_of_step(case, RATES[str(case.inputs.dtype)])

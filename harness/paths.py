@@ -11,6 +11,8 @@ class NoSubjectError(Exception):
 
 def expanded(subject: str) -> list[str]:
     """A file or module as it is, a folder as the Python files in it. Raises `NoSubjectError`."""
+    if not subject:
+        raise NoSubjectError("An empty name is no file or module.")
     path = Path(subject)
     try:
         if path.is_dir():

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.court import as_text, case_of, is_printed
+from harness.loading import RATES
 from harness.trial import Outcome
 from properties.cases import Case
 from properties.comparison import named
@@ -109,14 +110,27 @@ def script(outcome: Outcome, case: Case) -> str:
     if path.suffix == ".py":
         lines += [
             f"sys.path.insert(0, {str(path.parent)!r})",
-            f"gradient = runpy.run_path({str(path)!r})['gradient']",
-            "accepted = inspect.signature(gradient).parameters",
-            "if all(one.kind is not one.VAR_KEYWORD for one in accepted.values()):",
-            "    choices = {name: value for name, value in choices.items() if name in accepted}",
+            f"{outcome.function} = runpy.run_path({str(path)!r})[{outcome.function!r}]",
         ]
     else:
-        lines += [f"from {outcome.subject} import gradient"]
-    lines += ["yours = gradient(parameters, inputs, targets, **choices)", "", "right = {"]
+        lines += [f"from {outcome.subject} import {outcome.function}"]
+    lines += [
+        f"accepted = inspect.signature({outcome.function}).parameters",
+        "if all(one.kind is not one.VAR_KEYWORD for one in accepted.values()):",
+        "    choices = {name: value for name, value in choices.items() if name in accepted}",
+    ]
+    if outcome.function == "step":
+        lines += [
+            f"rate = {RATES[str(case.inputs.dtype)]!r}  # so large that the parameters are lost in rounding",
+            "moved = step(parameters, inputs, targets, rate, **choices)",
+            "yours = [",
+            "    ((W - new_W) / rate, None if b is None else (b - new_b) / rate)",
+            "    for (W, b), (new_W, new_b) in zip(parameters, moved)",
+            "]",
+        ]
+    else:
+        lines += ["yours = gradient(parameters, inputs, targets, **choices)"]
+    lines += ["", "right = {"]
     for name, array in named(case.oracle.gradient).items():
         lines.append(f"    {name!r}: np.array({array.tolist()}),")
     lines += ["}", "for layer, (dW, db) in enumerate(yours, start=1):"]

@@ -139,6 +139,6 @@ def _write(outcomes: list[Outcome], options: Options) -> None:
         if path is None:
             continue
         try:
-            Path(path).write_text(text(), encoding="utf-8")
+            Path(path).write_text(text(), encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise click.UsageError(f"{path} can't be written: {error.strerror}.") from None

@@ -297,6 +297,26 @@ def test_the_smallest_case_can_be_pasted_where_a_file_imports_its_neighbour_and_
     assert done.stdout.count("yours") == done.stdout.count("right") > 0
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_smallest_case_of_a_step_shows_the_gradient_that_it_moves_by(tmp_path: Path, dtype: str) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "import manual_backprop\n"
+        "def step(parameters, inputs, targets, rate):\n"
+        "    gradient = manual_backprop.gradient(parameters, inputs, targets)\n"
+        "    return [(W - rate * dW, b - rate * db) for (W, b), (dW, db) in zip(parameters, gradient)]\n",
+        "utf-8",
+    )
+    one = np.ones((1, 1), dtype)
+    small = Case([(one, one[0])], one, one)
+    pasted = report.script(Outcome(str(mine), Verdict.FAIL, function="step"), small)
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", pasted], capture_output=True, text=True, check=False, timeout=60
+    )
+    words = " ".join(done.stdout.split())
+    assert words == "dW1 yours [[2.]] right [[2.]] db1 yours [2.] right [2.]", done.stderr
+
+
 def test_every_law_keeps_half_of_an_equal_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr("harness.court.perf_counter", lambda: now[0])

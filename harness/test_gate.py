@@ -333,6 +333,14 @@ def test_the_summary_is_added_to_what_other_steps_wrote(
     assert file.read_text("utf-8").startswith("before\n## Hand-written gradients: 0 of 1 fail\n")
 
 
+def test_a_summary_that_cannot_be_written_is_a_wrong_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "nowhere" / "summary.md"))
+    with pytest.raises(click.UsageError, match="GITHUB_STEP_SUMMARY"):
+        annotations.publish([outcome(verdict=Verdict.PASS)], 2, FAILING)
+
+
 # The grade
 
 

@@ -1,13 +1,17 @@
 """The command as a user calls it: verdicts, exit statuses, reports, and one sentence for whatever goes wrong."""
 
+import errno
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
-from harness.cli import main
+from harness.cli import INTERRUPTED, main
 from harness.gradescope import AGAINST_THE_TRUTH
 from harness.test_examples import verify
 
@@ -154,7 +158,10 @@ def test_a_right_module_passes_whatever_its_helpers_and_arguments_are_called(
         (["verify", "--hints", "3"], "3 is not in the range"),
         (["verify", "--python", "no-such-python"], "There is no interpreter no-such-python."),
         (["verify", "--python", "git"], "does not run `import numpy`"),
+        (["verify", ""], "An empty name is no file or module."),
         (["verfy"], "No such command"),
+        ([__file__, "--cases", "3"], f"say: manual-backprop verify {__file__} --cases 3"),
+        (["lesson", "--html", "mine.py"], "would overwrite mine.py"),
     ],
 )
 def test_a_wrong_call_gets_one_sentence_and_status_2(arguments: list[str], words: str) -> None:
@@ -162,6 +169,46 @@ def test_a_wrong_call_gets_one_sentence_and_status_2(arguments: list[str], words
     assert done.exit_code == 2
     assert words in done.output
     assert "Traceback" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("what", "status", "words"),
+    [
+        (KeyboardInterrupt(), INTERRUPTED, "nothing was decided"),
+        (OSError(errno.ENOSPC, "No space left on device"), 2, "The output can't be written: No space left"),
+    ],
+)
+def test_what_ends_a_run_before_its_verdict_is_no_verdict(
+    monkeypatch: pytest.MonkeyPatch, what: BaseException, status: int, words: str
+) -> None:
+    def run(*_: object) -> int:
+        raise what
+
+    monkeypatch.setattr("harness.session.run", run)
+    done = CliRunner().invoke(main, ["verify"])
+    assert done.exit_code == status
+    assert words in done.output
+
+
+def test_a_folder_that_is_gone_is_a_wrong_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone() -> Path:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "cwd", gone)
+    done = CliRunner().invoke(main, ["verify"])
+    assert done.exit_code == 2
+    assert "is gone" in done.output
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes its output in a shell")
+def test_with_a_closed_output_the_status_is_told() -> None:
+    call = [
+        "/bin/sh",
+        "-c",
+        'exec "$0" -m harness.cli verify nowhere.py >&- 2>&1',
+        sys.executable,
+    ]
+    assert subprocess.run(call, check=False, timeout=60).returncode == 2  # noqa: S603
 
 
 def test_an_empty_folder_is_a_wrong_call(tmp_path: Path) -> None:

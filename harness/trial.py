@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import shlex
 import tempfile
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
@@ -52,7 +53,7 @@ class Request:
 
 @dataclass
 class Outcome:
-    """What came of a trial; `again` is the call that repeats it."""
+    """What came of a trial; `again` is the call that repeats it, `function` the one of the subject that was called."""
 
     subject: str
     verdict: Verdict = Verdict.PASS
@@ -63,6 +64,7 @@ class Outcome:
     diagnosis: Diagnosis | None = None
     seconds: float = 0.0
     again: str = ""
+    function: str = "gradient"
 
     @property
     def failures(self) -> list[Record]:
@@ -84,7 +86,7 @@ def judge(request: Request, announce: Callable[[Record], None] = _silently) -> O
         outcome = Outcome(name, Verdict.INCONCLUSIVE, message=own_failure(error))
     outcome.seconds = perf_counter() - started
     options = f"--cases {request.effort.cases} --seed {request.effort.seed}"
-    outcome.again = f"manual-backprop verify {request.path or ''} {options}"
+    outcome.again = f"manual-backprop verify {shlex.quote(request.path) if request.path else ''} {options}"
     return outcome
 
 
@@ -96,6 +98,8 @@ def _judge(request: Request, announce: Callable[[Record], None], started: float)
         except UnusableSubject as error:
             outcome.verdict, outcome.message, outcome.trace = Verdict.FAIL, str(error), error.trace
             return outcome
+        if isinstance(subject, FileSubject):
+            outcome.function = subject.function
         envelope.warm_up()
         deadline = started + LAWS_SHARE * request.seconds
         court = Court(subject, request.effort, deadline, contains=True, announce=announce)

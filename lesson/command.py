@@ -36,6 +36,8 @@ def lesson(html: Path | None, numbers: Path | None, *, no_wait: bool) -> None:
 
 
 def _write(path: Path, text: str) -> None:
+    if path.suffix == ".py":
+        raise click.UsageError(f"The lesson would overwrite {path}: give it another name.")
     try:
         path.write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:

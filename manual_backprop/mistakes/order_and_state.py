@@ -187,7 +187,7 @@ ORDER_AND_STATE = (
             variant(
                 "a reshape for xᵀ",
                 reshaped,
-                lambda s: s.samples > 1 and any(size > 1 for size in (s.sizes or (2,))[:-1]),
+                lambda s: s.samples > 1 and (not s.sizes or max(s.sizes[:-1]) > 1),
             ),
             variant("the errors moved by one sample", shifted, lambda s: s.samples > 1),
             variant("the errors in reverse order", reversed_order, lambda s: s.samples > 1),

@@ -152,6 +152,7 @@ def test_sizes_that_are_not_given_are_taken_to_be_different() -> None:
     assert MISTAKES["transpose_missing"].variants[0][1].applies(**setting, sizes=(5, 2, 2, 2))
     assert MISTAKES["transpose_missing"].applies(**setting)  # by a reshape
     assert MISTAKES["one_downstream_path"].applies(**setting)
+    assert MISTAKES["samples_mixed"].variants[0][1].applies(**setting)
 
 
 def test_a_setting_has_biases_float64_and_different_sizes_unless_told() -> None:

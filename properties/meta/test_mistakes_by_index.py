@@ -622,6 +622,8 @@ VARIANTS = {
     (mistake.name, label): wrong for mistake in MISTAKES.values() for label, wrong in mistake.variants
 }
 SIZES = [
+    (2, 1),
+    (1, 2, 1),
     (4, 1),
     (1, 3),
     (4, 3),
