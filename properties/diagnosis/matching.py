@@ -125,12 +125,17 @@ class Matcher:
         )
 
     def _factor(self, hypothesis: Hypothesis, probe: Probe, name: str) -> float | None:
-        """By which number it multiplies an array, None where it does something else."""
+        """By which number it multiplies an array, None where it does something else; zeros by any, such as 1."""
         key = id(hypothesis), id(probe), name
         if key not in self._known_factors:
             found = self._predicted(hypothesis, probe)
-            ratio = None if found is None else fits.ratio(probe, name, found[name], probe.right[name])
-            self._known_factors[key] = ratio
+            if found is None:
+                factor = None
+            elif not probe.right[name].any() and not found[name].any():
+                factor = 1.0
+            else:
+                factor = fits.ratio(probe, name, found[name], probe.right[name])
+            self._known_factors[key] = factor
         return self._known_factors[key]
 
     def _of_part(self, part: _Part, probe: Probe, name: str) -> Array | None:

@@ -347,6 +347,15 @@ def test_two_mistakes_at_once_are_named_together(names: tuple[str, str]) -> None
     assert found.sentence == " ".join(MISTAKES[name].sentence for name in found.mistakes)
 
 
+@pytest.mark.parametrize("names", [("sum_for_mean", "wrong_sign"), ("sum_for_mean", "output_mean_lost")])
+def test_two_factors_explain_a_case_with_an_array_of_zeros_too(names: tuple[str, str]) -> None:
+    claims = read({})
+    case = case_for(claims)
+    found = diagnose(Wrong(PAIRS[names], claims), replace(case, inputs=0 * case.inputs))
+    assert set(found.mistakes) == set(names)
+    assert "smallest case" not in found.note
+
+
 def test_a_mistake_of_one_layer_is_named() -> None:
     last = ByHand(after=biases(lambda db, n: 0 * db, layers=[-1]))
     found = diagnosed(last, layers=3)

@@ -234,16 +234,17 @@ def test_a_tied_weight_has_the_bounds_of_both_its_places(name: str) -> None:
 # Stacks and averages -----------------------------------------------------------------------------------
 
 
-def test_a_stack_s_bounds_go_through_its_layers_and_back() -> None:
+@pytest.mark.parametrize("name", ["tanh", "softmax"])
+def test_a_stack_s_bounds_go_through_its_layers_and_back(name: str) -> None:
     x, W, V_ = numbers(0, 4, 3), numbers(1, 3, 2), numbers(2, 2, 2)
     targets, weights = numbers(3, 4, 2), np.array([1.0, 0.5, 2.0, 1.0])
-    layers = [layer_rounding.DENSE, activation("tanh"), layer_rounding.DENSE]
+    layers = [layer_rounding.DENSE, activation(name), layer_rounding.DENSE]
     parameters: Any = [(W, None), (), (V_, None)]
     found = layer_rounding.gradient(
         COARSE, layers, "half_sse", parameters, x, targets, weights, [(True, False), (), (False, False)], 0.5
     )
     z = product_of(exact(x), exact(W))
-    h, slopes = layer_activated("tanh", z)
+    h, slopes = layer_activated(name, z)
     o = product_of(h, exact(V_))
     o = layer_activated("identity", o)[0]
     sum_ = total(exact(weights)[0], 4)
@@ -251,7 +252,8 @@ def test_a_stack_s_bounds_go_through_its_layers_and_back() -> None:
         [times(quotient(V(w), sum_), scaled(plus(p, minus(t)), 1)) for p, t in zip(row, y, strict=True)]
         for row, y, w in zip(o, targets, weights, strict=True)
     ]
-    dz = each(product_of(errors, exact(V_.T)), slopes)
+    dh = product_of(errors, exact(V_.T))
+    dz = through_softmax(dh, h) if name == "softmax" else each(dh, slopes)
     dW = product_of(turned(exact(x)), dz)
     paid = [
         [plus(v, V(0.5 * w)) for v, w in zip(row, weight, strict=True)]
@@ -261,6 +263,14 @@ def test_a_stack_s_bounds_go_through_its_layers_and_back() -> None:
     assert agree(found[0][0], paid)
     assert agree(found[2][0], product_of(turned(h), errors))
     assert found[0][1] is found[2][1] is None
+
+
+def test_a_penalty_has_no_strength_unless_told() -> None:
+    x, W, y = numbers(0, 4, 3), numbers(1, 3, 2), numbers(3, 4, 2)
+    dense: Any = [layer_rounding.DENSE], "half_sse", [(W, None)], x, y, np.ones(4), [(True, False)]
+    assert np.array_equal(
+        layer_rounding.gradient(COARSE, *dense)[0][0].x, layer_rounding.gradient(COARSE, *dense, 0.0)[0][0].x
+    )
 
 
 def test_the_contrastive_loss_has_the_bounds_of_every_pair() -> None:
