@@ -28,6 +28,14 @@ BROKEN = {
     "unknown_activation": ("PROBLEM = {'hidden': 'swish'}\ndef gradient(p, x, y): ...", "swish"),
     "no_layers": ("PROBLEM = {'layers': 0}\ndef gradient(p, x, y): ...", "from 1 to 6"),
     "loss_without_its_output": ("PROBLEM = {'loss': 'cross_entropy'}\ndef gradient(p, x, y): ...", "softmax"),
+    "one_loss_without_its_output": (
+        "PROBLEM = {'loss': ['mse', 'cross_entropy']}\ndef gradient(p, x, y): ...",
+        "cross_entropy goes with the output softmax",
+    ),
+    "one_output_without_its_loss": (
+        "PROBLEM = {'loss': 'cross_entropy', 'output': ['relu', 'softmax']}\ndef gradient(p, x, y): ...",
+        "the output relu, which goes with none of its losses",
+    ),
     "problem_is_text": ("PROBLEM = 'mse'\ndef gradient(p, x, y): ...", "has to be a dict"),
     "returns_none": ("def gradient(p, x, y): pass", "None"),
     "returns_one_layer": (

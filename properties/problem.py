@@ -87,12 +87,23 @@ def _claim(problem: object) -> Claim:
         if key not in keys:
             raise ProblemError(f"PROBLEM has an unknown key {_shown(key)}; the keys are {', '.join(keys)}.")
     claim = Claim(**{key: _values(key, value) for key, value in problem.items()})
-    if not claim.pairs():
-        wanted = {loss: OUTPUT_OF[loss] for loss in claim.loss}
-        rule = " and ".join(f"{loss} goes with the output {output}" for loss, output in wanted.items())
-        raise ProblemError(f"PROBLEM joins a loss with an output that does not fit: {rule}.")
+    _check_pairs(claim)
     _check_weights(claim)
     return claim
+
+
+def _check_pairs(claim: Claim) -> None:
+    """Refuse a loss or an output that goes with nothing, rather than judge the others alone."""
+    outputs, losses = {output for output, _ in claim.pairs()}, {loss for _, loss in claim.pairs()}
+    alone = [loss for loss in claim.loss if loss not in losses]
+    rule = " and ".join(f"{loss} goes with the output {OUTPUT_OF[loss]}" for loss in alone)
+    if rule:
+        raise ProblemError(f"PROBLEM joins a loss with an output that does not fit: {rule}.")
+    for output in claim.output:
+        if output not in outputs:
+            raise ProblemError(
+                f"PROBLEM names the output {output}, which goes with none of its losses ({_listed(claim.loss)})."
+            )
 
 
 def _check_weights(claim: Claim) -> None:

@@ -58,7 +58,7 @@ def problem(sizes: tuple[int, ...], samples: int, names: Names) -> Problem:
     raise AssertionError
 
 
-# All sizes different at depth 1, 2, 3; two samples; one output; square weights above the first layer.
+# All sizes different at depth 1, 2, 3; two samples, and one; one output; square weights above the first layer.
 SIZES = [
     ((4, 3), 5),
     ((3, 4), 2),

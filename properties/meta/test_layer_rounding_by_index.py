@@ -269,7 +269,8 @@ def test_a_penalty_has_no_strength_unless_told() -> None:
     x, W, y = numbers(0, 4, 3), numbers(1, 3, 2), numbers(3, 4, 2)
     dense: Any = [layer_rounding.DENSE], "half_sse", [(W, None)], x, y, np.ones(4), [(True, False)]
     assert np.array_equal(
-        layer_rounding.gradient(COARSE, *dense)[0][0].x, layer_rounding.gradient(COARSE, *dense, 0.0)[0][0].x
+        layer_rounding.gradient(COARSE, *dense)[0][0].x,
+        layer_rounding.gradient(COARSE, *dense, strength=0.0)[0][0].x,
     )
 
 
