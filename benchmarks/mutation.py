@@ -41,8 +41,6 @@ ROOT = Path(__file__).parent.parent
 SURVIVORS = Path(__file__).with_name("survivors.toml")
 ALWAYS = "manual_backprop/*"
 """What is judged where no pattern is given, and where every survivor has to be listed."""
-MISTAKES = "manual_backprop/mistakes/*"
-"""Left out where no pattern names them: mutants themselves, of which `test_mistakes.py` says that each is caught."""
 
 SWAPS = (
     "Add_Sub",
@@ -99,10 +97,31 @@ ENDS = (
     ),
     "where_averaging_ends",
 )
+DIAGNOSIS = {
+    name: tuple(f"meta/diagnosis::test_{test}" for test in tests)
+    for name, tests in {
+        "guards": (
+            "an_epsilon_in_the_gradient_is_found_and_taken_out",
+            "an_epsilon_in_the_loss_is_found_and_taken_out",
+            "neither_a_right_gradient_nor_a_mistake_is_an_epsilon",
+        ),
+        "losses": ("what_is_wrong_with_a_loss_is_told",),
+        "structure": (
+            "a_right_gradient_in_another_order_is_told_to_be_one",
+            "outputs_that_meet_all_targets_are_named",
+        ),
+    }.items()
+} | {
+    "edges": ("meta/edges",),
+    "corners": ("meta/edges", "meta/diagnosis::test_the_condition_is_told_under_which_a_gradient_is_wrong"),
+}
+"""Of the diagnosis, what is about a module alone; then comes the rest."""
+
 TESTS = {
     "manual_backprop/layers/stack.py": ("meta/by_hand", *ENDS, "layers"),
     "manual_backprop/layers/*": LAYERS,
-    MISTAKES: ("meta/mistakes_by_index", "meta/mistakes", "layers"),
+    "manual_backprop/mistakes/layers.py": ("meta/layer_mistakes_by_index", "layers"),
+    "manual_backprop/mistakes/*": ("meta/mistakes_by_index", "meta/mistakes"),
     "manual_backprop/averages.py": ("meta/by_hand", *ENDS),
     "manual_backprop/*": (
         "meta/by_hand",
@@ -125,7 +144,8 @@ TESTS = {
     "reference/rounding.py": ("meta/rounding_by_index", "meta/by_hand", "meta/rounding", "against_the_truth"),
     "reference/*": ("meta/by_hand", "meta/exact", "against_the_truth", "meta/envelope"),
     "properties/comparison.py": ("meta/comparison", "meta/by_hand", "averaging"),
-    "properties/diagnosis/*": ("meta/diagnosis",),
+    **{f"properties/diagnosis/{name}.py": (*tests, "meta/diagnosis") for name, tests in DIAGNOSIS.items()},
+    "properties/diagnosis/*": ("meta/diagnosis", "meta/edges"),
 }
 """Which tests judge which modules: the first pattern that fits, the cheapest first; a single test of a file
 searches without shrinking what it finds."""
@@ -347,13 +367,13 @@ def listed() -> list[Survivor]:
 
 
 def files_of(patterns: Sequence[str]) -> list[str]:
-    """The files that the patterns name; without a pattern, `manual_backprop` but for its mistakes."""
+    """The files that the patterns name; without a pattern, `manual_backprop`."""
     packages = ("manual_backprop", "reference", "properties")
     names = sorted(
         path.relative_to(ROOT).as_posix() for name in packages for path in (ROOT / name).rglob("*.py")
     )
     if not patterns:
-        return [name for name in names if fnmatch(name, ALWAYS) and not fnmatch(name, MISTAKES)]
+        return [name for name in names if fnmatch(name, ALWAYS)]
     found = [name for name in names if any(fnmatch(name, pattern) for pattern in patterns)]
     for name in found or patterns:
         if not any(fnmatch(name, pattern) for pattern in TESTS):
@@ -392,7 +412,7 @@ def command(
 ) -> None:
     """Change the source, one token at a time, and count what the tests notice.
 
-    PATTERNS name files, such as 'reference/*'; without one, it is manual_backprop without its mistakes.
+    PATTERNS name files, such as 'reference/*'; without one, it is manual_backprop.
     """
     if "forkserver" not in get_all_start_methods():
         raise click.ClickException("Mutation testing forks its processes, which this system can't.")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from properties.cases import Array, Case
+from properties.comparison import named
 from properties.diagnosis.probes import Interview, Maker, Probe, Sizes
 from properties.strategies import LARGEST, WIDEST
 from reference.network import forward, layers_of
@@ -228,7 +229,7 @@ def boundary(
     """The answer at the boundary, by bisection: make(0) is right, make(1) fails; None where this is not so.
 
     The arrays of `make(part)` change in geometric progression. Of the cases that fail, the answer is one
-    whose largest |z| is within 2 % of one that does not: two digits of it are told.
+    whose numbers, and largest |z|, are within 2 % of those of one that does not: two digits are told.
     """
 
     def failing(part: float) -> Probe | None:
@@ -238,7 +239,7 @@ def boundary(
     low, high, found = 0.0, 1.0, failing(1.0)
     if found is None or failing(low) is not None:
         return None
-    while largest_z(found.case) > 1.02 * largest_z(make(low)) and high - low > 2.0**-20:
+    while _apart(found.case, make(low)) > 1.02 and high - low > 2.0**-20:
         middle = (low + high) / 2
         probe = failing(middle)
         if probe is None:
@@ -246,6 +247,17 @@ def boundary(
         else:
             high, found = middle, probe
     return found
+
+
+def _apart(one: Case, other: Case) -> float:
+    """The largest factor between what two cases have in the same place: an array's size, or that of z."""
+    pairs = zip(_sizes_of(one), _sizes_of(other), strict=True)
+    return max((max(a / b, b / a) for a, b in pairs if a > 0 and b > 0), default=1.0)
+
+
+def _sizes_of(case: Case) -> list[float]:
+    arrays = [*named(case.parameters).values(), case.inputs, case.rows]
+    return [largest_z(case), *(float(abs(array).max(initial=0)) for array in arrays)]
 
 
 def saturating(case: Case, largest: float) -> Callable[[float], Case]:

@@ -117,6 +117,20 @@ def test_float32_labels_and_layers_without_bias_keep_their_form(targets: Array, 
                     assert (dW.dtype, dW.shape, db) == (np.float32, W.shape, None), f"{mistake.name}: {label}"
 
 
+@pytest.mark.parametrize(("sizes", "labels"), [((5, 4, 3), LABELS), ((5, 4, 1), [0, 0, 0, 0])])
+def test_labels_are_one_hot_rows_to_every_mistake(sizes: tuple[int, ...], labels: list[int]) -> None:
+    names = Names(hidden="tanh", output="sigmoid", loss="binary_cross_entropy", reduction="mean")
+    (parameters, inputs, _), _, setting = problem(sizes, 4, names)
+    for mistake in MISTAKES.values():
+        for label, wrong in mistake.variants:
+            if wrong.applies(**setting):
+                as_labels, as_rows = (
+                    flat(wrong(parameters, inputs, targets, **names))
+                    for targets in (np.array(labels), np.eye(sizes[-1])[labels])
+                )
+                assert all(map(np.array_equal, as_labels, as_rows)), f"{mistake.name}: {label}"
+
+
 @pytest.mark.parametrize("samples", [1, 4])
 def test_a_sum_of_one_term_is_right_without_the_others(samples: int) -> None:
     names = Names(hidden="tanh", output="sigmoid", loss="mse", reduction="mean")
