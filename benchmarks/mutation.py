@@ -139,7 +139,12 @@ TESTS = {
         "layers",
         "cross_derivatives",
     ),
-    "reference/differences.py": ("meta/differences", "against_the_truth", "layers"),
+    "reference/differences.py": (
+        "meta/differences_by_index",
+        "meta/differences",
+        "against_the_truth",
+        "layers",
+    ),
     "reference/exact.py": ("meta/exact", "against_the_truth"),
     "reference/rounding.py": ("meta/rounding_by_index", "meta/by_hand", "meta/rounding", "against_the_truth"),
     "reference/*": ("meta/by_hand", "meta/exact", "against_the_truth", "meta/envelope"),

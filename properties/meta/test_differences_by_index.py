@@ -1,0 +1,346 @@
+"""The noise of finite differences is what is derived: every rule once more, for single numbers in a coarse format."""
+
+from itertools import pairwise, product
+from math import exp, expm1, isclose, log1p, log2, sqrt, tanh
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from manual_backprop import ACTIVATIONS, LOSSES, OUTPUTS
+from properties.meta.single_numbers import COARSE, FORMULA, TINY, U, gamma, sigmoid
+from reference import differences
+
+RULE: dict[str, Any] = dict(vars(differences))
+PAIRS = [(output, loss) for output, loss in product(OUTPUTS, LOSSES) if LOSSES[loss].output in {None, output}]
+FAR = 4 * 2.0**-4
+
+
+class R(NamedTuple):
+    """A value, how far the points carry it, its error, that of its derivative, and what a point's rounding does."""
+
+    x: float
+    k: float = 0
+    e: float = 0
+    d: float = 0
+    r: float = 0
+
+
+Row = list[R]
+
+
+def of_layer(x: Row, W: Any, b: Any, s: float, s_b: float) -> Row:
+    """z = xW + b for steps of at most FAR in directions with entries of at most s and s_b."""
+    m, row = len(W), list[R]()
+    for j, column in enumerate(abs(W).T):
+        k, e, d, r = (sum(getattr(v, name) * w for v, w in zip(x, column, strict=True)) for name in "kedr")
+        value = sum(v.x * w for v, w in zip(x, W[:, j], strict=True)) + (0 if b is None else b[j])
+        size = sum(abs(v.x) * w for v, w in zip(x, column, strict=True)) + (0 if b is None else abs(b[j]))
+        k += FAR * s * sum(abs(v.x) + v.k for v in x) + FAR * s_b
+        point = FAR * s * sum(v.r for v in x) + gamma(m + 1) * (k + r) + 5 * U * (abs(value) + k)
+        row.append(
+            R(
+                value,
+                k,
+                e + gamma(m + 1) * size + m * TINY,
+                d + s * sum(v.e for v in x),
+                r + point + m * TINY,
+            )
+        )
+    return row
+
+
+def steepest(name: str, z: float, reach: float) -> float:
+    """The largest slope within reach."""
+    nearest = max(abs(z) - reach, 0)
+    return {
+        "identity": 1,
+        "relu": float(z + reach > 0),
+        "tanh": 1 - tanh(nearest) ** 2,
+        "sigmoid": sigmoid(nearest) * sigmoid(-nearest),
+        "softplus": sigmoid(z + reach),
+    }[name]
+
+
+def of_activation(name: str, z: R) -> R:
+    """h = f(z)."""
+    value = {
+        "identity": z.x,
+        "relu": max(z.x, 0),
+        "tanh": tanh(z.x),
+        "sigmoid": sigmoid(z.x),
+        "softplus": max(z.x, 0) + log1p(exp(-abs(z.x))),
+    }[name]
+    slope = steepest(name, z.x, z.k + z.e + z.r)
+    curved = {"identity": 0, "relu": float(abs(z.x) <= z.e), "softplus": z.e / 4, "tanh": 0.77 * z.e}
+    bent = curved.get(name, 0.0963 * z.e)
+    own = FORMULA * {"identity": 0, "relu": 0, "softplus": 1 + value + z.k}.get(name, 1)
+    return R(value, slope * z.k, slope * z.e + own, slope * z.d + bent * z.k / FAR, slope * z.r + 2 * own)
+
+
+def of_exponents(z: Row, errors: list[float], j: int) -> float:
+    """The error of z_j - log Σ_k e^z_k."""
+    return errors[j] + max(errors) + FORMULA * (1 + max(abs(v.x) + v.k for v in z))
+
+
+def of_softmax(z: Row) -> Row:
+    """The outputs; a factor moves by at most e^2max, and a derivative by 6 o E Z."""
+    top = max(v.x for v in z)
+    total = sum(exp(v.x - top) for v in z)
+    k, e, d = (max(getattr(v, name) for v in z) for name in "ked")
+    row: Row = []
+    for j, v in enumerate(z):
+        o = exp(v.x - top) / total
+        most = min(1, o * exp(2 * (k + e)))
+        errors, points = [v.e for v in z], [v.r for v in z]
+        row.append(
+            R(
+                o,
+                min(1, o * expm1(2 * k)),
+                min(1, most * expm1(of_exponents(z, errors, j))),
+                most * (2 * d + 6 * e * k / FAR),
+                min(1, most * expm1(of_exponents(z, points, j))),
+            )
+        )
+    return row
+
+
+def of_loss(loss: str, z: Row, o: Row, y: Any) -> tuple[float, float, float]:
+    """For one sample: what a point's rounding does to the loss, the error of its derivative, and twice its change."""
+    K, found = len(o), np.zeros(3)
+    k, e, d = (max(getattr(v, name) for v in z) for name in "ked")
+    for j in range(K):
+        if loss == "cross_entropy":
+            r, change = (of_exponents(z, [getattr(v, name) for v in z], j) for name in "rk")
+            found += abs(y[j]) * np.array([r, 2 * d + 2 * e * k / FAR, 2 * change])
+        elif "entropy" in loss:
+            mass, own = abs(y[j]) + abs(1 - y[j]), FORMULA * (1 + abs(z[j].x) + z[j].k)
+            found += mass * np.array([z[j].r + own, z[j].d + z[j].e * z[j].k / FAR / 4, 2 * (z[j].k + own)])
+        else:
+            off = abs(o[j].x - y[j])
+            r, change = (
+                (2 * (off + o[j].k) + error) * error + gamma(1) * (off + o[j].k + error) ** 2
+                for error in (o[j].r, o[j].k)
+            )
+            found += [r, 2 * (off + o[j].e) * o[j].d + 2 * o[j].e * o[j].k / FAR, 2 * change]
+    factor = {"mse": 1 / K, "half_mse": 1 / (2 * K), "half_sse": 1 / 2, "mean_binary_cross_entropy": 1 / K}
+    return tuple(factor.get(loss, 1) * found)
+
+
+@pytest.fixture
+def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rules in the coarse format."""
+    monkeypatch.setattr(differences, "_DOUBLE", COARSE)
+
+
+@pytest.mark.usefixtures("coarse")
+@pytest.mark.parametrize(("output", "loss"), PAIRS)
+def test_what_a_network_s_differences_err_by_is_what_its_numbers_err_by(output: str, loss: str) -> None:
+    for seed, hidden in enumerate(ACTIVATIONS):
+        random = np.random.default_rng((seed, len(output), len(loss)))
+        units = [2, 3, 4, 3][: int(random.integers(2, 5))]
+        biased = seed % 2 == 0
+        parameters = [
+            (random.standard_normal((m, k)), random.standard_normal(k) if biased else None)
+            for m, k in pairwise(units)
+        ]
+        inputs, targets = random.standard_normal((5, 2)), random.random((5, units[-1]))
+        sizes = [(2.0**-6 * (1 + at), 2.0**-7 * (2 + at) * biased) for at in range(len(parameters))]
+        ground = RULE["_ground"](
+            parameters,
+            inputs,
+            targets,
+            sizes,
+            FAR / 4,
+            hidden=hidden,
+            output=output,
+            loss=loss,
+            reduction="mean",
+        )
+        found = [
+            np.concatenate([getattr(part, name) for part in ground.parts]) for name in ("r", "d", "change")
+        ]
+        errors = [np.concatenate([part.x_errors[at] for part in ground.parts]) for at in range(len(sizes))]
+        for i in range(5):
+            h: Row = [R(v) for v in inputs[i]]
+            z = h
+            for at, ((W, b), (s, s_b)) in enumerate(zip(parameters, sizes, strict=True)):
+                assert np.allclose(errors[at][i], [v.e for v in h], rtol=1e-9, atol=0)
+                z = of_layer(h, W, b, s, s_b)
+                last = at == len(sizes) - 1
+                name = output if last else hidden
+                h = of_softmax(z) if name == "softmax" else [of_activation(name, v) for v in z]
+            expected = np.array(of_loss(loss, z, h, targets[i])) / 5
+            assert np.allclose([array[i] for array in found], expected, rtol=1e-9, atol=0), (hidden, i)
+        assert isclose(ground.summing, gamma(24 + log2(5 * units[-1]) + len(ground.parts)), rel_tol=1e-12)  # type: ignore[arg-type]
+
+
+# From differences to a derivative ----------------------------------------------------------------------
+
+
+def romberg(power: int, t: float) -> tuple[float, float]:
+    """The value and the truncation for L(t) = t^power."""
+    deltas = np.array([[(m * t) ** power - (-m * t) ** power for m in (1, 2, 4)]])
+    value, truncation = RULE["_romberg"](deltas, np.array([t]))
+    return float(value[0]), float(truncation[0])
+
+
+def test_three_differences_give_a_slope_free_of_the_second_and_the_fourth_power() -> None:
+    t = 1 / 8
+    assert np.allclose(romberg(1, t), (1, 0), atol=1e-15)
+    assert np.allclose(romberg(3, t), (0, 0), atol=1e-15)
+    assert np.allclose(romberg(5, t), (0, 60 * t**4), atol=1e-15)
+    assert isclose(romberg(7, t)[0], 64 * t**6, rel_tol=1e-12)
+    assert [romberg(power, t) for power in (0, 2, 4, 6)] == [(0, 0)] * 4
+
+
+def test_the_rounding_of_a_value_counts_1_65_times_over_the_step() -> None:
+    found = RULE["_rounding"](3.0, 5.0, np.array([1 / 2]))
+    assert isclose(float(found[0]), (64 + 10 + 1 / 4) / 90 * (2 * 3 + 5) * 2, rel_tol=1e-12)
+    assert isclose(RULE["_AMPLIFIED"] * 2, 1.65, rel_tol=1e-12)
+
+
+def pilot(truncation: float, rounding: float, share: float = 1.0) -> Any:
+    """One estimate."""
+    return RULE["_Found"](*(np.array([v]) for v in (0.0, truncation, rounding, share)))
+
+
+@pytest.mark.parametrize(
+    ("truncation", "rounding", "power"),
+    [
+        (1, 1, -10),
+        (1, 32, -9),
+        (32, 1, -11),
+        (1, 40, -9),
+        (1, 31, -10),
+        (1, 1e9, -5),
+        (1e9, 1, -14),
+        (0, 1, -5),
+    ],
+)
+def test_the_step_is_the_power_of_two_up_to_where_both_errors_are_equal(
+    truncation: float, rounding: float, power: int
+) -> None:
+    assert RULE["_balanced"](pilot(truncation, rounding)) == 2.0**power
+
+
+@pytest.mark.parametrize(
+    ("share", "power"), [(0.5, -12), (0.4, -13), (0.25, -13), (2.0**-20, -31), (2.0**-30, -34), (0, -34)]
+)
+def test_beside_a_kink_the_step_is_less_than_half_of_what_is_free(share: float, power: int) -> None:
+    assert RULE["_balanced"](pilot(1, 1, share)) == 2.0**power
+
+
+@pytest.mark.parametrize(
+    ("base", "z", "share"),
+    [
+        (1.0, 3.0, 1.0),  # no side is changed
+        (-1.0, -3.0, 1.0),
+        (1.0, -3.0, 1 / 4),
+        (-1.0, 3.0, 1 / 4),
+        (1.0, 0.0, 1 / 2),  # 0 is the closed side
+        (3.0, -1.0, 1 / 2),  # 3/4, and at most a half
+        (0.0, 1.0, 0.0),
+        (0.0, -1.0, 1.0),
+    ],
+)
+def test_the_free_share_of_a_step_ends_where_a_unit_changes_sides(
+    base: float, z: float, share: float
+) -> None:
+    moved = np.array([[[[z, 5.0]]], [[[2.0, 5.0]]]])  # (directions, points, n, units)
+    with np.errstate(over="ignore"):  # as for all that `judge` does
+        free = RULE["_free_share"]([np.array([[base, 5.0]])], [moved])
+    if share < 1:
+        assert free[0] == share
+        assert free[1] == (1 if base > 0 else 0 if base == 0 else 1 / 3)
+    else:
+        assert np.all(free <= 1)
+        assert np.broadcast_to(free, 2)[0] == 1
+    assert RULE["_free_share"]([None], [moved]) == 1
+
+
+def test_a_product_of_some_rows_at_a_time_is_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, W = np.arange(12.0).reshape(2, 6) - 5, np.arange(24.0).reshape(6, 4) - 11
+    monkeypatch.setattr(differences, "_BLOCK", 9)  # two rows
+    assert np.array_equal(RULE["_size_product"](x, W), x @ abs(W))
+    assert [len(range(6)[rows]) for rows in RULE["_row_blocks"](W.shape)] == [2, 2, 2]
+
+
+def test_growth_is_the_longest_column_on_the_way_up_and_not_less_than_1() -> None:
+    sizes = [(np.ones((2, 3)), None), (np.full((3, 2), 2.0), None), (np.full((2, 1), 0.1), None)]
+    layers = RULE["layers_of"](sizes, "tanh", "identity")
+    assert np.allclose(RULE["_growths"](layers), [sqrt(12), 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("x", "power"), [(1, 1), (1.9, 1), (2, 2), (0.3, 0.25), (0, 1), (np.inf, 1), (np.nan, 1)]
+)
+def test_a_length_is_the_power_of_two_below_or_1(x: float, power: float) -> None:
+    assert RULE["_power_of_two"](np.array(x)) == power
+
+
+# The verdict ------------------------------------------------------------------------------------------
+
+
+def verdict(*answers: tuple[float, float, float, float]) -> Any:
+    """For (difference, allowed, derivative, step) of each direction."""
+    return RULE["_verdict"](RULE["_Answers"](*map(np.array, zip(*answers, strict=True))))
+
+
+AGREES, KINKED, OVERFLOWS = (1.0, 2.0, 8.0, 1.0), (9.0, 1.0, 5.0, 0.0), (np.nan, np.inf, np.inf, 1.0)
+NOISY, WRONG, NO_NUMBER = (1.0, 2.0, 2.0, 1.0), (6.0, 2.0, 8.0, 1.0), (np.nan, 2.0, 8.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("answers", "outcome", "reason", "conclusive", "worst", "resolution"),
+    [
+        ([AGREES, AGREES], "agree", "all 2 directions agree", 2, 0.5, 0.25),
+        (
+            [AGREES, (1.0, 4.0, 8.0, 1.0), AGREES, NOISY],
+            *("agree", "1 of 4 directions have a derivative below the noise", 3, 0.5, 0.25),
+        ),
+        (
+            [AGREES, WRONG, KINKED, OVERFLOWS],
+            "disagree",
+            (
+                "1 of 4 directions disagree, by up to 3 times the noise; 1 of 4 directions have a kink nearer than "
+                "any step; 1 of 4 directions overflow"
+            ),
+            *(2, 3.0, 0.25),
+        ),
+        (
+            [KINKED, KINKED],
+            "inconclusive",
+            "2 of 2 directions have a kink nearer than any step",
+            0,
+            0.0,
+            np.inf,
+        ),
+        (
+            [NO_NUMBER],
+            "disagree",
+            "1 of 1 directions disagree, by up to inf times the noise",
+            1,
+            np.inf,
+            0.25,
+        ),
+    ],
+)
+def test_the_verdict_counts_what_each_direction_says(
+    answers: list[Any], outcome: str, reason: str, conclusive: int, worst: float, resolution: float
+) -> None:
+    found = verdict(*answers)
+    assert (found.outcome, found.reason, found.conclusive) == (outcome, reason, conclusive)
+    assert (found.worst, found.resolution, found.miss) == (worst, resolution, 2.0**-conclusive)
+
+
+@pytest.mark.usefixtures("coarse")
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_slack_is_the_rounding_of_the_sum_and_what_the_bound_grants(*, bias: bool) -> None:
+    one: Any = [(np.array([[1.0, -2.0]]), np.array([3.0]) if bias else None)]
+    sizes = [(1 / 2, 1 / 4)]
+    size = 3 / 2 + bias * 3 / 4
+    own = gamma(24 + 1 + 2 / 2**18 + 2) * size  # type: ignore[arg-type]
+    assert isclose(RULE["_slack"](one, None, sizes), own, rel_tol=1e-12)
+    assert isclose(RULE["_slack"](one, one, sizes), own + size, rel_tol=1e-12)
+    assert RULE["_slack"]([(np.array([[np.inf]]), None)], None, sizes) == 0
