@@ -91,8 +91,12 @@ class Probe:
         return 2 * (error + relative * float(abs(predicted).max(initial=0)))
 
     def is_explained(self, name: str, predicted: Array) -> bool:
-        """Whether the subject's array is the predicted one, but for rounding."""
-        return self.agree(name, self.answer[name], predicted)
+        """Whether the subject's array is the predicted one, but for rounding; what is right explains no wrong one."""
+        if not self.agree(name, self.answer[name], predicted):
+            return False
+        return name not in self.wrong or not bool(
+            (abs(predicted - self.right[name]) <= self.error[name]).all()
+        )
 
     def agree(self, name: str, given: Array, predicted: Array) -> bool:
         """Whether two arrays are the same but for rounding; they are not where one has another shape, or NaN."""

@@ -290,6 +290,19 @@ def test_the_words_of_the_test_are_right_without_a_mistake() -> None:
     judge(ByHand()(case.parameters, case.inputs, case.targets), case)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_an_error_that_is_hardly_more_than_rounding_is_given_no_name(dtype: str) -> None:
+    unit = float(np.finfo(dtype).eps)
+
+    def nearly(*case: Any, **names: str) -> Parameters:
+        (dW, db), last = manual_backprop.gradient(*case, **names)
+        return [(dW * dW.dtype.type(1 + 200 * unit), db * db.dtype.type(1 + 200 * unit)), last]
+
+    found = diagnosed(nearly, dtype=dtype)
+    assert found.mistakes == ()
+    assert "constant ratio" in found.where
+
+
 # --- two at once ------------------------------------------------------------------------------------------
 
 PAIRS = {
