@@ -204,8 +204,10 @@ def _relu(arithmetic: Arithmetic, z: Array, e: Array) -> Activated:
     """Piecewise linear: exact but for the error of z, and open where 0 lies within it."""
     xp = arithmetic.xp
     value_error = xp.clip(z + e, 0, e)
-    opened = (abs(z) <= e) * 1.0
-    return Activated(xp.maximum(z, 0), value_error, (z > 0) * 1.0, 0 * z, opened if opened.any() else 0.0)
+    opened = (abs(z) <= e).astype(float)
+    return Activated(
+        xp.maximum(z, 0), value_error, (z > 0).astype(float), 0 * z, opened if opened.any() else 0.0
+    )
 
 
 def _softplus(arithmetic: Arithmetic, z: Array, e: Array) -> Activated:
@@ -296,8 +298,8 @@ def _over_k(error: Callable[..., Bounded]) -> Callable[..., Bounded]:
 ERRORS: Mapping[str, Callable[..., Bounded]] = {
     "mse": _squared_error(lambda k: 2 / k),
     "half_mse": _squared_error(lambda k: 1 / k),
-    "sse": _squared_error(lambda k: 2 + 0 * k),
-    "half_sse": _squared_error(lambda k: 1 + 0 * k),
+    "sse": _squared_error(lambda k: 2),
+    "half_sse": _squared_error(lambda k: 1),
     "cross_entropy": _cross_entropy_error,
     "binary_cross_entropy": _binary_cross_entropy_error,
     "mean_binary_cross_entropy": _over_k(_binary_cross_entropy_error),
@@ -343,8 +345,8 @@ def _binary_cross_entropy_loss(
 _LOSS_ERRORS: Mapping[str, Callable[..., Array]] = {
     "mse": _squares_loss(lambda k: 1 / k),
     "half_mse": _squares_loss(lambda k: 0.5 / k),
-    "sse": _squares_loss(lambda k: 1 + 0 * k),
-    "half_sse": _squares_loss(lambda k: 0.5 + 0 * k),
+    "sse": _squares_loss(lambda k: 1),
+    "half_sse": _squares_loss(lambda k: 0.5),
     "cross_entropy": _cross_entropy_loss,
     "binary_cross_entropy": _binary_cross_entropy_loss,
     "mean_binary_cross_entropy": lambda *a: _binary_cross_entropy_loss(*a) / a[5],

@@ -32,7 +32,7 @@ from properties.meta.single_numbers import (
     total,
 )
 from reference.network import layers_of
-from reference.rounding import ACTIVATED, bounds
+from reference.rounding import ACTIVATED, Bounded, bounds
 
 PAIRS = [(output, loss) for output, loss in product(OUTPUTS, LOSSES) if LOSSES[loss].output in {None, output}]
 
@@ -68,6 +68,13 @@ def test_where_no_kink_is_open_nothing_is_carried_along_for_it() -> None:
         COARSE.affine(one, z.T, z.T, None),
     ):
         assert not plain.is_open
+
+
+def test_what_a_kink_does_goes_through_a_layer_with_a_bias() -> None:
+    x, e, k = np.array([[1.0, -2.0]]), np.array([[0.5, 0.25]]), np.array([[0.125, 0.0]])
+    W, b = np.array([[2.0], [-3.0]]), np.array([4.0])
+    found = COARSE.affine(Bounded(x, e, k), W, abs(W), b)
+    assert agree(found, of_a_layer([[V(1, 0.5, 0.125), V(-2, 0.25)]], W, b))
 
 
 @pytest.mark.parametrize(
