@@ -11,8 +11,8 @@ import manual_backprop
 from properties.cases import Case, Parameters
 from properties.comparison import compare, named
 from properties.meta.samples import samples
-from properties.problem import read
-from properties.strategies import cases
+from properties.problem import MOST_LAYERS, read
+from properties.strategies import LARGEST, WIDEST, cases
 from reference import autodiff, envelope
 from reference.envelope import LARGE, SMALL, Envelope, Problem
 from reference.network import ACTIVATIONS, REDUCTIONS, Choices
@@ -54,6 +54,19 @@ def networks() -> Iterator[Case]:
 
 
 NETWORKS = list(networks())
+
+
+@pytest.mark.parametrize(
+    ("room", "widest"), [(SMALL, LARGEST), (LARGE, WIDEST)], ids=["the small one", "the large one"]
+)
+def test_an_envelope_has_room_for_the_largest_that_is_drawn_and_for_no_more(
+    room: Envelope, widest: int
+) -> None:
+    deepest = (widest,) * (MOST_LAYERS + 1)
+    assert room.holds(deepest, widest)
+    assert not room.holds((*deepest, 1), 1)
+    assert not room.holds((1, widest + 1, 1), 1)
+    assert not room.holds((1, 1), widest + 1)
 
 
 def padded(case: Case) -> Problem:
