@@ -13,7 +13,7 @@ bias_not_summed = Rule(into_bias=lambda dz: dz)  # (n, fan_out)
 bias_summed_over_units = Rule(into_bias=lambda dz: dz.sum(axis=1))  # (n,)
 bias_summed_over_everything = Rule(into_bias=lambda dz: np.asarray(dz.sum()))  # ()
 bias_averaged = Rule(into_bias=lambda dz: dz.mean(axis=0))
-bias_forgotten = Rule(into_bias=lambda dz: np.zeros_like(dz[0]))
+bias_forgotten = Rule(into_bias=lambda dz: np.zeros(dz.shape[1:], dz.dtype))
 
 transpose_missing = Rule(into_layer_below=lambda dz, W: dz @ W)  # fits only a square W
 reshaped = Rule(into_layer_below=lambda dz, W: dz @ W.reshape(W.shape[::-1]))
