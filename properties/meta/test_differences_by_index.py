@@ -1,7 +1,9 @@
 """The noise of finite differences is what is derived: every rule once more, for single numbers in a coarse format."""
 
+from collections.abc import Callable
 from itertools import pairwise, product
 from math import exp, expm1, isclose, log1p, log2, sqrt, tanh
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -344,3 +346,96 @@ def test_the_slack_is_the_rounding_of_the_sum_and_what_the_bound_grants(*, bias:
     assert isclose(RULE["_slack"](one, None, sizes), own, rel_tol=1e-12)
     assert isclose(RULE["_slack"](one, one, sizes), own + size, rel_tol=1e-12)
     assert RULE["_slack"]([(np.array([[np.inf]]), None)], None, sizes) == 0
+
+
+# Every coordinate --------------------------------------------------------------------------------------
+
+
+def always(answer: Any) -> Callable[..., Any]:
+    """A function that answers so, whatever it is asked."""
+
+    def function(*_: object) -> Any:
+        return answer
+
+    return function
+
+
+@pytest.mark.usefixtures("coarse")
+def test_a_weight_s_noise_is_that_of_its_slopes_of_their_sum_and_of_what_they_are_multiplied_by(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dz, noise = np.array([[1.0, -2.0], [3.0, 0.5]]), np.array([[0.25, 0.5], [0.125, 1.0]])
+    x, error = np.array([[-1.0, 2.0, 4.0], [0.5, -3.0, 1.0]]), np.array([[0.5, 0.25, 0.0], [1.0, 0.125, 2.0]])
+    monkeypatch.setattr(differences, "_slopes", always((dz, noise)))
+    part, ground = SimpleNamespace(xs=[x], x_errors=[error]), SimpleNamespace(samples=2)
+    W, b, W_noise, b_noise = RULE["_over_a_part"](ground, part, 0, 1.0)
+    for j in range(2):
+        each = [noise[i, j] + gamma(2) * abs(dz[i, j]) for i in range(2)]
+        assert isclose(b[j], dz[0, j] + dz[1, j])
+        assert isclose(b_noise[j], sum(each))
+        for a in range(3):
+            assert isclose(W[a, j], sum(x[i, a] * dz[i, j] for i in range(2)))
+            expected = sum(
+                (abs(x[i, a]) + error[i, a]) * each[i] + error[i, a] * abs(dz[i, j]) for i in range(2)
+            )
+            assert isclose(W_noise[a, j], expected)
+
+
+@pytest.mark.parametrize("most", [1, 2, 100])
+def test_a_slope_s_step_is_shortened_until_it_crosses_no_kink_or_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    s, step = 1 / 4, 2.0**-10 / 4
+    asked: dict[tuple[int, int], list[float]] = {}
+
+    def moved(ground: Any, part: Any, depth: int, chosen: Any, steps: Any) -> Any:
+        """Of unit 0 no sample crosses a kink; of unit 1 one does; of unit 2 one always does."""
+        del ground, part, depth
+        share = np.ones(steps.shape)
+        for row, unit in enumerate(chosen):
+            for i in range(2):
+                asked.setdefault((unit, i), []).append(steps[row, i])
+                if i == 1 and (unit == 2 or (unit == 1 and steps[row, i] > step / 10)):
+                    share[row, i] = 1 / 4
+        return RULE["_Found"](10.0 * chosen[:, None] + steps, 0 * steps + 1 / 8, 0 * steps + 1 / 16, share)
+
+    monkeypatch.setattr(differences, "_moved_units", moved)
+    held = 6 * (2 + 2 * 3)
+    monkeypatch.setattr(differences, "_room", always(most * 2 * held))
+    layers = RULE["layers_of"]([(np.ones((2, 3)), None)], "tanh", "identity")
+    ground = SimpleNamespace(layers=layers, samples=2)
+    part = SimpleNamespace(zs=[np.zeros((2, 3))], d=np.array([1 / 2, 1 / 32]))
+    values, noises = RULE["_slopes"](ground, part, 0, s)
+    d = np.array([2, 1 / 8])
+    assert np.array_equal(noises[:, 0], 1 / 8 + 1 / 16 + d)
+    assert np.array_equal(noises[:, 1], 1 / 8 + 1 / 16 + d)
+    assert noises[0, 2] == 1 / 8 + 1 / 16 + d[0]
+    assert np.isinf(noises[1, 2])
+    assert np.array_equal(values[:, :2], [[step, 10 + step], [step, 10 + step / 64]])
+    assert asked[1, 1] == [step, step / 8, step / 64]
+    assert asked[2, 1] == [step / 8**n for n in range(9)]  # down to 2⁻³⁴ s
+
+
+def test_what_is_held_at_a_time_is_no_more_than_what_is_there_or_fits_a_cache() -> None:
+    for units, samples in (((128, 64, 10), 32), ((128, 64, 10), 1000), ((300, 400, 10), 4), ((2, 3, 1), 2)):
+        sizes = [(np.ones((m, k)), None) for m, k in pairwise(units)]
+        layers = RULE["layers_of"](sizes, "tanh", "identity")
+        there = sum(W.size for W, _ in sizes) + samples * (units[0] + 2 * sum(units[1:]))
+        assert RULE["_room"](layers, samples) == max(2**14, min(2**16, 3 * there // 2), there // 2)
+        below = [0, *units[1:-1]]
+        assert RULE["_held"](layers) == 6 * max(
+            m + 2 * k for m, k in zip(below, units[1:], strict=True)
+        )  # at six points
+
+
+def test_a_layer_s_steps_suit_what_comes_into_it_and_what_lies_above_it() -> None:
+    parameters = [(np.full((2, 2), 2.0), None), (np.full((2, 1), 1.5), None)]
+    inputs = np.array([[3.0, -4.0], [0.0, 1.0]])
+    hidden = abs(inputs @ parameters[0][0]) + 4 * 2.0**-5  # the identity, as far as the points carry it
+    growth = 1.5 * sqrt(2)
+    norms = 5.0, np.linalg.norm(hidden, axis=1).max()
+    expected = [
+        (2.0 ** np.floor(-np.log2(growth * norms[0])), 2.0 ** np.floor(-np.log2(growth))),
+        (2.0 ** np.floor(-np.log2(norms[1])), 1.0),
+    ]
+    assert differences.lengths(parameters, inputs, hidden="identity") == expected
