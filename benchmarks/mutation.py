@@ -113,6 +113,8 @@ DIAGNOSIS = {
     }.items()
 } | {
     "edges": ("meta/edges",),
+    "wording": ("meta/wording",),
+    "contributions": ("meta/wording",),
     "corners": ("meta/edges", "meta/diagnosis::test_the_condition_is_told_under_which_a_gradient_is_wrong"),
 }
 """Of the diagnosis, what is about a module alone; then comes the rest."""
