@@ -90,7 +90,11 @@ def _shortened_together(threshold: float) -> Callable[[Parameters], Parameters]:
     return change
 
 
-PER_BATCH: dict[str, Callable[[int], float]] = {"λ": lambda n: 1.0, "λ·n": float, "λ/n": lambda n: 1 / n}
+PER_BATCH: dict[str, Callable[[int], float]] = {
+    "λ": lambda n: 1.0,
+    "λ·n with λ": float,
+    "λ/n with λ": lambda n: 1 / n,
+}
 """How a penalty may depend on the number of samples."""
 
 
@@ -106,8 +110,8 @@ def with_penalty(bases: Iterable[tuple[tuple[str, ...], Predicted]], first: Prob
             continue
         strength = strengths.pop()
         for text, per_batch in PER_BATCH.items():
-            label = f"{text} = {strength:.6g} in {', '.join(arrays)}"
             at_one = strength / per_batch(first.case.samples)
+            label = f"{text} = {at_one:.6g} in {', '.join(arrays)}"
             yield Account((*names, "penalty_included"), label, _penalised(base, arrays, at_one, per_batch))
 
 

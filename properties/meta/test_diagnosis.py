@@ -16,6 +16,7 @@ import pytest
 import manual_backprop
 from manual_backprop.mistakes import MISTAKES, WrongGradient, one_output_only
 from manual_backprop.mistakes.changed_afterwards import each_array
+from manual_backprop.mistakes.order_and_state import updated_weights_used
 from properties import diagnosis
 from properties.cases import Array, Case, Parameters
 from properties.diagnosis import Diagnosis, find_guards
@@ -303,6 +304,56 @@ def test_an_error_that_is_hardly_more_than_rounding_is_given_no_name(dtype: str)
     found = diagnosed(nearly, dtype=dtype)
     assert found.mistakes == ()
     assert "constant ratio" in found.where
+
+
+def changed(change: Callable[[Parameters, Any, int], Any]) -> Function:
+    """The right gradient, changed; the change sees the parameters and the number of samples too."""
+
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        return change(manual_backprop.gradient(parameters, inputs, targets, **names), parameters, len(inputs))
+
+    return wrong
+
+
+def clipped_norms(gradient: Parameters, *, together: bool) -> Parameters:
+    """To the norm 5."""
+    norms = [np.linalg.norm(array) for layer in gradient for array in layer]
+    whole = np.linalg.norm(norms)
+    return each_array(
+        gradient, lambda array: array * min(1, 5 / (whole if together else np.linalg.norm(array)))
+    )
+
+
+def decayed(by: Callable[[int], float]) -> Function:
+    """With a penalty whose strength may depend on the number of samples."""
+    return changed(
+        lambda gradient, parameters, n: [
+            (dW + by(n) * W, db) for (dW, db), (W, _) in zip(gradient, parameters, strict=True)
+        ]
+    )
+
+
+NUMBERS: dict[str, tuple[str, Function]] = {
+    "each entry to 5": (
+        "gradient_clipped",
+        changed(lambda g, *_: each_array(g, lambda array: array.clip(-5, 5))),
+    ),
+    "each array's norm to 5": ("gradient_clipped", changed(lambda g, *_: clipped_norms(g, together=False))),
+    "the norm of all to 5": ("gradient_clipped", changed(lambda g, *_: clipped_norms(g, together=True))),
+    "(48)": ("fixed_divisor", changed(lambda g, _, n: each_array(g, lambda array: array * (n / 48)))),
+    "rate 0.3": ("updated_weights_used", updated_weights_used(0.3)),
+    "λ = 0.07 in dW1, dW2": ("penalty_included", decayed(lambda n: 0.07)),
+    "λ·n with λ = 0.07 in dW1, dW2": ("penalty_included", decayed(lambda n: 0.07 * n)),
+    "λ/n with λ = 0.07 in dW1, dW2": ("penalty_included", decayed(lambda n: 0.07 / n)),
+}
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_the_number_in_a_mistake_is_told(number: str) -> None:
+    name, wrong = NUMBERS[number]
+    found = diagnosed(wrong, loud=64 if name == "gradient_clipped" else 1)
+    assert found.mistakes == (name,)
+    assert number in found.evidence
 
 
 # --- two at once ------------------------------------------------------------------------------------------
