@@ -32,6 +32,15 @@ _LOST = {
 }
 
 
+class StepViolation(Violation):
+    """A step that is not its rate times one gradient; `moved` is what it moved by at `rate`, over the rate."""
+
+    def __init__(self, sentence: str, moved: Parameters, rate: float) -> None:
+        """The sentence, and what shows which mistake it is."""
+        super().__init__(sentence)
+        self.moved, self.rate = moved, rate
+
+
 class UnusableSubject(Exception):  # noqa: N818  (an answer about a subject)
     """A module that can't be judged at all; the message is one sentence for its author."""
 
@@ -104,9 +113,11 @@ class FileSubject:
             }
             found = compare(named(self._gradient_of_step(case, 1.0)), named(gradient), error)
         if not found.holds:
-            raise Violation(
+            raise StepViolation(
                 "step moves by something else than its rate times one gradient: with a rate of 1 it is not the part "
-                f"of what it is with a very large rate, in {found.census()}"
+                f"of what it is with a very large rate, in {found.census()}",
+                gradient,
+                RATES[str(case.inputs.dtype)],
             )
 
     def loss(self, case: Case) -> float:

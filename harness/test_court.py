@@ -362,6 +362,33 @@ def test_pytest_shows_the_verdict_once_for_all_its_processes(tmp_path: Path) -> 
     assert output.count(f"\nFAIL {broken}: broken.py has a syntax error in line 1") == 1
 
 
+EARLY_STEP = """
+import numpy as np
+PROBLEM = {"dtype": ["float64", "float32"], "loss": "half_sse", "reduction": "sum", "layers": [2, 3]}
+
+def step(parameters, inputs, targets, rate):
+    parameters, hs = [list(pair) for pair in parameters], [inputs]
+    for number, (W, b) in enumerate(parameters, start=1):
+        z = hs[-1] @ W + b
+        hs.append(z if number == len(parameters) else np.tanh(z))
+    dz = hs[-1] - targets
+    for pair, h in zip(reversed(parameters), reversed(hs[:-1])):
+        pair[0] = pair[0] - rate * (h.T @ dz)
+        pair[1] = pair[1] - rate * dz.sum(axis=0)
+        dz = dz @ pair[0].T * (1 - h * h)
+    return [tuple(pair) for pair in parameters]
+"""
+
+
+def test_a_step_that_changes_the_weights_on_the_way_down_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(EARLY_STEP)
+    outcome = judge(Request(str(file), Effort(20, 1)))
+    assert outcome.verdict is Verdict.FAIL
+    assert outcome.diagnosis is not None
+    assert outcome.diagnosis.mistakes == ("updated_weights_used",)
+
+
 # Weak numbers
 
 GUARDED = """

@@ -287,6 +287,11 @@ def _broken(interview: Interview, maker: Maker, finding: Finding) -> None:
     """The contract is broken in general: name it by the shape, or where the contract holds."""
     if _named_by_shape(finding, [probe for probe in finding.probes if probe.fault is None]):
         return
+    faulty = [probe for probe in finding.probes if probe.fault is not None]
+    if structure.of_early_steps(faulty):
+        finding.names = ("updated_weights_used",)
+        finding.evidence = f"explains by how much it moves on {len(faulty)} of {len(faulty)} fresh cases"
+        return
     orders = {structure.of_order(probe) for probe in finding.probes if probe.fault is not None}
     if len(orders) == 1 and "" not in orders:
         finding.notes += orders
