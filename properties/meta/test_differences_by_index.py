@@ -439,3 +439,47 @@ def test_a_layer_s_steps_suit_what_comes_into_it_and_what_lies_above_it() -> Non
         (2.0 ** np.floor(-np.log2(norms[1])), 1.0),
     ]
     assert differences.lengths(parameters, inputs, hidden="identity") == expected
+
+
+# Asking ------------------------------------------------------------------------------------------------
+
+
+def test_the_length_of_a_direction_is_its_largest_entry() -> None:
+    signs = differences.Signs(np.zeros((2, 1), np.uint8), (2, 3), 0.125)
+    assert [RULE["_length"](v) for v in (None, np.array([1.0, -3.0]), np.zeros((0, 2)), signs)] == [
+        0,
+        3,
+        0,
+        0.125,
+    ]
+
+
+def test_who_is_accused_is_asked_again_at_half_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[list[int], list[float]]] = []
+    first = [
+        (1.0, 2.0, 8.0, 1.0),
+        (3.0, 2.0, 8.0, 0.5),
+        (2.0, 2.0, 8.0, 1.0),
+        (9.0, 2.0, 8.0, 0.0),
+        (np.nan, 2.0, 8.0, 2.0),
+    ]
+    second = [(1.0, 2.0, 8.0, 0.25), (5.0, 2.0, 8.0, 1.0)]
+
+    def beside(ground: Any, gradient: Any, directions: Any, slack: float, which: Any, steps: Any) -> Any:
+        del ground, gradient, directions, slack
+        asked.append((which.tolist(), steps.tolist()))
+        answers = first if len(asked) == 1 else second
+        return RULE["_Answers"](*map(np.array, zip(*answers, strict=True)))
+
+    monkeypatch.setattr(differences, "_beside_kinks", beside)
+    one: Any = [(np.ones((1, 1)), np.ones(1))]
+    choices: Any = {"hidden": "tanh", "output": "identity", "loss": "mse", "reduction": "mean"}
+    found = differences.judge(one, one, np.ones((2, 1)), np.ones((2, 1)), count=5, **choices)
+    assert asked[0][0] == [0, 1, 2, 3, 4]
+    assert len(set(asked[0][1])) == 1
+    assert asked[1:] == [([1, 4], [0.25, 1.0])]
+    assert found.outcome == "disagree"
+    assert found.reason == (
+        "1 of 5 directions disagree, by up to 2.5 times the noise; "
+        "1 of 5 directions have a kink nearer than any step"
+    )
