@@ -22,6 +22,7 @@ from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
+from itertools import takewhile
 from multiprocessing import connection, get_all_start_methods, get_context
 from pathlib import Path
 from random import Random
@@ -227,10 +228,16 @@ def _says_nothing(node: Any) -> bool:
 
 
 def changed(before: str, after: str) -> tuple[str, str]:
-    """The line that differs, before and after, without its indentation."""
-    pairs = zip(before.splitlines(), after.splitlines(), strict=True)
-    old, new = zip(*((a.strip(), b.strip()) for a, b in pairs if a != b), strict=True)
-    return " ".join(old), " ".join(new)
+    """What differs, before and after, without indentation: mostly a line; of a loop that is emptied, several."""
+    old, new = ([line.strip() for line in text.splitlines()] for text in (before, after))
+    start = _alike(old, new)
+    end = _alike(old[start:][::-1], new[start:][::-1])
+    return " ".join(old[start : len(old) - end]), " ".join(new[start : len(new) - end])
+
+
+def _alike(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many lines two texts begin with in common."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 # Judging ----------------------------------------------------------------------------------------------
