@@ -78,6 +78,9 @@ class Accused:
         """None: a variant leaves its arguments alone, so that `input_mutated` can't be named by its traces."""
         return ""
 
+    def renew(self) -> None:
+        """Nothing: a variant keeps no state."""
+
 
 def _search(subject: Accused, seed: int) -> Record:
     strategy = cases(subject.claims)

@@ -137,6 +137,10 @@ class FileSubject:
         """What the last call did to its arguments, as a sentence; empty where it did nothing."""
         return self._impurity
 
+    def renew(self) -> None:
+        """Let the next call come to a process in which there was none before."""
+        self._module.renew()
+
     def _call(self, function: str, arguments: tuple[Any, ...], case: Case) -> Any:
         signature = self._signatures[function]
         taken = signature.positional[: len(arguments)]

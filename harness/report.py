@@ -14,6 +14,7 @@ from harness.trial import Outcome
 from properties.cases import Case
 from properties.comparison import named
 from properties.counterexamples import Counterexample
+from properties.diagnosis import Diagnosis
 from properties.law import INCONSTANT, Record, Verdict
 from properties.seed_problem import Consequence
 
@@ -207,12 +208,18 @@ def told(outcome: Outcome, hints: int) -> list[str]:
     if hints == 1 and diagnosis.hint:
         lines.append(f"Hint: {diagnosis.hint}")
     if hints > 1:
-        name = " and ".join(diagnosis.mistakes) or "none known"
-        lines.insert(0, f"Mistake: {name}. {diagnosis.sentence}".rstrip())
+        lines.insert(0, f"Mistake: {name_of(diagnosis)}. {diagnosis.sentence}".rstrip())
         lines.append(f"Evidence: {diagnosis.evidence}")
         if diagnosis.answer:
             lines.append(f"To do: {diagnosis.answer}")
     return [line for line in lines if not line.endswith(": ")]
+
+
+def name_of(diagnosis: Diagnosis) -> str:
+    """The mistake by its name, or what it is where it has none."""
+    if diagnosis.explanation:
+        return f"none of the catalogue: {diagnosis.explanation}"
+    return " and ".join(diagnosis.mistakes) or "none known"
 
 
 def several(console: Console, outcomes: list[Outcome], *, hints: int) -> None:
@@ -225,7 +232,8 @@ def several(console: Console, outcomes: list[Outcome], *, hints: int) -> None:
     for column in ("verdict", "mistake" if hints > 1 else "", "failing", "time"):
         table.add_column(column, overflow="fold", no_wrap=column in {"verdict", "time"})
     for outcome in outcomes:
-        name = " and ".join(outcome.diagnosis.mistakes) if outcome.diagnosis and hints > 1 else ""
+        found = outcome.diagnosis if hints > 1 else None
+        name = (" and ".join(found.mistakes) or found.explanation) if found else ""
         what = sentence(outcome.failures[0].name) if outcome.failures else outcome.message
         what = INCONSTANT if outcome.message.startswith(INCONSTANT) else what
         texts = map(
@@ -280,6 +288,7 @@ def _object(outcome: Outcome, hints: int) -> dict[str, Any]:
         if diagnosis is None
         else {
             "mistakes": list(diagnosis.mistakes) if hints > 1 else [],
+            "explanation": diagnosis.explanation if hints > 1 else "",
             "evidence": diagnosis.evidence if hints > 1 else "",
             "contributions": diagnosis.contributions,
             "where": diagnosis.where,

@@ -414,5 +414,5 @@ def test_an_epsilon_is_a_weakness_while_single_precision_would_not_see_it(
     file.write_text(GUARDED.format(epsilon=epsilon))
     outcome = judge(Request(str(file), Effort(20, 1)))
     assert outcome.verdict is verdict
-    told = f"{outcome.message} {outcome.diagnosis.note if outcome.diagnosis else ''}"
+    told = f"{outcome.message} {outcome.diagnosis.explanation if outcome.diagnosis else ''}"
     assert f"{float(epsilon):.3g} is added inside the logarithm" in told

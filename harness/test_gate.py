@@ -192,6 +192,7 @@ HOSTILE = "100% wrong, a:b\r\n::error::x | <b>y</b> **z** `w` [l](u) \\ </pre>"
 def found(mistakes: tuple[str, ...] = ("one_output_only",)) -> Diagnosis:
     return Diagnosis(
         mistakes=mistakes,
+        explanation="",
         evidence="THE EVIDENCE",
         contributions=None,
         where="THE PLACE",

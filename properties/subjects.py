@@ -45,6 +45,10 @@ class Subject(Protocol):
         """What its last call is known to have done to its arguments, as a sentence; empty for nothing."""
         ...
 
+    def renew(self) -> None:
+        """Forget what earlier calls have left behind, where that is possible."""
+        ...
+
 
 @dataclass(frozen=True)
 class Bundled:
@@ -67,3 +71,6 @@ class Bundled:
     def impurity(self) -> str:
         """Nothing: the bundled backprop is called directly, and its arguments can be looked at."""
         return ""
+
+    def renew(self) -> None:
+        """Nothing: it keeps no state, as the law says."""

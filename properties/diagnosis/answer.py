@@ -29,6 +29,7 @@ class Diagnosis:
 
     Attributes:
         mistakes: names in `MISTAKES`; empty where none is known, two where they explain it together.
+        explanation: what it is, where `MISTAKES` has no name for it; empty where nobody knows.
         evidence: on how many cases this was seen.
         contributions: how often each sample and output is counted, (N, K), on the case given, or on a fresh
             one where some cells of the case given contribute nothing; None where it means nothing.
@@ -40,6 +41,7 @@ class Diagnosis:
     """
 
     mistakes: tuple[str, ...]
+    explanation: str
     evidence: str
     contributions: list[list[float]] | None
     where: str
@@ -80,6 +82,8 @@ class Finding:
     own: Probe | None = None
     probes: list[Probe] = field(default_factory=list)
     names: tuple[str, ...] = ()
+    explanation: str = ""
+    cure: str = ""
     evidence: str = ""
     notes: list[str] = field(default_factory=list)
     loss_alone: bool = False
@@ -87,15 +91,17 @@ class Finding:
     def told(self) -> Diagnosis:
         """The diagnosis."""
         rows = [MISTAKES[name] for name in self.names]
+        notes = [self.explanation, *self.notes] if self.explanation and self.names else self.notes
         return Diagnosis(
             mistakes=self.names,
+            explanation="" if self.names else self.explanation,
             evidence=self.evidence or "no mistake of the catalogue explains it",
             contributions=None if self.loss_alone else contributions.shown(self.own, self.probes),
             where="the loss; the gradient is right" if self.loss_alone else self._where(),
-            note="; ".join(dict.fromkeys(self.notes)),
+            note="; ".join(dict.fromkeys(notes)),
             sentence=" ".join(row.sentence for row in rows),
             hint=" ".join(row.hint for row in rows),
-            answer=" ".join(row.answer for row in rows),
+            answer=" ".join(row.answer for row in rows) or self.cure,
         )
 
     def _where(self) -> str:
@@ -124,6 +130,7 @@ def _add_impurity(interview: Interview, finding: Finding) -> None:
 
 
 def _look(interview: Interview, case: Case, finding: Finding) -> None:
+    interview.subject.renew()
     finding.own = interview.ask(case)
     random = np.random.default_rng(0)
     maker = Maker(case, claim_of(interview.subject, case), random)
@@ -136,9 +143,18 @@ def _look(interview: Interview, case: Case, finding: Finding) -> None:
         if sentence:
             if name or not _matched(interview, finding, probes):
                 finding.names, finding.evidence = ((name,) if name else ()), sentence
+                finding.explanation = "" if name else sentence
             else:
                 finding.notes.append(sentence)
             return
+    if finding.own is not None and not finding.own.fails and (late := structure.of_memory(interview, maker)):
+        finding.own, finding.probes = late, [late]
+        finding.explanation = "what earlier calls have left behind changes the answer"
+        finding.evidence = (
+            "a call that is wrong after another one of the same sizes is right in a fresh process"
+        )
+        finding.cure = "Compute everything anew in each call, from its arguments alone."
+        return
     if told and not any(probe.fails for probe in (*probes, *([finding.own] if finding.own else []))):
         finding.loss_alone, finding.evidence = True, evidence
     elif not any(probe.fails for probe in probes):
@@ -167,7 +183,7 @@ def _guarded(interview: Interview, case: Case, finding: Finding) -> bool:
     found = guards.find_guards(interview.subject, case)
     if found is not None and found.slope is not None:
         finding.evidence = "explains every wrong entry on fresh cases with outputs near 0 and near 1"
-        finding.notes.append(found.effect)
+        finding.explanation = found.effect
         return True
     if not case.loss.endswith("cross_entropy"):
         return False
@@ -213,7 +229,11 @@ def _matched(interview: Interview, finding: Finding, probes: Sequence[Probe], co
     finding.evidence += condition
     if best.names:  # the variant gives the mistake away, so it stands where the name does
         finding.evidence += f" ({best.label})"
-    finding.notes += best.unnamed or ([] if best.names else [best.label])
+    if best.names:
+        finding.notes += best.unnamed
+    else:
+        several = len(best.unnamed) > 1
+        finding.explanation, finding.cure = "; ".join(best.unnamed) if several else best.label, best.cure
     equal = dict.fromkeys(name for account in single if account.cost == best.cost for name in account.names)
     equal.pop(best.names[0] if best.names else "", None)
     if equal and best in single:
@@ -229,7 +249,9 @@ def _matched(interview: Interview, finding: Finding, probes: Sequence[Probe], co
 
 
 def _add_simple_batches(interview: Interview, maker: Maker, finding: Finding) -> None:
-    """Where it is right after all: for batches of one, for one output."""
+    """Where it is right after all: for batches of one, for one output. Nothing is said of what is right often."""
+    if not all(probe.fails for probe in finding.probes):
+        return
     sizes = maker.different_sizes()
     for text, simple in (
         ("right for batches of one", replace(sizes, samples=1)),
@@ -294,7 +316,7 @@ def _broken(interview: Interview, maker: Maker, finding: Finding) -> None:
         return
     orders = {structure.of_order(probe) for probe in finding.probes if probe.fault is not None}
     if len(orders) == 1 and "" not in orders:
-        finding.notes += orders
+        finding.explanation = "".join(orders)
         finding.evidence = f"the shapes show it on all of {len(finding.probes)} fresh cases"
     sizes = maker.different_sizes()
     square = (sizes.units[0],) * len(sizes.units)

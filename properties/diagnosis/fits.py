@@ -1,10 +1,11 @@
 """Mistakes with a number in them, which is read off one answer: a divisor, a rate, a strength, a threshold."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, product
 
 import numpy as np
 
+import manual_backprop
 from manual_backprop.mistakes.catalogue import following
 from manual_backprop.mistakes.changed_afterwards import afterwards, each_array
 from manual_backprop.mistakes.means_and_factors import SQUARES_WITHOUT_HALF, fixed_divisor
@@ -34,6 +35,16 @@ def ratio(probe: Probe, name: str, given: Array, other: Array) -> float | None:
     return r if np.isfinite(r) and probe.agree(name, given, r * other) else None
 
 
+def neat(number: float) -> float:
+    """The number of six digits that somebody wrote, where a fitted one is so near to it that it is no chance."""
+    written = float(f"{number:.6g}")
+    return written if abs(written - number) <= abs(number) * NEAT else number
+
+
+NEAT = 2.0**-26
+"""The sixth digit leaves a relative difference of up to 5e-6: one in 300 numbers is as near to its neighbour."""
+
+
 def _divisors(probe: Probe) -> Iterator[Hypothesis]:
     """A constant in the place of N: the right gradient is N/size times too large."""
     if probe.case.reduction == "sum":
@@ -55,6 +66,7 @@ def _rates(probe: Probe) -> Iterator[Hypothesis]:
     if whole is not None:
         rate = ratio(probe, name, probe.answer[name] - probe.right[name], whole[name] - probe.right[name])
         if rate is not None and rate > 0:
+            rate = neat(rate)
             yield Hypothesis(("updated_weights_used",), f"rate {rate:.6g}", updated_weights_used(rate))
 
 
@@ -92,16 +104,20 @@ def _shortened_together(threshold: float) -> Callable[[Parameters], Parameters]:
 
 PER_BATCH: dict[str, Callable[[int], float]] = {
     "λ": lambda n: 1.0,
-    "λ·n with λ": float,
-    "λ/n with λ": lambda n: 1 / n,
+    "λ·n": float,
+    "λ/n": lambda n: 1 / n,
 }
 """How a penalty may depend on the number of samples."""
 
 
+PENALTIES: dict[str, Callable[[Array], Array]] = {"": lambda W: W, " sign W": np.sign}
+"""The derivatives of λ/2 W² and of λ |W|."""
+
+
 def with_penalty(bases: Iterable[tuple[tuple[str, ...], Predicted]], first: Probe) -> Iterator[Account]:
-    """λW, λn W or λ/n W added to the right gradient, or to a multiple of it; in some arrays or in all."""
-    parameters = named(first.wide.parameters)
-    for names, base in bases:
+    """λW, λn W or λ/n W added to the right gradient, or to a multiple of it, or λ sign W; in some arrays or in all."""
+    for (names, base), (kind, slope) in product(bases, PENALTIES.items()):
+        parameters = {name: slope(array) for name, array in named(first.wide.parameters).items()}
         off = {name: first.answer[name] - base(first, name) for name in first.right}
         arrays = [name for name in off if not first.is_explained(name, base(first, name))]
         found = {ratio(first, name, off[name], parameters[name]) for name in arrays}
@@ -110,23 +126,84 @@ def with_penalty(bases: Iterable[tuple[tuple[str, ...], Predicted]], first: Prob
             continue
         strength = strengths.pop()
         for text, per_batch in PER_BATCH.items():
-            at_one = strength / per_batch(first.case.samples)
-            label = f"{text} = {at_one:.6g} in {', '.join(arrays)}"
-            yield Account((*names, "penalty_included"), label, _penalised(base, arrays, at_one, per_batch))
+            at_one = neat(strength / per_batch(first.case.samples))
+            term = "λ" if text + kind == "λ" else f"{text}{kind} with λ"
+            label = f"{term} = {at_one:.6g} in {', '.join(arrays)}"
+
+            yield Account(
+                (*names, "penalty_included"),
+                label,
+                _penalised(base, arrays, _of_parameters(slope, at_one, per_batch)),
+            )
 
 
-def _penalised(
-    base: Predicted, arrays: Sequence[str], strength: float, per_batch: Callable[[int], float]
-) -> Callable[[Probe], bool]:
+def _of_parameters(
+    slope: Callable[[Array], Array], strength: float, per_batch: Callable[[int], float]
+) -> Predicted:
+    def added(probe: Probe, name: str) -> Array:
+        return strength * per_batch(probe.case.samples) * slope(named(probe.wide.parameters)[name])
+
+    return added
+
+
+def _penalised(base: Predicted, arrays: Sequence[str], added: Predicted) -> Callable[[Probe], bool]:
     def holds(probe: Probe) -> bool:
-        parameters = named(probe.wide.parameters)
-        added = strength * per_batch(probe.case.samples)
         return all(
-            probe.is_explained(name, base(probe, name) + (added * parameters[name] if name in arrays else 0))
+            probe.is_explained(name, base(probe, name) + (added(probe, name) if name in arrays else 0))
             for name in probe.right
         )
 
     return holds
+
+
+STEPS = (*(float(f"{digit}e-{k}") for k in range(1, 13) for digit in (1, 5)), 2.0**-26, 2.0 ** (-52 / 3))
+"""Steps of finite differences in use; the last two are the square root and the cube root of the machine epsilon."""
+FEWEST_INTEGERS = 4
+"""So many entries of a probe have to be whole numbers of units, each of which would be by chance in one of 32 cases."""
+
+
+def of_differences(first: Probe) -> Iterator[Account]:
+    """Finite differences of the loss: an entry times its step is a difference of two numbers of the format.
+
+    Such a difference is a whole number of units in the last place of the loss. Multiples of the step would do as well,
+    so that the smallest comes first. Two steps h of central differences are one of one-sided ones; these are off in
+    proportion to it, those to its square.
+    """
+    off = max(float(abs(first.answer[name] - right).max()) for name, right in first.right.items())
+    widths = sorted({width for step in STEPS for width in (step, 2 * step)})
+    for width in widths:
+        kinds = {"one-sided": width, "central": width / 2}
+        kind, step = max(
+            ((kind, step) for kind, step in kinds.items() if step in STEPS),
+            key=lambda found: (found[0] == "one-sided") == (off > width**1.5),
+        )
+        if _is_whole(first, width, fewest=FEWEST_INTEGERS):
+            label = f"these are {kind} differences of the loss with a step of {step:.6g}, and no derivative"
+            cure = "Write the derivative out, and keep the differences to check it with."
+            yield Account((), label, lambda probe, width=width: _is_whole(probe, width), cure=cure)
+
+
+def _is_whole(probe: Probe, width: float, fewest: int = 0) -> bool:
+    """Whether all entries times the width are whole numbers of units of the loss, as far as they tell: so many do.
+
+    Where nothing is asked of their number, halves are whole enough: the unit of a loss just below a power of two.
+
+    The quotient of a difference and the width has one rounding, its product with the width another, and the width
+    itself a third, each of them u of the whole.
+    """
+    case = probe.case
+    fmt = np.finfo(case.inputs.dtype)
+    loss = manual_backprop.loss(probe.wide.parameters, probe.wide.inputs, probe.wide.targets, **case.choices)
+    unit = float(np.spacing(case.inputs.dtype.type(loss)))
+    given = np.concatenate([array.ravel() for array in probe.answer.values()])
+    units = given[given != 0] * (width / unit) * (1 if fewest else 2)
+    reach = 3 * float(fmt.eps) / 2 * abs(units)
+    telling = reach < 1 / 64
+    units, reach = units[telling], reach[telling]
+    whole = np.round(units)
+    # Even ones alone are multiples of a larger unit: they come from a format with fewer digits, say.
+    enough = not fewest or (len(units) >= fewest and (whole % 2 == 1).any())
+    return bool(enough and (abs(units - whole) <= reach).all())
 
 
 def noise(names: tuple[str, ...], right: Predicted, label: str, unit: float) -> Account:

@@ -302,6 +302,10 @@ class Guarded:
         """The subject's."""
         return self.subject.impurity()
 
+    def renew(self) -> None:
+        """The subject is renewed."""
+        self.subject.renew()
+
 
 @dataclass(frozen=True)
 class _Heard:

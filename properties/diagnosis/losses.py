@@ -11,7 +11,8 @@ from manual_backprop import Parameters
 from properties.cases import Case
 from properties.comparison import named
 from properties.diagnosis import guards
-from properties.diagnosis.hypotheses import other_choices, without_bias
+from properties.diagnosis.other_arrays import without_bias
+from properties.diagnosis.other_problems import other_choices
 from properties.diagnosis.probes import Interview, wide
 from properties.diagnosis.wording import RATIOS
 from properties.law import Inconclusive, Violation

@@ -20,10 +20,10 @@ from properties.diagnosis.hypotheses import (
     Hypothesis,
     catalogue,
     joined,
-    of_another_problem,
-    unnamed,
-    with_another_slope,
 )
+from properties.diagnosis.other_arrays import combining, divided_by_another_size, of_other_data
+from properties.diagnosis.other_functions import of_another_error, of_other_activations, with_another_slope
+from properties.diagnosis.other_problems import mistaken_in_another_problem, of_another_problem
 from properties.diagnosis.probes import Interview, Probe
 
 _ORDER: dict[str, float] = {name: place for place, name in enumerate(MISTAKES)}
@@ -71,13 +71,14 @@ class Matcher:
         self._arrays = list(first.right)
         self._wrong = [name for name in self._arrays if any(name in probe.wrong for probe in probes)]
         hypotheses = catalogue(probes, mutates=bool(interview.impurity))
-        hypotheses += [*fits.of(first, probes), *unnamed(first)]
+        hypotheses += [*fits.of(first, probes), *combining(first)]
         able = [h for h in hypotheses if all(self._predicted(h, probe) for probe in probes)]
         self._hypotheses = [h for h in able if self._departs(h)]
         self._factors = [h for h in self._hypotheses if self._is_factor(h)]
 
     def others(self) -> Iterator[Account]:
         """The other accounts that hold of the given probes, the simplest first."""
+        yield from filter(self._holds, fits.of_differences(self._first))
         fitting = chain(
             self._by_kept_cells(), fits.with_penalty(self._scaled(), self._first), self._imprecise()
         )
@@ -86,9 +87,19 @@ class Matcher:
         yield from self._whole(joined(self._hypotheses))
         for count in range(3, MOST_NAMES + 1):
             yield from self._together(count)
-        yield from self.of_another_problem()
-        yield from self._whole(with_another_slope(self._first.wide))
+        yield from self._whole(self._unnamed())
         yield from filter(self._holds, fits.with_penalty(self._mistaken(), self._first))
+
+    def _unnamed(self) -> Iterator[Hypothesis]:
+        """What the catalogue has no name for, the most frequent first."""
+        case = self._first.wide
+        yield from of_another_problem(case)
+        yield from with_another_slope(case)
+        yield from of_other_activations(case)
+        yield from of_another_error(case)
+        yield from of_other_data(self._first)
+        yield from divided_by_another_size()
+        yield from sorted(mistaken_in_another_problem(case), key=lambda h: _place(h.names[:1]))
 
     def of_another_problem(self) -> Iterator[Account]:
         """Right gradients, but of another problem: these have no name."""
@@ -249,15 +260,14 @@ class Matcher:
         def holds(probe: Probe) -> bool:
             return all(self._explains(part, probe, name) for name, part in chosen.items())
 
-        known = tuple(name for name in names if name in MISTAKES)
-        return Account(known, label, holds, cost, tuple(name for name in names if name not in MISTAKES))
+        return _account_of(names, label, holds, cost)
 
     def _whole(self, hypotheses: Iterable[Hypothesis]) -> Iterator[Account]:
         """Hypotheses that explain every array of the given probes, each at once."""
         for number, h in enumerate(hypotheses):
             if number % 64 == 0:
                 self._interview.check_time()
-            account = Account(h.names, h.label, _holding(h))
+            account = _account_of(h.names, h.label, _holding(h), cure=h.cure)
             if account.holds(self._first) and self._holds(account):
                 yield account
 
@@ -314,6 +324,14 @@ class Matcher:
                 account = fits.noise(names, right, label, unit)
                 if self._holds(account) and fits.is_noise(right, self._probes, label, unit):
                     yield account
+
+
+def _account_of(
+    names: Iterable[str], label: str, holds: Callable[[Probe], bool], cost: int = 0, cure: str = ""
+) -> Account:
+    """An account of these names, those apart that the catalogue does not have."""
+    known = tuple(name for name in names if name in MISTAKES)
+    return Account(known, label, holds, cost, tuple(name for name in names if name not in MISTAKES), cure)
 
 
 def _holding(hypothesis: Hypothesis) -> Callable[[Probe], bool]:

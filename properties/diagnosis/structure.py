@@ -7,7 +7,7 @@ from properties.cases import Case
 from properties.comparison import named
 from properties.diagnosis.fits import ratio
 from properties.diagnosis.hypotheses import Hypothesis
-from properties.diagnosis.probes import Interview, Probe
+from properties.diagnosis.probes import Interview, Maker, Probe
 
 SHAPE_WORDS = ("shape", "dimension", "broadcast", "aligned")
 """Words of NumPy's where arrays do not fit together."""
@@ -93,10 +93,7 @@ def of_state(interview: Interview, case: Case) -> tuple[str, str]:
         return "", ""
     steps = list(zip(answers, later, strict=False))
     names = list(first.right)
-    grown = [
-        all(new.agree(name, new.answer[name] - old.answer[name], new.right[name]) for old, new in steps)
-        for name in names
-    ]
+    grown = [all(_grew(old, new, name) for old, new in steps) for name in names]
     if any(grown):
         which = "" if all(grown) else f" in {', '.join(n for n, g in zip(names, grown, strict=True) if g)}"
         return (
@@ -112,3 +109,22 @@ def of_state(interview: Interview, case: Case) -> tuple[str, str]:
     if len(kept) == len(steps) * len(names) and max(kept) - min(kept) < max(kept) / 2**20:
         return "", f"each answer holds {max(kept):.3g} of the one before, as momentum does"
     return "", "equal calls give different answers"
+
+
+def of_memory(interview: Interview, maker: Maker) -> Probe | None:
+    """An answer that is wrong after another of the same sizes, and right in a fresh process; None for no such."""
+    interview.ask(maker.case(maker.sizes))
+    after = interview.ask(maker.case(maker.sizes))
+    if after is None or not after.fails:
+        return None
+    interview.subject.renew()
+    first = interview.ask(after.case)
+    return after if first is not None and not first.fails else None
+
+
+def _grew(old: Probe, new: Probe, name: str) -> bool:
+    """Whether an array has grown by the right one, but for the rounding of what has come together in it."""
+    grown = new.answer[name] - old.answer[name]
+    return bool(
+        (abs(grown - new.right[name]) <= new.reach(name, abs(new.answer[name]) + abs(old.answer[name]))).all()
+    )

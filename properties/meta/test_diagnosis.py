@@ -7,7 +7,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,90 +19,13 @@ from manual_backprop.mistakes.changed_afterwards import each_array
 from manual_backprop.mistakes.order_and_state import updated_weights_used
 from properties import diagnosis
 from properties.cases import Array, Case, Parameters
-from properties.diagnosis import Diagnosis, find_guards
+from properties.diagnosis import find_guards
 from properties.diagnosis.corners import largest_z, saturated
-from properties.diagnosis.probes import Maker
 from properties.judgement import judge
 from properties.law import Violation
+from properties.meta.accused import ByHand, Function, Wrong, case_for, diagnose, diagnosed
 from properties.meta.formulations import FORMULATIONS
-from properties.problem import Claim, read
-
-Function = Callable[..., Parameters]
-
-
-class Broken(Violation):
-    """A broken contract, as a subject in a file reports it."""
-
-    def __init__(
-        self, message: str, array: str = "", given: tuple[int, ...] = (), wanted: tuple[int, ...] = ()
-    ) -> None:
-        """The array and both shapes where a shape is wrong."""
-        super().__init__(message)
-        self.array, self.given_shape, self.wanted_shape = array, given, wanted
-
-
-@dataclass
-class Wrong:
-    """A wrong function as a subject, its shapes and numbers checked as those of a file are."""
-
-    function: Function
-    claims: tuple[Claim, ...] = read(None)
-    loss_of: Callable[[Case], float] | None = None
-
-    name, rational = "wrong", False
-
-    @property
-    def has_loss(self) -> bool:
-        """Whether it has one."""
-        return self.loss_of is not None
-
-    def gradient(self, case: Case) -> Parameters:
-        """The function's gradient."""
-        try:
-            with np.errstate(all="ignore"):
-                found = self.function(case.parameters, case.inputs, case.targets, **case.choices)
-        except ValueError as error:
-            raise Broken(f"gradient raises ValueError: {error}") from None
-        for layer, (pair, parameters) in enumerate(zip(found, case.parameters, strict=True), start=1):
-            for letter, array, wanted in zip("Wb", pair, parameters, strict=True):
-                if wanted is not None and np.shape(array) != wanted.shape:
-                    raise Broken("shape", f"d{letter}{layer}", np.shape(array), wanted.shape)
-                if wanted is not None and not np.isfinite(array).all():
-                    raise Broken("dW has NaN in some entries, where the right gradient is finite.")
-        return found
-
-    def loss(self, case: Case) -> float:
-        """The function's loss."""
-        assert self.loss_of is not None
-        return self.loss_of(case)
-
-    def impurity(self) -> str:
-        """Nothing is known."""
-        return ""
-
-
-def case_for(claims: tuple[Claim, ...], seed: int = 7, *, loud: float = 1.0) -> Case:
-    """A case that fits the first claim."""
-    (claim, *_) = claims
-    (output, loss), *_ = claim.pairs()
-    ones = np.ones((1, 1), claim.dtype[0])
-    targets = np.zeros(1, int) if claim.targets[0] == "labels" else ones
-    bias = ones[0] if claim.bias[0] else None
-    names = {"hidden": claim.hidden[0], "output": output, "loss": loss, "reduction": claim.reduction[0]}
-    like = Case([(ones, bias)] * claim.layers[0], ones, targets, **names)
-    return Maker(like, claim, np.random.default_rng(seed)).case(loud=loud)
-
-
-def diagnose(subject: Wrong, case: Case) -> Diagnosis:
-    """The diagnosis, with time enough on a busy machine too."""
-    return diagnosis.diagnose(subject, case, budget_seconds=60)
-
-
-def diagnosed(function: Function, *, loud: float = 1.0, **problem: Any) -> Diagnosis:
-    """The diagnosis of a function that claims this problem, on a case of it."""
-    claims = read(problem)
-    return diagnose(Wrong(function, claims), case_for(claims, loud=loud))
-
+from properties.problem import read
 
 # --- the catalogue ----------------------------------------------------------------------------------------
 
@@ -184,42 +107,6 @@ def test_a_right_gradient_is_given_no_name(formulation: Any, problem: dict[str, 
 
 
 # --- programs that share no code with the catalogue -------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class ByHand:
-    """A tanh network with the loss (1/NK) Σ (o - y)², sample by sample and unit by unit.
-
-    Each step can be replaced: `error` gives ∂L/∂o_j of one sample, `slope` the slope from (z, h), `back`
-    the sum over the units above, and `after` works on the finished gradient.
-    """
-
-    error: Callable[..., Any] = lambda o, y, i, j, n, k: 2 * (o[j] - y[j]) / (n * k)
-    slope: Callable[[float, float], float] = lambda z, h: 1 - h**2
-    back: Callable[..., float] = lambda dz, w: sum(d * v for d, v in zip(dz, w, strict=True))
-    samples: Callable[[int], Any] = range
-    after: Callable[[Parameters, Any], Parameters] = lambda gradient, parameters: gradient
-
-    def __call__(self, parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
-        """The gradient."""
-        n, k = targets.shape
-        gradient: Any = [(np.zeros_like(W), np.zeros_like(b)) for W, b in parameters]
-        for i in self.samples(n):
-            hs, zs = [inputs[i]], []
-            for number, (W, b) in enumerate(parameters, start=1):
-                zs.append(np.einsum("k,kj->j", hs[-1], W) + b)
-                hs.append(zs[-1] if number == len(parameters) else np.tanh(zs[-1]))
-            dz = [self.error(hs[-1], targets[i], i, j, n, k) for j in range(k)]
-            for number in reversed(range(len(parameters))):
-                W, _ = parameters[number]
-                dW, db = gradient[number]
-                db += dz
-                for unit, x in enumerate(hs[number]):
-                    dW[unit] += [x * d for d in dz]
-                if number:
-                    slopes = [self.slope(z, h) for z, h in zip(zs[number - 1], hs[number], strict=True)]
-                    dz = [self.back(dz, w) * slope for w, slope in zip(W, slopes, strict=True)]
-        return self.after(gradient, parameters)
 
 
 def right(o: Any, y: Any, i: int, j: int, n: int, k: int) -> Any:
@@ -495,7 +382,7 @@ def test_a_wrong_number_is_no_weak_one_where_no_activation_is_flat(hidden: str) 
 def test_zeros_are_told_to_be_zeros(change: Callable[[Any], Any], told: str, where: str) -> None:
     found = diagnosed(lambda *case, **names: change(manual_backprop.gradient(*case, **names)))
     assert found.mistakes == ()
-    assert told in found.note
+    assert told in found.explanation
     assert where in found.where
 
 
@@ -503,7 +390,7 @@ def test_biases_that_the_forward_pass_leaves_out_are_told() -> None:
     def wrong(parameters: Parameters, *batch: Any, **names: str) -> Parameters:
         return manual_backprop.gradient([(W, 0 * W[0]) for W, _ in parameters], *batch, **names)
 
-    assert diagnosed(wrong).note == "the forward pass leaves the biases out"
+    assert diagnosed(wrong).explanation == "the forward pass leaves the biases out"
 
 
 # --- losses -----------------------------------------------------------------------------------------------
@@ -668,7 +555,7 @@ def test_a_large_epsilon_is_a_mistake_and_told() -> None:
     _, slope = SLOPES_WITH_E["{} is added inside the logarithm"]
     found = diagnosed(with_e(slope, 1e-3), **ENTROPY)
     assert (found.mistakes, found.evidence[:26]) == ((), "explains every wrong entry")
-    assert found.note.startswith("0.001 is added inside the logarithm: the gradient is off by ")
+    assert found.explanation.startswith("0.001 is added inside the logarithm: the gradient is off by ")
 
 
 def test_a_mistake_is_named_with_an_epsilon_besides() -> None:
@@ -795,7 +682,7 @@ def test_a_bias_that_is_not_summed_is_named_by_its_shape(bias: Callable[[Array],
 def test_a_right_gradient_in_another_order_is_told_to_be_one(change: Callable[[Any], Any], told: str) -> None:
     found = diagnosed(lambda *case, **names: change(manual_backprop.gradient(*case, **names)), layers=3)
     assert found.mistakes == ()
-    assert told in found.note
+    assert told in found.explanation
 
 
 def test_a_transposed_result_of_square_layers_is_told_to_be_one() -> None:
@@ -805,7 +692,7 @@ def test_a_transposed_result_of_square_layers_is_told_to_be_one() -> None:
         width=4,
         outputs=4,
     )
-    assert (found.mistakes, found.note) == ((), "dW is given transposed")
+    assert (found.mistakes, found.explanation) == ((), "dW is given transposed")
 
 
 def test_a_missing_transpose_that_raises_is_named_where_it_does_not() -> None:
@@ -980,11 +867,12 @@ def test_the_right_gradient_of_another_problem_is_told(
     def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
         return manual_backprop.gradient(parameters, inputs, targets, **{**names, **choices})
 
-    assert told in diagnosed(wrong, **problem).note
+    found = diagnosed(wrong, **problem)
+    assert told in (found.note if found.mistakes else found.explanation)
 
 
 def test_the_slope_of_another_activation_is_told() -> None:
     found = diagnosed(ByHand(slope=lambda z, h: h * (1 - h)))
     assert found.mistakes == ()
-    assert "the hidden layers came back by the slope of sigmoid as a formula in h" in found.note
+    assert "the hidden layers came back by the slope of sigmoid as a formula in h" in found.explanation
     assert "5 of 5" in found.evidence

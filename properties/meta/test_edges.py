@@ -12,7 +12,7 @@ from properties import diagnosis
 from properties.cases import Array, Case, Parameters
 from properties.diagnosis.corners import largest_z, saturated
 from properties.diagnosis.probes import Maker
-from properties.meta.test_diagnosis import Wrong, case_for
+from properties.meta.accused import Wrong, case_for
 from properties.problem import read
 
 Names = dict[str, Any]

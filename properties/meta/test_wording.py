@@ -13,7 +13,7 @@ from properties.diagnosis import contributions, wording
 from properties.diagnosis.contributions import Counted, Kept, fitted, kept_cells
 from properties.diagnosis.probes import Maker, Probe, Sizes
 from properties.law import Violation
-from properties.meta.test_diagnosis import case_for
+from properties.meta.accused import case_for
 from properties.problem import read
 from reference import autodiff
 

@@ -1,0 +1,166 @@
+"""What the catalogue has no name for: other targets, inputs or divisors than those given, biases that are left out.
+
+And arrays of zeros, in another order or transposed.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Unpack
+
+import numpy as np
+
+from manual_backprop import Parameters, gradient
+from manual_backprop.activations import Array
+from manual_backprop.mistakes.catalogue import Gradient, Names
+from properties.diagnosis.fits import neat
+from properties.diagnosis.hypotheses import Hypothesis
+from properties.diagnosis.probes import Probe
+
+Change = Callable[[Array], Array]
+
+TARGETS: Mapping[str, Change] = {
+    "the targets are 1 − y": lambda y: 1 - y,
+    "the targets are moved to the next output": lambda y: np.roll(y, 1, axis=1),
+    "the targets are moved to the output before": lambda y: np.roll(y, -1, axis=1),
+    "the targets are in reverse order": lambda y: y[:, ::-1],
+    "the targets are left out": np.zeros_like,
+}
+INPUTS: Mapping[str, Change] = {
+    "each input is standardised over the batch": lambda x: (x - x.mean(axis=0)) / x.std(axis=0),
+    "each input is centred over the batch": lambda x: x - x.mean(axis=0),
+    "each input is scaled to [0, 1] over the batch": lambda x: (
+        (x - x.min(axis=0)) / (x.max(axis=0) - x.min(axis=0))
+    ),
+    "the inputs of a sample are divided by their norm": lambda x: (
+        x / np.sqrt((x * x).sum(axis=1, keepdims=True))
+    ),
+    "the inputs are standardised over the whole batch": lambda x: (x - x.mean()) / x.std(),
+    "the inputs are divided by 255": lambda x: x / 255,
+}
+
+
+def of_other_data(first: Probe) -> Iterator[Hypothesis]:
+    """The right gradient, but for other targets or inputs than were given."""
+    for label, change in chain(TARGETS.items(), _smoothed(first)):
+        yield Hypothesis((), label, _of_targets(change))
+    for label, change in INPUTS.items():
+        yield Hypothesis((), label, _of_inputs(change))
+
+
+def _smoothed(first: Probe) -> Iterator[tuple[str, Change]]:
+    """y + ε(1/K − y): the gradient depends on the targets linearly, so that one answer shows ε."""
+    even = Hypothesis((), "", _of_targets(lambda y: np.full_like(y, 1 / y.shape[1])))(first)
+    if even is None:
+        return
+    name = next(iter(first.wrong))
+    towards, off = even[name] - first.right[name], first.answer[name] - first.right[name]
+    if towards.any() and off.shape == towards.shape:
+        strength = neat(float((off * towards).sum() / (towards * towards).sum()))
+        if 0 < strength < 1:
+            label = f"the targets are smoothed, y + {strength:.6g} (1/K − y)"
+            yield label, lambda y: y + strength * (1 / y.shape[1] - y)
+
+
+def _of_targets(change: Change) -> Gradient:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: Unpack[Names]) -> Parameters:
+        return gradient(parameters, inputs, change(targets), **names)
+
+    return wrong
+
+
+def _of_inputs(change: Change) -> Gradient:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: Unpack[Names]) -> Parameters:
+        return gradient(parameters, change(inputs), targets, **names)
+
+    return wrong
+
+
+SIZES: Mapping[str, Callable[[int, Sequence[int], int], int]] = {
+    "n − 1": lambda n, sizes, layer: max(n - 1, 1),
+    "the number of inputs": lambda n, sizes, layer: sizes[0],
+    "the number of units of the first hidden layer": lambda n, sizes, layer: sizes[1],
+    "the number of units of the last hidden layer": lambda n, sizes, layer: sizes[-2],
+    "the number of inputs of each layer": lambda n, sizes, layer: sizes[layer - 1],
+    "the number of units of each layer": lambda n, sizes, layer: sizes[layer],
+}
+"""What a sum over n samples may be divided by; sizes are (inputs, units..., outputs), layers count from 1."""
+
+
+def divided_by_another_size() -> Iterator[Hypothesis]:
+    """Σ_i ∂L_i/∂w divided by another number than n."""
+    for text, size in SIZES.items():
+        label = f"the sum over the n samples is divided by {text}"
+        yield Hypothesis((), label, _divided(size))
+
+
+def _divided(size: Callable[[int, Sequence[int], int], int]) -> Gradient:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: Unpack[Names]) -> Parameters:
+        summed: Names = {**names, "reduction": "sum"}
+        total = gradient(parameters, inputs, targets, **summed)
+        sizes = [*(len(W) for W, _ in parameters), parameters[-1][0].shape[1]]
+        by = [size(len(inputs), sizes, layer) for layer in range(1, len(sizes))]
+        return [(dW / k, None if db is None else db / k) for (dW, db), k in zip(total, by, strict=True)]
+
+    return wrong
+
+
+ChangeOfParameters = Callable[[Parameters], Parameters]
+
+
+def without_bias(layers: int) -> Iterator[tuple[str, ChangeOfParameters]]:
+    """Parameters whose biases are 0, in all layers or in one, as (label, change)."""
+    yield "the forward pass leaves the biases out", _zero_biases(range(layers))
+    if layers > 1:
+        for layer in range(layers):
+            yield f"the forward pass leaves the bias of layer {layer + 1} out", _zero_biases([layer])
+
+
+def _zero_biases(layers: Sequence[int]) -> ChangeOfParameters:
+    return lambda parameters: [
+        (W, b if b is None or layer not in layers else 0 * b) for layer, (W, b) in enumerate(parameters)
+    ]
+
+
+def combining(first: Probe) -> Iterator[Hypothesis]:
+    """Arrays of zeros, in another order or transposed; biases left out."""
+    zeros = [name for name in first.wrong if not first.answer[name].any()]
+    if any(name.startswith("dW") for name in zeros):  # of biases alone, the catalogue knows
+        text = (
+            "the gradient is 0 everywhere"
+            if zeros == list(first.right)
+            else f"0 is given for {', '.join(zeros)}"
+        )
+        yield _described_as(text, _of_the_right(lambda name, array: 0 * array if name in zeros else array))
+    yield _described_as(
+        "dW is given transposed", _of_the_right(lambda name, array: array.T if name[1] == "W" else array)
+    )
+    yield _described_as("the layers are given in reverse order", _reversed)
+    if first.case.parameters[0][1] is not None:
+        for label, change in without_bias(len(first.case.parameters)):
+            yield _described_as(label, _of_changed(change))
+
+
+def _described_as(label: str, wrong: Gradient) -> Hypothesis:
+    return Hypothesis((label,), label, wrong)
+
+
+def _of_the_right(change: Callable[[str, Array], Array]) -> Gradient:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: Unpack[Names]) -> Parameters:
+        right = gradient(parameters, inputs, targets, **names)
+        return [
+            (change(f"dW{layer}", dW), None if db is None else change(f"db{layer}", db))
+            for layer, (dW, db) in enumerate(right, start=1)
+        ]
+
+    return wrong
+
+
+def _reversed(parameters: Parameters, inputs: Array, targets: Array, **names: Unpack[Names]) -> Parameters:
+    return gradient(parameters, inputs, targets, **names)[::-1]
+
+
+def _of_changed(change: ChangeOfParameters) -> Gradient:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: Unpack[Names]) -> Parameters:
+        return gradient(change(parameters), inputs, targets, **names)
+
+    return wrong

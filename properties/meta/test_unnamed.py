@@ -1,0 +1,539 @@
+"""What the catalogue has no name for is told in a sentence: each of its tables, in words of its own.
+
+The wrong gradients here are written out unit by unit, or as derivatives by complex steps, and share no code with the
+hypotheses that have to find them.
+"""
+
+# Students' code has no types.
+# pyright: basic
+# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalMemberAccess=false
+# pyright: reportOptionalOperand=false, reportReturnType=false
+
+from collections.abc import Callable
+from math import cosh, erf, exp, pi, sqrt
+from typing import Any
+
+import numpy as np
+import pytest
+
+import manual_backprop
+from manual_backprop.mistakes import MISTAKES
+from properties.cases import Array, Case, Parameters
+from properties.diagnosis import Diagnosis, other_arrays, other_functions
+from properties.meta.accused import ByHand, Wrong, case_for, diagnose, diagnosed
+from properties.problem import read
+
+
+def explained(function: Callable[..., Parameters], *, loud: float = 1.0, **problem: Any) -> Diagnosis:
+    """The diagnosis of a function of which there is an explanation and no name."""
+    found = diagnosed(function, loud=loud, **problem)
+    assert found.mistakes == ()
+    assert "fresh cases" in found.evidence
+    return found
+
+
+# --- another problem --------------------------------------------------------------------------------------
+
+
+def logistic(z: Array) -> Array:
+    return 1 / (1 + np.exp(-z))
+
+
+def a_sigmoid_network(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+    """Sigmoids in both layers, ½ Σ (o − y)², as in many a first attempt."""
+    (W1, b1), (W2, b2) = parameters
+    h = logistic(inputs @ W1 + b1)
+    o = logistic(h @ W2 + b2)
+    dz2 = (o - targets) * o * (1 - o) / len(inputs)
+    dz1 = dz2 @ W2.T * h * (1 - h)
+    return [(inputs.T @ dz1, dz1.sum(axis=0)), (h.T @ dz2, dz2.sum(axis=0))]
+
+
+def a_classifier(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+    """A relu, a softmax and its cross-entropy, summed over the batch; targets that are no probabilities."""
+    (W1, b1), (W2, b2) = parameters
+    h = np.maximum(inputs @ W1 + b1, 0)
+    z = h @ W2 + b2
+    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    dz2 = p - targets
+    dz1 = dz2 @ W2.T * (h > 0)
+    return [(inputs.T @ dz1, dz1.sum(axis=0)), (h.T @ dz2, dz2.sum(axis=0))]
+
+
+def test_a_module_without_its_problem_is_told_what_to_write() -> None:
+    found = explained(a_sigmoid_network)
+    assert found.explanation == (
+        "this is the gradient of another problem: hidden sigmoid, output sigmoid, loss half_sse, "
+        "and PROBLEM says tanh, identity, mse"
+    )
+    assert found.answer == (
+        'If that is what you mean, say so in PROBLEM: "hidden": "sigmoid", "output": "sigmoid", "loss": "half_sse".'
+    )
+
+
+def test_a_problem_may_differ_in_everything() -> None:
+    found = explained(a_classifier)
+    assert found.explanation == (
+        "this is the gradient of another problem: hidden relu, output softmax, loss cross_entropy, reduction sum, "
+        "and PROBLEM says tanh, identity, mse, mean"
+    )
+
+
+@pytest.mark.parametrize("name", ["bias_forgotten", "slope_missing", "samples_averaged_first"])
+def test_a_mistake_in_another_problem_is_named(name: str) -> None:
+    _, wrong = MISTAKES[name].variants[0]
+
+    def of_relu(parameters: Parameters, inputs: Array, targets: Array, **names: Any) -> Parameters:
+        return wrong(parameters, inputs, targets, **{**names, "hidden": "relu"})
+
+    found = diagnosed(of_relu)
+    assert found.mistakes == (name,)
+    assert found.note == (
+        "with the gradient of a network with relu in the hidden layers, and PROBLEM says tanh"
+    )
+
+
+# --- other activations, slopes and errors -----------------------------------------------------------------
+
+FUNCTIONS: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {
+    **{
+        f"leaky relu, {a:g} below 0,": (lambda z, a=a: max(z, a * z), lambda z, a=a: 1.0 if z > 0 else a)
+        for a in (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.3, 0.5)
+    },
+    "elu": (lambda z: z if z > 0 else exp(z) - 1, lambda z: 1 if z > 0 else exp(z)),
+    "silu": (
+        lambda z: z / (1 + exp(-z)),
+        lambda z: (1 + exp(-z) + z * exp(-z)) / (1 + exp(-z)) ** 2,
+    ),
+    "gelu": (
+        lambda z: z / 2 * (1 + erf(z / sqrt(2))),
+        lambda z: (1 + erf(z / sqrt(2))) / 2 + z * exp(-(z**2) / 2) / sqrt(2 * pi),
+    ),
+    "relu6": (lambda z: min(max(z, 0), 6), lambda z: float(0 < z < 6)),
+    "hard tanh": (lambda z: min(max(z, -1), 1), lambda z: float(-1 < z < 1)),
+    "softsign": (lambda z: z / (1 + abs(z)), lambda z: (1 + abs(z)) ** -2),
+    "arctan": (lambda z: float(np.arctan(z)), lambda z: 1 / (1 + z**2)),
+    "sine": (lambda z: float(np.sin(z)), lambda z: float(np.cos(z))),
+    "exp": (exp, exp),
+    "a square": (lambda z: z**2, lambda z: 2 * z),
+    "1.7159 tanh(2z/3)": (
+        lambda z: 1.7159 * float(np.tanh(2 * z / 3)),
+        lambda z: 1.7159 * 2 / 3 / cosh(2 * z / 3) ** 2,
+    ),
+}
+
+
+def test_every_other_activation_is_among_these() -> None:
+    assert set(FUNCTIONS) == set(other_functions.OTHERS)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_an_activation_that_problem_does_not_know_is_told(name: str) -> None:
+    f, slope = FUNCTIONS[name]
+    network = ByHand(
+        activate=lambda z: np.array([f(float(one)) for one in z]), slope=lambda z, h: slope(float(z))
+    )
+    # Beyond ±6 and ±1 two of them bend once more, where not every case goes.
+    claim = "relu" if name == "relu6" else "tanh"
+    found = explained(network, loud=64 if name == "relu6" else 1, hidden=claim)
+    assert found.explanation == (
+        f"this is the gradient of a network with {name} in the hidden layers, and PROBLEM says {claim}"
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in FUNCTIONS if name not in {"relu6", "hard tanh"}])
+def test_the_slope_of_an_activation_that_problem_does_not_know_is_told(name: str) -> None:
+    _, slope = FUNCTIONS[name]
+    found = explained(ByHand(slope=lambda z, h: slope(float(z))))
+    assert found.explanation.startswith(f"the hidden layers came back by the slope of {name} ")
+
+
+FORMULAS: dict[str, Callable[[float, float], float]] = {
+    "1 − h": lambda z, h: 1 - h,
+    "1 + h²": lambda z, h: 1 + h**2,
+    "h²": lambda z, h: h**2,
+    "1 − z": lambda z, h: 1 - z,
+    "z": lambda z, h: z,
+}
+
+
+def test_every_formula_is_among_these() -> None:
+    assert set(FORMULAS) == set(other_functions.FORMULAS)
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_a_slope_that_is_none_is_told(text: str) -> None:
+    found = explained(ByHand(slope=FORMULAS[text]))
+    assert found.explanation == f"the hidden layers came back by {text} as the slope, and PROBLEM says tanh"
+
+
+def by_complex_steps(outputs: Callable[[Parameters, Array], Array]) -> Callable[..., Parameters]:
+    """The gradient of (1/NK) Σ (o − y)², with an o that is any analytic function, to the last digits."""
+
+    def gradient(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        def slope(array: Array, index: tuple[int, ...]) -> float:
+            array[index] += 1e-30j
+            found = ((outputs(varied, inputs) - targets) ** 2).mean().imag / 1e-30
+            array[index] -= 1e-30j
+            return found
+
+        varied = [(W.astype(complex), b.astype(complex)) for W, b in parameters]
+        return [
+            tuple(
+                np.array([slope(array, index) for index in np.ndindex(array.shape)]).reshape(array.shape)
+                for array in pair
+            )
+            for pair in varied
+        ]
+
+    return gradient
+
+
+def test_another_activation_at_the_output_is_told() -> None:
+    def outputs(parameters: Parameters, inputs: Array) -> Array:
+        (W1, b1), (W2, b2) = parameters
+        return np.sin(np.tanh(inputs @ W1 + b1) @ W2 + b2)
+
+    assert explained(by_complex_steps(outputs)).explanation == (
+        "this is the gradient of a network with sine at the output, and PROBLEM says identity"
+    )
+
+
+@pytest.mark.parametrize("layer", [1, 2])
+def test_another_activation_in_one_layer_is_told(layer: int) -> None:
+    def outputs(parameters: Parameters, inputs: Array) -> Array:
+        (W1, b1), (W2, b2), (W3, b3) = parameters
+        first, second = (logistic if layer == number else np.tanh for number in (1, 2))
+        return second(first(inputs @ W1 + b1) @ W2 + b2) @ W3 + b3
+
+    found = explained(by_complex_steps(outputs), layers=3)
+    assert found.explanation == f"layer {layer} has sigmoid, and PROBLEM says tanh"
+
+
+@pytest.mark.parametrize(("axis", "text"), [(0, "the samples"), (None, "all samples and outputs")])
+@pytest.mark.parametrize("loss", ["cross_entropy", "half_sse"])
+def test_a_softmax_over_another_axis_is_told(axis: int | None, text: str, loss: str) -> None:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        ((W, b),) = parameters
+        e = np.exp(inputs @ W + b)
+        p = e / e.sum(axis=axis, keepdims=True)
+        dz = (p - targets) / len(p)
+        if loss == "half_sse":
+            dz = np.array([(np.diag(row) - np.outer(row, row)) @ d for row, d in zip(p, dz, strict=True)])
+        return [(inputs.T @ dz, dz.sum(axis=0))]
+
+    found = explained(wrong, layers=1, output="softmax", loss=loss)
+    assert found.explanation == f"the softmax is taken over {text}, not over the outputs of each sample"
+
+
+ERRORS: dict[str, Callable[..., float]] = {
+    "this is the gradient of the absolute error |o − y|, averaged over the outputs": lambda e, n, k: (
+        (1 if e > 0 else -1) / (n * k)
+    ),
+    "this is the gradient of the absolute error |o − y|, summed over the outputs": lambda e, n, k: (
+        (1 if e > 0 else -1) / n
+    ),
+    "this is the gradient of the loss log cosh(o − y), averaged over the outputs": lambda e, n, k: (
+        float(np.tanh(e)) / (n * k)
+    ),
+    "this is the gradient of the loss log cosh(o − y), summed over the outputs": lambda e, n, k: (
+        float(np.tanh(e)) / n
+    ),
+    **{
+        f"this is the gradient of a Huber loss, bent at |o − y| = {bend:g}": lambda e, n, k, bend=bend: (
+            2 * (e if abs(e) <= bend else bend * e / abs(e)) / (n * k)
+        )
+        for bend in (0.1, 0.5, 1, 1.345, 1.35, 1.5, 2, 5, 10, 100)
+    },
+    "(o − y)² stands where its derivative by o should be": lambda e, n, k: 2 * e**2 / (n * k),
+    "|o − y| stands where its derivative by o should be": lambda e, n, k: 2 * abs(e) / (n * k),
+}
+
+
+def test_every_other_error_is_among_these() -> None:
+    assert {f"this is the gradient of {text}" for text in other_functions.OF_SQUARES} <= set(ERRORS)
+    bends = {
+        f"this is the gradient of a Huber loss, bent at |o − y| = {bend:g}" for bend in other_functions.BENDS
+    }
+    assert bends <= set(ERRORS)
+
+
+@pytest.mark.parametrize("text", ERRORS)
+def test_another_error_is_told(text: str) -> None:
+    network = ByHand(error=lambda o, y, i, j, n, k: ERRORS[text](o[j] - y[j], n, k))
+    found = explained(network, loud=64)
+    assert found.explanation.startswith(text)
+
+
+@pytest.mark.parametrize("what", ["the batch", "each sample"])
+def test_the_gradient_of_a_root_is_told(what: str) -> None:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        def part(rows: slice) -> Parameters:
+            x, y = inputs[rows], targets[rows]
+            root = 2 * np.sqrt(manual_backprop.loss(parameters, x, y, **names))
+            return [(dW / root, db / root) for dW, db in manual_backprop.gradient(parameters, x, y, **names)]
+
+        if what == "the batch":
+            return part(slice(None))
+        n = len(inputs)
+        parts = [part(slice(i, i + 1)) for i in range(n)]
+        return [
+            (sum(dW for dW, _ in layer) / n, sum(db for _, db in layer) / n)
+            for layer in zip(*parts, strict=True)
+        ]
+
+    found = explained(wrong)
+    assert found.explanation == f"this is the gradient of the square root of the loss of {what}"
+
+
+@pytest.mark.parametrize("loss", ["binary_cross_entropy", "mean_binary_cross_entropy"])
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("−y log o alone, without (1 − y) log(1 − o)", lambda o, y: -y / o),
+        ("−(1 − y) log(1 − o) alone, without y log o", lambda o, y: (1 - y) / (1 - o)),
+    ],
+)
+def test_half_of_a_binary_entropy_is_told(
+    text: str, error: Callable[[Array, Array], Array], loss: str
+) -> None:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        ((W, b),) = parameters
+        o = logistic(inputs @ W + b)
+        dz = error(o, targets) * o * (1 - o) / (o.size if "mean" in loss else len(o))
+        return [(inputs.T @ dz, dz.sum(axis=0))]
+
+    found = explained(wrong, layers=1, output="sigmoid", loss=loss)
+    assert found.explanation == f"this is the gradient of {text}"
+
+
+# --- other data, other divisors ---------------------------------------------------------------------------
+
+
+def next_output(y: Array) -> Array:
+    return y[:, [-1, *range(y.shape[1] - 1)]]
+
+
+def output_before(y: Array) -> Array:
+    return y[:, [*range(1, y.shape[1]), 0]]
+
+
+TARGETS: dict[str, Callable[[Array], Array]] = {
+    "the targets are 1 − y": lambda y: 1.0 - y,
+    "the targets are moved to the next output": next_output,
+    "the targets are moved to the output before": output_before,
+    "the targets are in reverse order": np.fliplr,
+    "the targets are left out": lambda y: 0 * y,
+    "the targets are smoothed, y + 0.1 (1/K − y)": lambda y: 0.9 * y + 0.1 / y.shape[1],
+    "the targets are smoothed, y + 0.03 (1/K − y)": lambda y: 0.97 * y + 0.03 / y.shape[1],
+}
+INPUTS: dict[str, Callable[[Array], Array]] = {
+    "each input is standardised over the batch": lambda x: np.transpose(
+        [(column - np.mean(column)) / np.std(column) for column in x.T]
+    ),
+    "each input is centred over the batch": lambda x: np.transpose([c - np.mean(c) for c in x.T]),
+    "each input is scaled to [0, 1] over the batch": lambda x: np.transpose(
+        [(c - min(c)) / (max(c) - min(c)) for c in x.T]
+    ),
+    "the inputs of a sample are divided by their norm": lambda x: np.array(
+        [r / np.linalg.norm(r) for r in x]
+    ),
+    "the inputs are standardised over the whole batch": lambda x: (x - np.mean(x)) / np.std(x),
+    "the inputs are divided by 255": lambda x: x / 255.0,
+}
+
+
+def test_every_change_of_the_data_is_among_these() -> None:
+    assert set(other_arrays.TARGETS) <= set(TARGETS)
+    assert set(other_arrays.INPUTS) == set(INPUTS)
+
+
+@pytest.mark.parametrize("text", TARGETS)
+def test_other_targets_are_told(text: str) -> None:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        return ByHand()(parameters, inputs, TARGETS[text](targets))
+
+    assert explained(wrong).explanation == text
+
+
+def test_labels_that_count_from_one_are_told() -> None:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        ((W, b),) = parameters
+        e = np.exp(inputs @ W + b)
+        dz = e / e.sum(axis=1, keepdims=True)
+        dz[np.arange(len(dz)), targets - 1] -= 1
+        return [(inputs.T @ dz / len(dz), dz.sum(axis=0) / len(dz))]
+
+    found = explained(wrong, layers=1, output="softmax", loss="cross_entropy", targets="labels")
+    assert found.explanation == "the targets are moved to the output before"
+
+
+@pytest.mark.parametrize("text", INPUTS)
+def test_other_inputs_are_told(text: str) -> None:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        return ByHand()(parameters, INPUTS[text](inputs), targets)
+
+    assert explained(wrong).explanation == text
+
+
+DIVISORS: dict[str, Callable[[list[int], int], list[int]]] = {
+    "n − 1": lambda sizes, n: [n - 1] * 3,
+    "the number of inputs": lambda sizes, n: [sizes[0]] * 3,
+    "the number of units of the first hidden layer": lambda sizes, n: [sizes[1]] * 3,
+    "the number of units of the last hidden layer": lambda sizes, n: [sizes[2]] * 3,
+    "the number of inputs of each layer": lambda sizes, n: sizes[:3],
+    "the number of units of each layer": lambda sizes, n: sizes[1:],
+}
+
+
+def test_every_divisor_is_among_these() -> None:
+    assert set(DIVISORS) == set(other_arrays.SIZES)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("text", DIVISORS)
+def test_another_divisor_is_told(text: str, reduction: str) -> None:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        n, sizes = len(inputs), [inputs.shape[1], *(b.size for _, b in parameters)]
+        mean = ByHand()(parameters, inputs, targets)
+        return [(dW * n / k, db * n / k) for (dW, db), k in zip(mean, DIVISORS[text](sizes, n), strict=True)]
+
+    found = explained(wrong, layers=3, reduction=reduction)
+    assert found.explanation == f"the sum over the n samples is divided by {text}"
+
+
+# --- finite differences -----------------------------------------------------------------------------------
+
+
+def by_differences(step: float, *, central: bool) -> Callable[..., Parameters]:
+    def loss(parameters: list[list[Array]], inputs: Array, targets: Array) -> Any:
+        (W1, b1), (W2, b2) = parameters
+        return np.mean((np.tanh(inputs @ W1 + b1) @ W2 + b2 - targets) ** 2)
+
+    def gradient(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        own = [[W.copy(), b.copy()] for W, b in parameters]
+        fmt = inputs.dtype.type
+
+        def slope(array: Array, index: tuple[int, ...]) -> Any:
+            before, middle = array[index], loss(own, inputs, targets)
+            array[index] = before + fmt(step)
+            up = loss(own, inputs, targets)
+            array[index] = before - fmt(step)
+            down = loss(own, inputs, targets)
+            array[index] = before
+            return (up - down) / fmt(2 * step) if central else (up - middle) / fmt(step)
+
+        return [
+            tuple(
+                np.array([slope(array, index) for index in np.ndindex(array.shape)]).reshape(array.shape)
+                for array in pair
+            )
+            for pair in own
+        ]
+
+    return gradient
+
+
+@pytest.mark.parametrize("central", [True, False])
+@pytest.mark.parametrize("step", [1e-3, 1e-4, 5e-5, 1e-5, 1e-6, 1e-7, 2.0**-26])
+def test_finite_differences_are_told_to_be_such(step: float, central: bool) -> None:  # noqa: FBT001
+    found = explained(by_differences(step, central=central))
+    kind = "central" if central else "one-sided"
+    assert found.explanation == (
+        f"these are {kind} differences of the loss with a step of {step:.6g}, and no derivative"
+    )
+    assert found.answer == "Write the derivative out, and keep the differences to check it with."
+
+
+def test_finite_differences_in_single_precision_are_told_to_be_such() -> None:
+    found = explained(by_differences(1e-3, central=False), dtype="float32")
+    assert "differences of the loss with a step of 0.001" in found.explanation
+
+
+# --- state ------------------------------------------------------------------------------------------------
+
+
+class Stale(Wrong):
+    """Keeps the h of the first call of each shape until it is renewed."""
+
+    def __init__(self) -> None:
+        """Nothing is kept yet."""
+        super().__init__(self._gradient)
+        self.kept: dict[Any, Array] = {}
+
+    def _gradient(self, parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        (W1, b1), (W2, b2) = parameters
+        key = inputs.shape, W1.shape, W2.shape
+        h = self.kept.setdefault(key, np.tanh(inputs @ W1 + b1))
+        dz2 = 2 * (h @ W2 + b2 - targets) / targets.size
+        dz1 = dz2 @ W2.T * (1 - h**2)
+        return [(inputs.T @ dz1, dz1.sum(axis=0)), (h.T @ dz2, dz2.sum(axis=0))]
+
+    def renew(self) -> None:
+        """Keep nothing."""
+        self.kept.clear()
+
+
+def test_what_earlier_calls_leave_behind_is_found_by_a_fresh_start() -> None:
+    subject = Stale()
+    case = case_for(subject.claims)
+    subject.gradient(case_for(subject.claims))  # of the same sizes
+    found = diagnose(subject, case)
+    assert (found.mistakes, found.explanation) == (
+        (),
+        "what earlier calls have left behind changes the answer",
+    )
+    assert found.where.startswith("dW1")
+
+
+def test_accumulated_gradients_are_named_where_they_have_grown_large() -> None:
+    grown = 0.0
+
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        nonlocal grown
+        grown += 1.0
+        right = ByHand()(parameters, inputs, targets)
+        return [(grown * dW + 1e6, grown * db + 1e6) for dW, db in right]
+
+    found = diagnosed(wrong, inputs=3, width=4, outputs=2, samples=5)
+    assert found.mistakes == ("gradients_accumulated",)
+
+
+# --- a penalty, and what nobody can explain ---------------------------------------------------------------
+
+
+def test_a_penalty_on_absolute_values_is_named_with_its_strength() -> None:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        right = ByHand()(parameters, inputs, targets)
+        return [(dW + 0.003 * np.sign(W), db) for (dW, db), (W, _) in zip(right, parameters, strict=True)]
+
+    found = diagnosed(wrong)
+    assert found.mistakes == ("penalty_included",)
+    assert "(λ sign W with λ = 0.003 in dW1, dW2)" in found.evidence
+
+
+def test_a_fitted_strength_holds_of_the_smallest_case_too() -> None:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        right = ByHand()(parameters, inputs, targets)
+        return [(dW + 1e-4 * W, db) for (dW, db), (W, _) in zip(right, parameters, strict=True)]
+
+    one, zero = np.ones((1, 1)), np.zeros((1, 1))
+    case = Case([(zero, zero[0]), (one, zero[0])], zero, zero)
+    found = diagnose(Wrong(wrong, read({})), case)
+    assert (found.mistakes, found.note) == (("penalty_included",), "")
+
+
+NEAR_AND_FAR: dict[str, Callable[[Array], Array]] = {
+    "a factor": lambda array: array * (1 + 1e-6),
+    "a constant": lambda array: array + 1e-7,
+    "a cube": lambda array: array * (1 + 1e-3 * array**2),
+    "a cube root": np.cbrt,
+}
+
+
+@pytest.mark.parametrize("after", NEAR_AND_FAR.values(), ids=NEAR_AND_FAR)
+def test_what_nobody_knows_is_not_explained(after: Callable[[Array], Array]) -> None:
+    found = diagnosed(
+        ByHand(after=lambda gradient, parameters: [(after(dW), after(db)) for dW, db in gradient])
+    )
+    assert (found.mistakes, found.explanation, found.answer) == ((), "", "")
