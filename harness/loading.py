@@ -33,12 +33,24 @@ _LOST = {
 
 
 class StepViolation(Violation):
-    """A step that is not its rate times one gradient; `moved` is what it moved by at `rate`, over the rate."""
+    """A step that is not its rate times one gradient.
 
-    def __init__(self, sentence: str, moved: Parameters, rate: float) -> None:
+    `moved` is what it moved by at `rate`, over the rate; `moved_by_one` the same at a rate of 1.
+    """
+
+    def __init__(self, sentence: str, moved: Parameters, rate: float, moved_by_one: Parameters) -> None:
         """The sentence, and what shows which mistake it is."""
         super().__init__(sentence)
-        self.moved, self.rate = moved, rate
+        self.moved, self.rate, self.moved_by_one = moved, rate, moved_by_one
+
+
+class RestViolation(Violation):
+    """A step that moves the parameters at a rate of 0, by `moved_by_none`."""
+
+    def __init__(self, sentence: str, moved_by_none: Parameters) -> None:
+        """The sentence, and what shows what it is."""
+        super().__init__(sentence)
+        self.moved_by_none = moved_by_none
 
 
 class UnusableSubject(Exception):  # noqa: N818  (an answer about a subject)
@@ -102,22 +114,26 @@ class FileSubject:
         if not all(np.isfinite(array).all() for array in named(gradient).values()) and case.overflows:
             return
         with np.errstate(all="ignore"):
-            if any(array.any() for array in named(self._gradient_of_step(case, 0.0)).values()):
-                raise Violation(
-                    "step moves the parameters with a rate of 0 too: a part of its move is not multiplied by the rate"
+            by_none = self._gradient_of_step(case, 0.0)
+            if any(array.any() for array in named(by_none).values()):
+                raise RestViolation(
+                    "step moves the parameters with a rate of 0 too: a part of its move is not multiplied by the rate",
+                    by_none,
                 )
             # Either reading is rounded twice by the step and once here, beside numbers up to |W| + |dW|.
             error = {
                 name: 8 * unit * (abs(parameters[name]) + abs(array)) + 2 * named(case.oracle.error)[name]
                 for name, array in named(gradient).items()
             }
-            found = compare(named(self._gradient_of_step(case, 1.0)), named(gradient), error)
+            by_one = self._gradient_of_step(case, 1.0)
+            found = compare(named(by_one), named(gradient), error)
         if not found.holds:
             raise StepViolation(
                 "step moves by something else than its rate times one gradient: with a rate of 1 it is not the part "
                 f"of what it is with a very large rate, in {found.census()}",
                 gradient,
                 RATES[str(case.inputs.dtype)],
+                by_one,
             )
 
     def loss(self, case: Case) -> float:

@@ -380,6 +380,70 @@ def step(parameters, inputs, targets, rate):
 """
 
 
+SGD = """
+import numpy as np
+PROBLEM = {"layers": 1, "loss": "half_sse", "reduction": "sum"}
+
+def step(parameters, inputs, targets, rate):
+    ((W, b),) = parameters
+    for x, y in zip(inputs, targets):
+        d = x @ W + b - y
+        W, b = W - rate * np.outer(x, d), b - rate * d
+    return [(W, b)]
+"""
+DECAYING = """
+PROBLEM = {"layers": 1, "loss": "half_sse", "reduction": "sum"}
+
+def step(parameters, inputs, targets, rate):
+    ((W, b),) = parameters
+    d = inputs @ W + b - targets
+    return [(0.999 * W - rate * inputs.T @ d, b - rate * d.sum(axis=0))]
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        (SGD, "the samples make their steps one after another"),
+        (DECAYING, "the parameters decay besides, by 0.001 of their size"),
+    ],
+    ids=["one after another", "decaying"],
+)
+def test_a_step_that_is_more_than_its_rate_times_one_gradient_is_explained(
+    tmp_path: Path, source: str, told: str
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(source)
+    outcome = judge(Request(str(file), Effort(20, 1)))
+    assert outcome.verdict is Verdict.FAIL
+    assert outcome.diagnosis is not None
+    assert outcome.diagnosis.explanation.startswith(told)
+
+
+POISONED = """
+import numpy as np
+PROBLEM = {"inputs": 3, "width": 4, "outputs": 2}
+sums = [np.zeros((3, 4)), np.zeros(4), np.zeros((4, 2)), np.zeros(2)]
+
+def gradient(parameters, inputs, targets):
+    (W1, b1), (W2, b2) = parameters
+    h = np.tanh(inputs @ W1 + b1)
+    d = 2 * (h @ W2 + b2 - targets) / targets.size
+    q = d @ W2.T * (1 - h**2)
+    for total, new in zip(sums, (inputs.T @ q, q.sum(axis=0), h.T @ d, d.sum(axis=0))):
+        total += new
+    return [(sums[0].copy(), sums[1].copy()), (sums[2].copy(), sums[3].copy())]
+"""
+
+
+def test_gradients_that_were_accumulated_over_every_case_before_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(POISONED)
+    outcome = judge(Request(str(file), Effort(20, 1)))
+    assert outcome.diagnosis is not None
+    assert outcome.diagnosis.mistakes == ("gradients_accumulated",)
+
+
 def test_a_step_that_changes_the_weights_on_the_way_down_is_named(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(EARLY_STEP)

@@ -5,7 +5,7 @@
 - `other_problems`, `other_functions`, `other_arrays`: what it might be that the catalogue has no name for;
 - `contributions`: how often each sample and output is counted;
 - `matching`: which hypotheses explain the answers, array by array;
-- `structure`: broken shapes and what is left over between calls;
+- `structure`: broken shapes and what is left over between calls; `steps`: updates that are no gradient's;
 - `corners`: the condition under which it is wrong, where it is right in general;
 - `wording`: the census; `answer`: all of it put together;
 - `losses`: what is wrong with a loss;

@@ -8,7 +8,7 @@ import numpy as np
 
 from manual_backprop.mistakes import MISTAKES
 from properties.cases import Case
-from properties.diagnosis import contributions, corners, guards, losses, structure, wording
+from properties.diagnosis import contributions, corners, guards, losses, steps, structure, wording
 from properties.diagnosis.hypotheses import Account
 from properties.diagnosis.matching import Matcher
 from properties.diagnosis.probes import Interview, Maker, OutOfTime, Probe, claim_of
@@ -310,8 +310,9 @@ def _broken(interview: Interview, maker: Maker, finding: Finding) -> None:
     if _named_by_shape(finding, [probe for probe in finding.probes if probe.fault is None]):
         return
     faulty = [probe for probe in finding.probes if probe.fault is not None]
-    if structure.of_early_steps(faulty):
-        finding.names = ("updated_weights_used",)
+    name, finding.explanation = steps.explain(faulty)
+    if name or finding.explanation:
+        finding.names, finding.cure = ((name,) if name else ()), steps.CURE
         finding.evidence = f"explains by how much it moves on {len(faulty)} of {len(faulty)} fresh cases"
         return
     orders = {structure.of_order(probe) for probe in finding.probes if probe.fault is not None}

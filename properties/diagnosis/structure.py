@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 
-from manual_backprop.mistakes.order_and_state import updated_weights_used
 from properties.cases import Case
 from properties.comparison import named
 from properties.diagnosis.fits import ratio
-from properties.diagnosis.hypotheses import Hypothesis
 from properties.diagnosis.probes import Interview, Maker, Probe
 
 SHAPE_WORDS = ("shape", "dimension", "broadcast", "aligned")
@@ -44,20 +42,6 @@ def of_order(probe: Probe) -> str:
         return "dW is given transposed"
     opposite = f"{name[:2]}{layers + 1 - int(name[2:])}"
     return "the layers are given in reverse order" if given == shapes[opposite] else ""
-
-
-def of_early_steps(faulty: Sequence[Probe]) -> bool:
-    """Whether each of these steps is that of weights which are changed on the way down, before they pass errors on."""
-
-    def shows(probe: Probe) -> bool:
-        moved, rate = getattr(probe.fault, "moved", None), getattr(probe.fault, "rate", 0.0)
-        if moved is None:
-            return False
-        told = Probe(probe.case, {name: array.astype(float) for name, array in named(moved).items()})
-        early = Hypothesis(("updated_weights_used",), "", updated_weights_used(rate))(told)
-        return early is not None and all(told.is_explained(name, early[name]) for name in told.right)
-
-    return bool(faulty) and all(map(shows, faulty))
 
 
 def of_pairs(faulty: Sequence[Probe], sound: Sequence[Probe]) -> bool:

@@ -1,0 +1,156 @@
+"""Steps that are not their rate times one gradient: what else they do."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from manual_backprop import Parameters, gradient
+from manual_backprop.mistakes.changed_afterwards import each_array
+from manual_backprop.mistakes.order_and_state import updated_weights_used
+from properties.cases import Array, Case
+from properties.comparison import named
+from properties.diagnosis.fits import NEAT, ratio
+from properties.diagnosis.hypotheses import Hypothesis
+from properties.diagnosis.probes import Probe
+
+CURE = "Compute one gradient from the parameters as they are given, and move once, by the rate times this gradient."
+
+
+def explain(faulty: Sequence[Probe]) -> tuple[str, str]:
+    """What steps do that are not their rate times one gradient, as (mistake, sentence), of which one is empty."""
+    if faulty and all(hasattr(probe.fault, "moved_by_none") for probe in faulty):
+        return "", _without_rate(faulty)
+    if not faulty or not all(hasattr(probe.fault, "moved_by_one") for probe in faulty):
+        return "", ""
+    if all(map(_is_early, faulty)):
+        return "updated_weights_used", ""
+    return "", next(
+        (text for text, moves in STEPS.items() if all(_moves_by(probe, moves) for probe in faulty)), ""
+    )
+
+
+def _without_rate(faulty: Sequence[Probe]) -> str:
+    """What moves the parameters at a rate of 0: a decay, or a rate that is written into the step."""
+    for text, arrays_of in (
+        (
+            "the parameters decay besides, by {:.6g} of their size in each step, whatever the rate",
+            _parameters,
+        ),
+        ("the rate that is given is not used: it is always {:.6g}", _right),
+    ):
+        found = [_share(probe, arrays_of(probe)) for probe in faulty]
+        first = found[0]
+        if first and all(share and abs(share - first) <= abs(first) * NEAT for share in found):
+            return text.format(first)
+    return ""
+
+
+def _parameters(probe: Probe) -> dict[str, Array]:
+    return _wide(probe.case.parameters)
+
+
+def _right(probe: Probe) -> dict[str, Array]:
+    return probe.right
+
+
+def _share(probe: Probe, arrays: Mapping[str, Array]) -> float | None:
+    """By which share of these arrays the parameters have moved, at least the weights; None where it is no such."""
+    given = _wide(getattr(probe.fault, "moved_by_none", []))
+    moved = [name for name in given if given[name].any()]
+    if not all(name in moved for name in given if name.startswith("dW")):
+        return None
+    shares = {ratio(probe, name, given[name], arrays[name]) for name in moved}
+    known = [share for share in shares if share is not None]
+    return known[0] if len(known) == len(shares) and max(known) - min(known) <= abs(known[0]) * NEAT else None
+
+
+def _is_early(probe: Probe) -> bool:
+    """Whether a step is that of weights which are changed on the way down, before they pass errors on."""
+    rate = getattr(probe.fault, "rate", 0.0)
+    told = Probe(probe.case, _wide(getattr(probe.fault, "moved", [])))
+    early = Hypothesis(("updated_weights_used",), "", updated_weights_used(rate))(told)
+    return early is not None and all(told.is_explained(name, early[name]) for name in told.right)
+
+
+def _wide(moved: Parameters) -> dict[str, Array]:
+    return {name: array.astype(float) for name, array in named(moved).items()}
+
+
+Moves = Callable[[Case, Mapping[str, Array]], Parameters]
+
+
+def _one_after_another(share: Callable[[int], float], *, backwards: bool = False) -> Moves:
+    """The steps of single samples, each from where the one before has led; a share of the rate for each."""
+
+    def moves(case: Case, given: Mapping[str, Array]) -> Parameters:
+        del given
+        order = range(case.samples)
+        parts = [
+            (case.inputs[i : i + 1], case.targets[i : i + 1])
+            for i in (reversed(order) if backwards else order)
+        ]
+        return _moved(case, parts, share(case.samples))
+
+    return moves
+
+
+def _again_and_again(count: int, share: float) -> Moves:
+    """So many steps of the whole batch."""
+    return lambda case, given: _moved(case, [(case.inputs, case.targets)] * count, share)
+
+
+def _moved(case: Case, parts: Sequence[tuple[Array, Array]], rate: float) -> Parameters:
+    """How far steps for these parts of a batch lead, each from where the one before has led."""
+    there = case.parameters
+    for inputs, targets in parts:
+        steps = gradient(there, inputs, targets, **case.choices)
+        there = _minus(there, [(rate * dW, None if db is None else rate * db) for dW, db in steps])
+    return _minus(case.parameters, there)
+
+
+def _minus(parameters: Parameters, steps: Parameters) -> Parameters:
+    return [
+        (W - dW, None if b is None or db is None else b - db)
+        for (W, b), (dW, db) in zip(parameters, steps, strict=True)
+    ]
+
+
+def _clipped(case: Case, given: Mapping[str, Array]) -> Parameters:
+    """One step, of which no entry is larger than the largest that was seen."""
+    largest = max(float(abs(array).max()) for array in given.values())
+    right = gradient(case.parameters, case.inputs, case.targets, **case.choices)
+    return each_array(right, lambda array: array.clip(-largest, largest))
+
+
+COUNTS = (2, 3, 4)  # of more steps, rounding grows too large to tell
+STEPS: Mapping[str, Moves] = {
+    "the samples make their steps one after another, each from where the one before has led": _one_after_another(
+        lambda n: 1.0
+    ),
+    "the samples make their steps one after another, each with 1/n of the rate": _one_after_another(
+        lambda n: 1 / n
+    ),
+    "the samples make their steps one after another, the last one first": _one_after_another(
+        lambda n: 1.0, backwards=True
+    ),
+    **{f"it makes {count} steps with the whole rate": _again_and_again(count, 1.0) for count in COUNTS},
+    **{f"it makes {n} steps with 1/{n} of the rate": _again_and_again(n, 1 / n) for n in COUNTS},
+    "the entries of the step are clipped": _clipped,
+}
+"""What a step may do besides moving by its rate times one gradient."""
+
+
+def _moves_by(probe: Probe, moves: Moves) -> bool:
+    """Whether a step of rate 1 is the predicted one, but for rounding, also of the parameters that it is read from."""
+    given, parameters = _wide(getattr(probe.fault, "moved_by_one", [])), _parameters(probe)
+    unit = float(np.finfo(probe.case.inputs.dtype).eps)
+    with np.errstate(all="ignore"):
+        predicted = named(moves(probe.wide, given))
+        return all(
+            bool(
+                (
+                    abs(given[name] - array) <= probe.reach(name, array) + 8 * unit * (abs(W) + abs(array))
+                ).all()
+            )
+            for (name, array), W in zip(predicted.items(), parameters.values(), strict=True)
+        )
