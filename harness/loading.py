@@ -18,6 +18,9 @@ RATES = {"float64": 2.0**100, "float32": 2.0**60}
 """A `step` moves by rate · gradient. Next to so large a move the parameters are lost in rounding, and dividing
 by a power of two loses nothing, so the gradient comes back with all its digits."""
 
+UNEXPECTED = "got an unexpected keyword argument"
+"""What Python says of a call with a keyword that a function does not have."""
+
 _LOST = {
     "timeout",
     "crash",
@@ -87,6 +90,8 @@ class FileSubject:
                 _check_arity(function, functions[function], count)
         self.has_loss = "loss" in functions
         self._impurity = ""
+        self.takes_keywords = True
+        """False for a wrapper that takes any keyword and passes it on to a function that does not."""
 
     def gradient(self, case: Case) -> Parameters:
         """The subject's gradient. Raises `ContractError`, `Inconclusive`, or `SubjectGone`."""
@@ -166,8 +171,13 @@ class FileSubject:
             if (key in signature.keywords or signature.any_keyword) and key not in taken
         }
         try:
-            result = self._module.call(function, arguments, keywords, layout=_layout(case))
+            result = self._module.call(
+                function, arguments, keywords if self.takes_keywords else {}, layout=_layout(case)
+            )
         except SubjectFault as fault:
+            if self.takes_keywords and signature.any_keyword and UNEXPECTED in str(fault):
+                self.takes_keywords = False
+                return self._call(function, arguments, case)
             if fault.kind in _LOST:
                 raise SubjectGone(str(fault)) from None
             raise ContractError(f"{fault}\n{fault.trace}".rstrip()) from None

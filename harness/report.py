@@ -100,7 +100,8 @@ def script(outcome: Outcome, case: Case) -> str:
     if not is_printed(case):
         return f"{as_text(case)}\n# {outcome.again}"
     path = Path(outcome.subject)
-    keywords = ", ".join(f"{key}={value!r}" for key, value in case.choices.items())
+    choices = case.choices.items() if outcome.takes_keywords else ()
+    keywords = ", ".join(f"{key}={value!r}" for key, value in choices)
     lines = [
         "import inspect, runpy, sys",
         "import numpy as np",

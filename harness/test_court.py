@@ -480,3 +480,34 @@ def test_an_epsilon_is_a_weakness_while_single_precision_would_not_see_it(
     assert outcome.verdict is verdict
     told = f"{outcome.message} {outcome.diagnosis.explanation if outcome.diagnosis else ''}"
     assert f"{float(epsilon):.3g} is added inside the logarithm" in told
+
+
+WRAPPED = """
+PROBLEM = {"layers": 1, "loss": "half_sse", "reduction": "sum"}
+
+def checked(function):
+    def wrapper(*args, **kwargs):
+        return function(*args, **kwargs)
+    return wrapper
+
+@checked
+def gradient(parameters, inputs, targets):
+    ((W, b),) = parameters
+    d = SIGN * (inputs @ W + b - targets)
+    return [(inputs.T @ d, d.sum(axis=0))]
+"""
+
+
+@pytest.mark.parametrize(("sign", "verdict"), [("1", Verdict.PASS), ("-1", Verdict.FAIL)])
+def test_a_decorator_that_hides_the_signature_is_no_fault(
+    tmp_path: Path, sign: str, verdict: Verdict
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(WRAPPED.replace("SIGN", sign))
+    outcome = judge(Request(str(file), Effort(20, 1)))
+    assert outcome.verdict is verdict
+    if verdict is Verdict.FAIL:
+        assert outcome.diagnosis is not None
+        assert outcome.diagnosis.mistakes == ("wrong_sign",)
+        case = next(record.counterexample for record in outcome.failures if record.counterexample)
+        exec(report.script(outcome, case), {})  # noqa: S102

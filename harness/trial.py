@@ -53,7 +53,11 @@ class Request:
 
 @dataclass
 class Outcome:
-    """What came of a trial; `again` is the call that repeats it, `function` the one of the subject that was called."""
+    """What came of a trial.
+
+    `again` is the call that repeats it, `function` the one of the subject that was called, with the drawn choices as
+    keywords or without any.
+    """
 
     subject: str
     verdict: Verdict = Verdict.PASS
@@ -65,6 +69,7 @@ class Outcome:
     seconds: float = 0.0
     again: str = ""
     function: str = "gradient"
+    takes_keywords: bool = True
 
     @property
     def failures(self) -> list[Record]:
@@ -112,6 +117,7 @@ def _judge(request: Request, announce: Callable[[Record], None], started: float)
             outcome.verdict, outcome.message = Verdict.FAIL, str(fault)
         if isinstance(subject, FileSubject):
             outcome.output = subject.output
+            outcome.takes_keywords = subject.takes_keywords
             if subject.close() and outcome.verdict is not Verdict.FAIL:
                 outcome.verdict, outcome.message = Verdict.FAIL, LEFT_BEHIND
     return outcome
