@@ -85,9 +85,10 @@ class Matcher:
         yield from (account for account in fitting if self._holds(account))
         yield from self._together(2)
         yield from self._whole(joined(self._hypotheses))
+        yield from self._whole(self._unnamed())
         for count in range(3, MOST_NAMES + 1):
             yield from self._together(count)
-        yield from self._whole(self._unnamed())
+        yield from self._whole(self._mistaken_elsewhere())
         yield from filter(self._holds, fits.with_penalty(self._mistaken(), self._first))
 
     def _unnamed(self) -> Iterator[Hypothesis]:
@@ -99,7 +100,10 @@ class Matcher:
         yield from of_another_error(case)
         yield from of_other_data(self._first)
         yield from divided_by_another_size()
-        yield from sorted(mistaken_in_another_problem(case), key=lambda h: _place(h.names[:1]))
+
+    def _mistaken_elsewhere(self) -> Iterator[Hypothesis]:
+        """Mistakes of the catalogue in a problem near to this one, in the order of the names."""
+        yield from sorted(mistaken_in_another_problem(self._first.wide), key=lambda h: _place(h.names[:1]))
 
     def of_another_problem(self) -> Iterator[Account]:
         """Right gradients, but of another problem: these have no name."""

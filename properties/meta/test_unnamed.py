@@ -79,6 +79,17 @@ def test_a_problem_may_differ_in_everything() -> None:
     )
 
 
+def test_one_other_problem_is_told_before_three_mistakes() -> None:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        ((W, b),) = parameters
+        e = np.exp(inputs @ W + b)
+        dz = (e / e.sum(axis=1, keepdims=True) - targets) / len(e)
+        return [(inputs.T @ dz, dz.sum(axis=0))]
+
+    found = explained(wrong, layers=1, output="softmax", targets="one_hot")
+    assert found.explanation == "this is the gradient of the loss cross_entropy, and PROBLEM says mse"
+
+
 @pytest.mark.parametrize("name", ["bias_forgotten", "slope_missing", "samples_averaged_first"])
 def test_a_mistake_in_another_problem_is_named(name: str) -> None:
     _, wrong = MISTAKES[name].variants[0]
