@@ -116,6 +116,8 @@ DIAGNOSIS = {
     "edges": ("meta/edges",),
     "wording": ("meta/wording",),
     "contributions": ("meta/wording",),
+    **dict.fromkeys(("other_arrays", "other_functions", "other_problems", "fits"), ("meta/unnamed",)),
+    "steps": ("meta/steps",),
     "corners": ("meta/edges", "meta/diagnosis::test_the_condition_is_told_under_which_a_gradient_is_wrong"),
 }
 """Of the diagnosis, what is about a module alone; then comes the rest."""
@@ -153,7 +155,7 @@ TESTS = {
     "reference/*": ("meta/by_hand", "meta/exact", "against_the_truth", "meta/envelope"),
     "properties/comparison.py": ("meta/comparison", "meta/by_hand", "averaging"),
     **{f"properties/diagnosis/{name}.py": (*tests, "meta/diagnosis") for name, tests in DIAGNOSIS.items()},
-    "properties/diagnosis/*": ("meta/diagnosis", "meta/edges"),
+    "properties/diagnosis/*": ("meta/diagnosis", "meta/unnamed", "meta/edges"),
 }
 """Which tests judge which modules: the first pattern that fits, the cheapest first; a single test of a file
 searches without shrinking what it finds."""
