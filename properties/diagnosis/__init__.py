@@ -2,7 +2,7 @@
 
 - `probes`: fresh cases around a counterexample, and the subject's answers;
 - `hypotheses`: what a wrong gradient might be; `fits`: those with a number in them;
-- `other_problems`, `other_functions`, `other_arrays`: what it might be that the catalogue has no name for;
+- `other_problems`, `other_functions`, `other_layers`, `other_arrays`: what the catalogue has no name for;
 - `contributions`: how often each sample and output is counted;
 - `matching`: which hypotheses explain the answers, array by array;
 - `structure`: broken shapes and what is left over between calls; `steps`: updates that are no gradient's;

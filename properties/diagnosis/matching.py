@@ -22,7 +22,13 @@ from properties.diagnosis.hypotheses import (
     joined,
 )
 from properties.diagnosis.other_arrays import combining, divided_by_another_size, of_other_data
-from properties.diagnosis.other_functions import of_another_error, of_other_activations, with_another_slope
+from properties.diagnosis.other_functions import (
+    of_another_error,
+    of_other_activations,
+    with_another_jacobian,
+    with_another_slope,
+)
+from properties.diagnosis.other_layers import with_arrays_of_another_layer
 from properties.diagnosis.other_problems import mistaken_in_another_problem, of_another_problem
 from properties.diagnosis.probes import Interview, Probe
 
@@ -98,6 +104,8 @@ class Matcher:
         yield from with_another_slope(case)
         yield from of_other_activations(case)
         yield from of_another_error(case)
+        yield from with_another_jacobian(case)
+        yield from with_arrays_of_another_layer(case)
         yield from of_other_data(self._first)
         yield from divided_by_another_size()
 

@@ -9,9 +9,10 @@ from typing import Unpack
 
 import numpy as np
 
-from manual_backprop import Parameters, gradient
+from manual_backprop import Parameters, Rule, gradient
 from manual_backprop.activations import Array
-from manual_backprop.mistakes.catalogue import Gradient, Names
+from manual_backprop.mistakes.catalogue import Gradient, Names, following
+from manual_backprop.network import RIGHT_RULE
 from properties.diagnosis.fits import neat
 from properties.diagnosis.hypotheses import Hypothesis
 from properties.diagnosis.probes import Probe
@@ -24,9 +25,23 @@ TARGETS: Mapping[str, Change] = {
     "the targets are moved to the output before": lambda y: np.roll(y, -1, axis=1),
     "the targets are in reverse order": lambda y: y[:, ::-1],
     "the targets are left out": np.zeros_like,
+    "the labels of all samples count for each": lambda y: np.broadcast_to(y.max(axis=0), y.shape),
+    "label 0 is taken for no label": lambda y: np.hstack([np.zeros_like(y[:, :1]), y[:, 1:]]),
 }
 INPUTS: Mapping[str, Change] = {
     "each input is standardised over the batch": lambda x: (x - x.mean(axis=0)) / x.std(axis=0),
+    **{
+        f"each input is standardised over the batch, with {epsilon:g} beside the deviation": (
+            lambda x, epsilon=epsilon: (x - x.mean(axis=0)) / (x.std(axis=0) + epsilon)
+        )
+        for epsilon in (1e-8, 1e-7, 1e-6, 1e-5, 1e-10, 1e-12)
+    },
+    **{
+        f"each input is standardised over the batch, with {epsilon:g} beside the variance": (
+            lambda x, epsilon=epsilon: (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + epsilon)
+        )
+        for epsilon in (1e-8, 1e-5, 1e-6)
+    },
     "each input is centred over the batch": lambda x: x - x.mean(axis=0),
     "each input is scaled to [0, 1] over the batch": lambda x: (
         (x - x.min(axis=0)) / (x.max(axis=0) - x.min(axis=0))
@@ -61,9 +76,14 @@ def _smoothed(first: Probe) -> Iterator[tuple[str, Change]]:
             yield label, lambda y: y + strength * (1 / y.shape[1] - y)
 
 
+PLAIN = Rule(output_error=lambda loss, o, y: o - y)
+"""∂L/∂z of a cross-entropy, where the targets of a sample add up to 1; it is left alone where they no longer do."""
+
+
 def _of_targets(change: Change) -> Gradient:
     def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: Unpack[Names]) -> Parameters:
-        return gradient(parameters, inputs, change(targets), **names)
+        rule = PLAIN if names["loss"] == "cross_entropy" else RIGHT_RULE
+        return gradient(parameters, inputs, change(targets), rule=rule, **names)
 
     return wrong
 
@@ -104,6 +124,34 @@ def _divided(size: Callable[[int, Sequence[int], int], int]) -> Gradient:
     return wrong
 
 
+def _product_of_sums(x: Array, dz: Array) -> Array:
+    return np.outer(x.sum(axis=0), dz.sum(axis=0))  # (fan_in, fan_out)
+
+
+def _sum_for_each(dz: Array) -> Array:
+    return np.full(dz.shape[1], dz.sum())  # (fan_out,)
+
+
+def _mean_for_each(dz: Array) -> Array:
+    return np.full(dz.shape[1], dz.mean())  # (fan_out,)
+
+
+def _product_of_sums_above(dz: Array, W: Array) -> Array:
+    return np.outer(dz.sum(axis=1), W.sum(axis=1))  # (n, fan_in)
+
+
+SUMS: Mapping[str, Rule] = {
+    "dW is a product of two sums, Σ x and Σ dz, where a sum of products should be": Rule(
+        into_weights=_product_of_sums
+    ),
+    "each entry of db is the sum of dz over all units": Rule(into_bias=_sum_for_each),
+    "each entry of db is the mean of dz over all units and samples": Rule(into_bias=_mean_for_each),
+    "∂L/∂h is a product of two sums, Σ dz and Σ w over the units above, where a sum of products should be": Rule(
+        into_layer_below=_product_of_sums_above
+    ),
+}
+"""Sums on the way back that run over something else."""
+
 ChangeOfParameters = Callable[[Parameters], Parameters]
 
 
@@ -122,7 +170,7 @@ def _zero_biases(layers: Sequence[int]) -> ChangeOfParameters:
 
 
 def combining(first: Probe) -> Iterator[Hypothesis]:
-    """Arrays of zeros, in another order or transposed; biases left out."""
+    """Arrays of zeros, in another order or transposed; other sums; biases left out."""
     zeros = [name for name in first.wrong if not first.answer[name].any()]
     if any(name.startswith("dW") for name in zeros):  # of biases alone, the catalogue knows
         text = (
@@ -134,6 +182,8 @@ def combining(first: Probe) -> Iterator[Hypothesis]:
     yield _described_as(
         "dW is given transposed", _of_the_right(lambda name, array: array.T if name[1] == "W" else array)
     )
+    for label, rule in SUMS.items():
+        yield _described_as(label, following(rule))
     yield _described_as("the layers are given in reverse order", _reversed)
     if first.case.parameters[0][1] is not None:
         for label, change in without_bias(len(first.case.parameters)):

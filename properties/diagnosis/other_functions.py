@@ -165,6 +165,35 @@ BENDS = (1.0, 0.5, 1.345, 1.35, 0.1, 1.5, 2.0, 5.0, 10.0, 100.0)
 """Where Huber losses are bent."""
 
 
+def _jacobian(own: int, square: int, products: int) -> Step:
+    """Σ_j dh_j J_jk, where J_jk is own · h_k + square · h_k² for j = k, and products · h_j h_k otherwise.
+
+    The softmax has 1, −1 and −1.
+    """
+
+    def step(activation: Elementwise | Softmax, dh: Array, z: Array, h: Array) -> Array:
+        del activation, z
+        others = (dh * h).sum(axis=1, keepdims=True) - dh * h
+        return h * (own * dh + square * dh * h + products * others)
+
+    return step
+
+
+JACOBIANS: Mapping[str, Step] = {
+    "has + h_j h_k where − h_j h_k should be": _jacobian(1, 1, 1),
+    "has + h_j h_k where − h_j h_k should be, off the diagonal": _jacobian(1, -1, 1),
+    "is − h_j h_k on the diagonal too": _jacobian(0, -1, -1),
+    "has h_k on its diagonal, without − h_k²": _jacobian(1, 0, -1),
+}
+"""What else the Jacobian of a softmax may be."""
+
+
+def with_another_jacobian(case: Case) -> Iterator[Hypothesis]:
+    """The right rule, but for the way back through the softmax."""
+    for text, step in JACOBIANS.items() if case.output == "softmax" else ():
+        yield Hypothesis((), f"the softmax's Jacobian {text}", following(Rule(through_output=step)))
+
+
 def of_another_error(case: Case) -> Iterator[Hypothesis]:
     """The gradient of a loss that PROBLEM does not know, or an error that is none of a loss."""
     loss = LOSSES[case.loss]

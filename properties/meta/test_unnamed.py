@@ -335,6 +335,8 @@ TARGETS: dict[str, Callable[[Array], Array]] = {
     "the targets are moved to the output before": output_before,
     "the targets are in reverse order": np.fliplr,
     "the targets are left out": lambda y: 0 * y,
+    "the labels of all samples count for each": lambda y: np.array([y.max(axis=0)] * len(y)),
+    "label 0 is taken for no label": lambda y: y * (np.arange(y.shape[1]) > 0),
     "the targets are smoothed, y + 0.1 (1/K − y)": lambda y: 0.9 * y + 0.1 / y.shape[1],
     "the targets are smoothed, y + 0.03 (1/K − y)": lambda y: 0.97 * y + 0.03 / y.shape[1],
 }
@@ -342,6 +344,20 @@ INPUTS: dict[str, Callable[[Array], Array]] = {
     "each input is standardised over the batch": lambda x: np.transpose(
         [(column - np.mean(column)) / np.std(column) for column in x.T]
     ),
+    **{
+        f"each input is standardised over the batch, with {epsilon:g} beside the deviation": (
+            lambda x, epsilon=epsilon: np.transpose([(c - np.mean(c)) / (np.std(c) + epsilon) for c in x.T])
+        )
+        for epsilon in (1e-12, 1e-10, 1e-8, 1e-7, 1e-6, 1e-5)
+    },
+    **{
+        f"each input is standardised over the batch, with {epsilon:g} beside the variance": (
+            lambda x, epsilon=epsilon: np.transpose(
+                [(c - np.mean(c)) / (np.var(c) + epsilon) ** 0.5 for c in x.T]
+            )
+        )
+        for epsilon in (1e-8, 1e-6, 1e-5)
+    },
     "each input is centred over the batch": lambda x: np.transpose([c - np.mean(c) for c in x.T]),
     "each input is scaled to [0, 1] over the batch": lambda x: np.transpose(
         [(c - min(c)) / (max(c) - min(c)) for c in x.T]
@@ -367,16 +383,38 @@ def test_other_targets_are_told(text: str) -> None:
     assert explained(wrong).explanation == text
 
 
-def test_labels_that_count_from_one_are_told() -> None:
+def from_one(p: Array, labels: Array) -> None:
+    p[np.arange(len(p)), labels - 1] -= 1
+
+
+def every_label_for_each(p: Array, labels: Array) -> None:
+    p[:, labels] -= 1
+
+
+def zero_for_none(p: Array, labels: Array) -> None:
+    for row, label in zip(p, labels, strict=True):
+        if label:
+            row[label] -= 1
+
+
+@pytest.mark.parametrize(
+    ("subtract", "told"),
+    [
+        (from_one, "the targets are moved to the output before"),
+        (every_label_for_each, "the labels of all samples count for each"),
+        (zero_for_none, "label 0 is taken for no label"),
+    ],
+)
+def test_labels_that_are_misread_are_told(subtract: Callable[[Array, Array], None], told: str) -> None:
     def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
         ((W, b),) = parameters
         e = np.exp(inputs @ W + b)
-        dz = e / e.sum(axis=1, keepdims=True)
-        dz[np.arange(len(dz)), targets - 1] -= 1
-        return [(inputs.T @ dz / len(dz), dz.sum(axis=0) / len(dz))]
+        p = e / e.sum(axis=1, keepdims=True)
+        subtract(p, targets)
+        return [(inputs.T @ p / len(p), p.sum(axis=0) / len(p))]
 
     found = explained(wrong, layers=1, output="softmax", loss="cross_entropy", targets="labels")
-    assert found.explanation == "the targets are moved to the output before"
+    assert found.explanation == told
 
 
 @pytest.mark.parametrize("text", INPUTS)
@@ -411,6 +449,118 @@ def test_another_divisor_is_told(text: str, reduction: str) -> None:
 
     found = explained(wrong, layers=3, reduction=reduction)
     assert found.explanation == f"the sum over the n samples is divided by {text}"
+
+
+# --- other sums, other layers -----------------------------------------------------------------------------
+
+
+def with_steps(
+    dW: Callable[[Array, Array], Array] = lambda x, dz: x.T @ dz,
+    db: Callable[[Array], Array] = lambda dz: dz.sum(axis=0),
+    dh: Callable[[Array, Array], Array] = lambda dz, W: dz @ W.T,
+) -> Callable[..., Parameters]:
+    """The gradient of two layers, of which one step may be another."""
+
+    def gradient(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        (W1, b1), (W2, b2) = parameters
+        h = np.tanh(inputs @ W1 + b1)
+        dz2 = 2 * (h @ W2 + b2 - targets) / targets.size
+        dz1 = dh(dz2, W2) * (1 - h**2)
+        return [(dW(inputs, dz1), db(dz1)), (dW(h, dz2), db(dz2))]
+
+    return gradient
+
+
+SUMS: dict[str, Callable[..., Parameters]] = {
+    "dW is a product of two sums, Σ x and Σ dz, where a sum of products should be": with_steps(
+        dW=lambda x, dz: np.einsum("nk,mj->kj", x, dz)
+    ),
+    "each entry of db is the sum of dz over all units": with_steps(db=lambda dz: dz.sum() + 0 * dz[0]),
+    "each entry of db is the mean of dz over all units and samples": with_steps(
+        db=lambda dz: np.mean(dz) + 0 * dz[0]
+    ),
+    "∂L/∂h is a product of two sums, Σ dz and Σ w over the units above, where a sum of products should be": with_steps(
+        dh=lambda dz, W: np.einsum("nj,km->nk", dz, W)
+    ),
+}
+
+
+def test_every_other_sum_is_among_these() -> None:
+    assert set(SUMS) == set(other_arrays.SUMS)
+
+
+@pytest.mark.parametrize("text", SUMS)
+def test_another_sum_is_told(text: str) -> None:
+    assert explained(SUMS[text]).explanation == text
+
+
+JACOBIANS: dict[str, Callable[[Array], Array]] = {
+    "has + h_j h_k where − h_j h_k should be": lambda p: np.diag(p) + np.outer(p, p),
+    "has + h_j h_k where − h_j h_k should be, off the diagonal": lambda p: (
+        np.diag(p) + np.outer(p, p) - 2 * np.diag(p**2)
+    ),
+    "is − h_j h_k on the diagonal too": lambda p: -np.outer(p, p),
+    "has h_k on its diagonal, without − h_k²": lambda p: np.diag(p) - np.outer(p, p) + np.diag(p**2),
+}
+
+
+def test_every_other_jacobian_is_among_these() -> None:
+    assert set(JACOBIANS) == set(other_functions.JACOBIANS)
+
+
+@pytest.mark.parametrize("text", JACOBIANS)
+def test_another_jacobian_of_the_softmax_is_told(text: str) -> None:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        ((W, b),) = parameters
+        e = np.exp(inputs @ W + b)
+        p = e / e.sum(axis=1, keepdims=True)
+        dh = 2 * (p - targets) / targets.size
+        dz = np.array([JACOBIANS[text](row) @ d for row, d in zip(p, dh, strict=True)])
+        return [(inputs.T @ dz, dz.sum(axis=0))]
+
+    found = explained(wrong, layers=1, output="softmax")
+    assert found.explanation == f"the softmax's Jacobian {text}"
+
+
+def of_three_square_layers(xs: str = "012", ws: str = "12", slopes: str = "01") -> Callable[..., Parameters]:
+    """Which h dW1, dW2 and dW3 are made with; which W leads to dz1 and dz2; whose slope they have."""
+
+    def gradient(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        (W1, b1), (W2, b2), (W3, b3) = parameters
+        h1 = np.tanh(inputs @ W1 + b1)
+        h2 = np.tanh(h1 @ W2 + b2)
+        o = np.tanh(h2 @ W3 + b3)
+        h, W = (inputs, h1, h2, o), (W1, W2, W3)
+        slope = [1 - value**2 for value in (h1, h2, o)]
+        dz3 = 2 * (o - targets) / targets.size * (1 - o**2)
+        dz2 = dz3 @ W[int(ws[1])].T * slope[int(slopes[1])]
+        dz1 = dz2 @ W[int(ws[0])].T * slope[int(slopes[0])]
+        return [(h[int(x)].T @ dz, dz.sum(axis=0)) for x, dz in zip(xs, (dz1, dz2, dz3), strict=True)]
+
+    return gradient
+
+
+NEIGHBOURS: dict[str, Callable[..., Parameters]] = {
+    "dW is made with the output of its layer, not with the input": of_three_square_layers(xs="123"),
+    "dW is made with the output of its layer, not with the input, in layer 2": of_three_square_layers(
+        xs="022"
+    ),
+    "dW is made with the input of the layer below": of_three_square_layers(xs="001"),
+    "dW is made with the input of the layer below, in layer 3": of_three_square_layers(xs="011"),
+    "the error goes down by the weights of the layer below": of_three_square_layers(ws="01"),
+    "the error goes down by the weights of the layer below, in layer 2": of_three_square_layers(ws="02"),
+    "the error goes down by the weights of the layer above": of_three_square_layers(ws="22"),
+    "the slope is that of the layer above": of_three_square_layers(slopes="12"),
+    "the slope is that of the layer above, in layer 1": of_three_square_layers(slopes="11"),
+    "the slope is that of the layer below": of_three_square_layers(slopes="00"),
+}
+"""Where there is one such neighbour alone, the layer is told without its number."""
+
+
+@pytest.mark.parametrize("text", NEIGHBOURS)
+def test_an_index_that_is_off_by_one_is_told(text: str) -> None:
+    found = explained(NEIGHBOURS[text], layers=3, output="tanh", inputs=5, width=5, outputs=5)
+    assert found.explanation == text
 
 
 # --- finite differences -----------------------------------------------------------------------------------
