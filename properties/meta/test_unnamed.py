@@ -451,6 +451,17 @@ def test_another_divisor_is_told(text: str, reduction: str) -> None:
     assert found.explanation == f"the sum over the n samples is divided by {text}"
 
 
+@pytest.mark.parametrize("layer", [1, 2])
+def test_the_layer_is_told_whose_bias_the_forward_pass_leaves_out(layer: int) -> None:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        without = [
+            (W, b if number != layer else np.zeros(b.size)) for number, (W, b) in enumerate(parameters, 1)
+        ]
+        return ByHand()(without, inputs, targets)
+
+    assert explained(wrong).explanation == f"the forward pass leaves the bias of layer {layer} out"
+
+
 # --- other sums, other layers -----------------------------------------------------------------------------
 
 
