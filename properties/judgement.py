@@ -43,11 +43,12 @@ def check_oracles(case: Case) -> None:
         raise Inconclusive("the oracles disagree")
 
 
-def same(gradient: Parameters, other: Parameters, case: Case, *, what: str) -> Comparison:
-    """Compare two gradients of one case, each of which may err by the bound of the case."""
+def same(gradient: Parameters, other: Parameters, case: Case, *, what: str, times: float = 1) -> Comparison:
+    """Compare two gradients of one case, each of which may err by the bound of the case, or so many times as much."""
     check_range(case)
     truth = case.oracle
-    found = compare(named(gradient), named(other), twice(truth.error), twice(truth.open))
+    error = {name: times * array for name, array in twice(truth.error).items()}
+    found = compare(named(gradient), named(other), error, twice(truth.open))
     if not found.holds:
         raise Violation(f"{what}: {found.worst}. Different are {found.census()}.")
     return found

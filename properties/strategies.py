@@ -12,14 +12,15 @@ Every case has a regime:
 - `coarse`: few different numbers, many of them 0, and pre-activations exactly 0 or within rounding of
   it on purpose, where relu has its kink;
 - `wide`: one of the inputs, the hidden layers, the outputs or the batch has up to 40 units or samples;
+- `fitted`: targets that the outputs have almost reached, as at the end of a training, for errors that small ones show;
 - `extreme`: every array scaled by its own power of ten from 1e-8 to 1e8;
 - `saturated`: pre-activations of 10 to 1000.
 
-The first five are `REGULAR`; they decide whether a formula is right. The last two are the `EDGES`.
+The first six are `REGULAR`; they decide whether a formula is right. The last two are the `EDGES`.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -32,9 +33,18 @@ from properties.cases import Array, Case, Parameters
 from properties.problem import Claim
 from reference.network import forward, layers_of
 
-REGULAR = ("well scaled", "square", "loud", "coarse", "wide")
+REGULAR = ("well scaled", "square", "loud", "coarse", "wide", "fitted")
 EDGES = ("extreme", "saturated")
-_WEIGHTS = {"well scaled": 9, "square": 2, "loud": 3, "coarse": 4, "wide": 2, "extreme": 1, "saturated": 1}
+_WEIGHTS = {
+    "well scaled": 9,
+    "square": 2,
+    "loud": 3,
+    "coarse": 4,
+    "wide": 2,
+    "fitted": 1,
+    "extreme": 1,
+    "saturated": 1,
+}
 """How often each regime is drawn, relative to the others."""
 
 LARGEST = 8
@@ -113,6 +123,8 @@ def cases(
             return _saturated(draw, case)
         case "coarse":
             return _at_a_kink(draw, case)
+        case "fitted":
+            return _fitted(draw, case)
         case _:
             return case
 
@@ -255,6 +267,20 @@ def _extreme(draw: DrawFn, case: Case) -> Case:
 def _saturated(draw: DrawFn, case: Case) -> Case:
     factor = 2.0 ** _number(draw, "factor", 3, 9)
     return _scaled(case, 1, factor, factor, 1)
+
+
+MOST_FITTED = 40
+"""Errors of 2^-40 have a dozen digits left in float64."""
+
+
+def _fitted(draw: DrawFn, case: Case) -> Case:
+    """With errors that are so many times smaller, where targets may be any numbers."""
+    if case.targets.ndim == 1 or not case.targets.any() or case.loss.endswith("cross_entropy"):
+        return case
+    nearness = 2.0 ** -_number(draw, "nearness", 8, MOST_FITTED)
+    _, hs = forward(np, layers_of(case.parameters, case.hidden, case.output), case.inputs)
+    targets = hs[-1] + nearness * case.targets
+    return replace(case, targets=targets.astype(case.targets.dtype))
 
 
 def _at_a_kink(draw: DrawFn, case: Case) -> Case:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from time import perf_counter
+from weakref import WeakValueDictionary
 
 import numpy as np
 from hypothesis import strategies as st
@@ -9,8 +11,8 @@ from hypothesis.strategies import SearchStrategy
 
 from properties.cases import Array, Case, Parameters
 from properties.comparison import Comparison, equal, named
-from properties.judgement import combined, copied, same
-from properties.law import NotApplicable, Violation, law
+from properties.judgement import combined, copied, judge, same
+from properties.law import Inconclusive, NotApplicable, Violation, law
 from properties.strategies import cases
 from properties.subjects import Subject
 
@@ -51,11 +53,32 @@ def test_gradient_is_pure(subject: Subject, case: Case) -> None:
 
 @law(lambda subject: st.tuples(cases(subject.claims), cases(subject.claims)))
 def test_answer_does_not_depend_on_earlier_calls(subject: Subject, pair: tuple[Case, Case]) -> None:
-    """A case has the same answer after another case in between."""
+    """A case has the same answer after another case in between, and its batch one for every parameters."""
     first, other = pair
     answer = copied(subject.gradient(first))
     subject.gradient(other)
     _unchanged(subject.gradient(first), answer, first, "the answer changes after another call in between")
+    moved = replace(first, parameters=_moved(first.parameters))
+    if _is_right(answer, first) and not _is_right(subject.gradient(moved), moved):
+        raise Violation(
+            "the answer is wrong after the parameters have changed, for the same inputs and targets"
+        )
+
+
+def _moved(parameters: Parameters) -> Parameters:
+    """Elsewhere, with numbers of the same size."""
+    return [(-W / 2, None if b is None else -b / 2) for W, b in parameters]
+
+
+def _is_right(gradient: Parameters, case: Case) -> bool:
+    """Whether a gradient is right; so it counts where nobody can tell."""
+    try:
+        judge(gradient, case)
+    except Violation:
+        return False
+    except Inconclusive:
+        return True
+    return True
 
 
 def _unchanged(gradient: Parameters, before: Parameters, case: Case, what: str) -> None:
@@ -91,10 +114,33 @@ def test_order_of_samples_does_not_matter(subject: Subject, case: Case) -> Compa
 
 @law(_free_cases)
 def test_batch_doubled_with_itself_has_the_same_mean_gradient(subject: Subject, case: Case) -> Comparison:
-    """Every sample twice: the mean stays, and a sum doubles."""
-    twice = case.with_samples(np.tile(np.arange(case.samples), 2))
-    factor = {"mean": 1.0, "sum": 0.5}[case.reduction]
-    doubled = combined([subject.gradient(twice)], [factor])
-    return same(
-        doubled, subject.gradient(case), case, what="the batch doubled with itself has another gradient"
+    """Every sample twice: the mean stays, and a sum doubles; also for as many times as make a large batch."""
+    started = perf_counter()
+    once = copied(subject.gradient(case))
+    seconds = perf_counter() - started
+    found = same(
+        _of_repeated(subject, case, 2), once, case, what="the batch doubled with itself has another gradient"
     )
+    times = LARGE_BATCH // case.samples + 1
+    if seconds * times < SECONDS_OF_A_LARGE_BATCH:
+        _QUICK[id(subject)] = subject
+    if case.samples in REPEATED and id(subject) in _QUICK:
+        what = f"the batch repeated to {times * case.samples} samples has another gradient"
+        # A sum of so many times as many terms has so many times as many roundings.
+        same(_of_repeated(subject, case, times), once, case, what=what, times=times)
+    return found
+
+
+LARGE_BATCH = 256
+"""As many samples as people cut a batch into, or a multiple of it."""
+REPEATED = (3, 5, 7)
+"""Samples of which no number of repetitions is such a multiple; all batches would take too long."""
+SECONDS_OF_A_LARGE_BATCH = 0.2
+_QUICK: WeakValueDictionary[int, Subject] = WeakValueDictionary()
+"""The subjects that were once so quick. What is tried again for one case must not depend on the clock."""
+
+
+def _of_repeated(subject: Subject, case: Case, times: int) -> Parameters:
+    """The gradient of a batch that holds every sample so many times, over the factor that a sum gains by it."""
+    repeated = case.with_samples(np.tile(np.arange(case.samples), times))
+    return combined([subject.gradient(repeated)], [{"mean": 1.0, "sum": 1 / times}[case.reduction]])
