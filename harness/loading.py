@@ -11,7 +11,8 @@ from harness.contract import ContractError, check_finite, read_gradient, read_lo
 from harness.isolation import IsolatedModule, Limits, Signature, SubjectFault
 from properties.cases import Case, Parameters
 from properties.comparison import compare, named
-from properties.law import SubjectGone, Violation
+from properties.judgement import same
+from properties.law import Inconclusive, SubjectGone, Violation
 from properties.problem import Claim, ProblemError, read
 
 RATES = {"float64": 2.0**100, "float32": 2.0**60}
@@ -45,6 +46,12 @@ class StepViolation(Violation):
         """The sentence, and what shows which mistake it is."""
         super().__init__(sentence)
         self.moved, self.rate, self.moved_by_one = moved, rate, moved_by_one
+
+
+class StateViolation(Violation):
+    """A step whose second call with the same arguments gives another answer."""
+
+    keeps_state = True
 
 
 class RestViolation(Violation):
@@ -100,7 +107,13 @@ class FileSubject:
             gradient = read_gradient(self._call("gradient", arguments, case), case)
         else:
             gradient = self._gradient_of_step(case, RATES[str(case.inputs.dtype)])
-            self._check_rates(case, gradient)
+            impurity = self._impurity
+            try:
+                self._check_rates(case, gradient)
+            except Violation:
+                self._check_state(case, gradient)
+                raise
+            self._impurity = impurity or self._impurity
         check_finite(gradient, case)
         return gradient
 
@@ -140,6 +153,17 @@ class FileSubject:
                 RATES[str(case.inputs.dtype)],
                 by_one,
             )
+
+    def _check_state(self, case: Case, gradient: Parameters) -> None:
+        """Raise `StateViolation` where a second call does not give the same gradient, but for rounding."""
+        try:
+            same(self._gradient_of_step(case, RATES[str(case.inputs.dtype)]), gradient, case, what="")
+        except Violation:
+            raise StateViolation(
+                "step gives another answer in a second call with the same arguments: it keeps something between calls"
+            ) from None
+        except Inconclusive:
+            return
 
     def loss(self, case: Case) -> float:
         """The subject's loss. Raises as `gradient`."""

@@ -101,7 +101,7 @@ class Finding:
             note="; ".join(dict.fromkeys(notes)),
             sentence=" ".join(row.sentence for row in rows),
             hint=" ".join(row.hint for row in rows),
-            answer=" ".join(row.answer for row in rows) or self.cure,
+            answer=self.cure or " ".join(row.answer for row in rows),
         )
 
     def _where(self) -> str:
@@ -125,8 +125,9 @@ def _add_impurity(interview: Interview, finding: Finding) -> None:
             finding.notes.append(
                 "the gradient is wrong besides, and no mistake of the catalogue explains how"
             )
+        seen = "seen by comparing the arguments before and after a call"
+        finding.evidence = finding.evidence if finding.names and finding.evidence else seen
         finding.names = (*finding.names, "input_mutated")
-        finding.evidence = finding.evidence or "seen by comparing the arguments before and after a call"
 
 
 def _look(interview: Interview, case: Case, finding: Finding) -> None:
@@ -157,6 +158,8 @@ def _look(interview: Interview, case: Case, finding: Finding) -> None:
         return
     if told and not any(probe.fails for probe in (*probes, *([finding.own] if finding.own else []))):
         finding.loss_alone, finding.evidence = True, evidence
+        finding.explanation = told if evidence else ""
+        finding.notes = [note for note in finding.notes if note != finding.explanation]
     elif not any(probe.fails for probe in probes):
         _in_a_corner(interview, maker, finding)
     elif any(probe.fault for probe in probes):
@@ -227,7 +230,7 @@ def _matched(interview: Interview, finding: Finding, probes: Sequence[Probe], co
         f"explains every wrong entry on {len(fresh)} of {len(fresh)} fresh cases it was not fitted on"
     )
     finding.evidence += condition
-    if best.names:  # the variant gives the mistake away, so it stands where the name does
+    if best.names and not condition:  # the variant gives the mistake away, so it stands where the name does
         finding.evidence += f" ({best.label})"
     if best.names:
         finding.notes += best.unnamed
@@ -270,9 +273,11 @@ def _in_a_corner(interview: Interview, maker: Maker, finding: Finding) -> None:
     found = corners.find(interview, maker)
     if found is None:
         finding.probes = []
-        finding.evidence = (
-            f"right on {len(right)} fresh cases of the same choices: it is not known when it is wrong"
-        )
+        finding.evidence = f"right on {len(right)} fresh cases of the same choices"
+        if finding.own is not None and not finding.own.fails:
+            finding.evidence += (
+                ", and on the smallest case by itself: the failing properties say what it takes"
+            )
         return
     corner, probes = found
     probes += _asked(interview, [corner.make() for _ in range(FRESH - 1)])
@@ -281,7 +286,9 @@ def _in_a_corner(interview: Interview, maker: Maker, finding: Finding) -> None:
         _named_by_shape(finding, right)
     else:
         _matched(interview, finding, probes, f" where {corner.text}")
-    finding.notes.append(f"only where {corners.from_where(interview, maker, corner)}")
+    where = corners.from_where(interview, maker, corner)
+    finding.notes.append(f"only where {where}")
+    finding.cure = f"It is right elsewhere: look for what the code does where {where}."
 
 
 def _described(interview: Interview, maker: Maker, finding: Finding) -> None:
@@ -300,7 +307,9 @@ def _described(interview: Interview, maker: Maker, finding: Finding) -> None:
         probes += _asked(interview, [corner.make() for _ in range(FRESH - 1)])
         finding.probes = probes
         _matched(interview, finding, probes, f" where {corner.text}")
-        finding.notes.append(f"only where {corners.from_where(interview, maker, corner)}")
+        where = corners.from_where(interview, maker, corner)
+        finding.notes.append(f"only where {where}")
+        finding.cure = f"It is right elsewhere: look for what the code does where {where}."
     else:
         finding.notes.append(f"right on {len(right)} of {len(finding.probes)} fresh cases")
 
@@ -321,7 +330,9 @@ def _broken(interview: Interview, maker: Maker, finding: Finding) -> None:
         finding.evidence = f"the shapes show it on all of {len(finding.probes)} fresh cases"
     sizes = maker.different_sizes()
     square = (sizes.units[0],) * len(sizes.units)
+    classes = replace(sizes, samples=max(sizes.samples, sizes.outputs))
     for text, changed in (
+        *([("batches in which every class occurs", classes)] if maker.has_classes else []),
         ("square layers", replace(sizes, units=square)),
         ("square layers but the first", replace(sizes, units=(sizes.samples, *square[1:]))),
         ("batches of one", replace(sizes, samples=1)),

@@ -117,7 +117,9 @@ def shown(own: Probe | None, fresh: Sequence[Probe]) -> list[list[float]] | None
             found = counted
             break
         found = found or counted
-    return found and [[_plain(float(x), found.error) for x in row] for row in found.c]
+    table = found and [[_plain(float(x), found.error) for x in row] for row in found.c]
+    # All ones tell nothing of a gradient that is wrong in another way.
+    return table if table and any(x != 1 for row in table for x in row) else None
 
 
 def _of_everything(probe: Probe) -> Counted | None:

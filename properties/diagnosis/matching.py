@@ -229,7 +229,7 @@ class Matcher:
                 continue
             elsewhere = [name for name in self._arrays if not own[name]]
             chosen = {name: (own[name] or [_Part()])[0] for name in self._arrays}
-            label = h.label if not elsewhere else f"{h.label}: in {', '.join(self._wrong)} alone"
+            label = h.label if not elsewhere else _narrowed(h.label, self._wrong)
             found.append(self._account(h.names, label, chosen, len(elsewhere)))
         yield from sorted(found, key=lambda account: (account.cost, _place(account.names)))
 
@@ -249,7 +249,7 @@ class Matcher:
                 used = {name for part in chosen.values() for name in part.names}
                 if used == set(some):
                     cost = 2 * self._departures(chosen) + sum(len(part.names) for part in chosen.values())
-                    label = "; ".join(self._labelled(name, chosen[name]) for name in self._wrong)
+                    label = "; ".join(self._labelled(name, chosen) for name in self._wrong)
                     found.append(self._account(some, label, chosen, cost))
         yield from sorted(found, key=lambda account: (account.cost, _place(account.names)))
 
@@ -265,8 +265,13 @@ class Matcher:
             if not part.names >= set(h.names)
         )
 
-    def _labelled(self, name: str, part: _Part) -> str:
-        return f"{name}: {' and '.join(h.label for h in part.hypotheses)}"
+    def _labelled(self, name: str, chosen: Mapping[str, _Part]) -> str:
+        labels = [
+            h.label
+            for h in chosen[name].hypotheses
+            if h.label not in WIDE_LABELS or all(h.names[0] in part.names for part in chosen.values())
+        ]
+        return f"{name}: {' and '.join(labels)}" if labels else f"{name} alone"
 
     def _account(self, names: Iterable[str], label: str, chosen: dict[str, _Part], cost: int) -> Account:
         def holds(probe: Probe) -> bool:
@@ -336,6 +341,15 @@ class Matcher:
                 account = fits.noise(names, right, label, unit)
                 if self._holds(account) and fits.is_noise(right, self._probes, label, unit):
                     yield account
+
+
+WIDE_LABELS = ("everywhere", "in every layer")
+"""What is not said of a mistake that is made in some arrays alone."""
+
+
+def _narrowed(label: str, arrays: Sequence[str]) -> str:
+    alone = f"in {', '.join(arrays)} alone"
+    return alone if label in WIDE_LABELS else f"{label}: {alone}"
 
 
 def _account_of(

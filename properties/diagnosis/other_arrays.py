@@ -13,6 +13,7 @@ from manual_backprop import Parameters, Rule, gradient
 from manual_backprop.activations import Array
 from manual_backprop.mistakes.catalogue import Gradient, Names, following
 from manual_backprop.network import RIGHT_RULE
+from properties.comparison import named
 from properties.diagnosis.fits import neat
 from properties.diagnosis.hypotheses import Hypothesis
 from properties.diagnosis.probes import Probe
@@ -173,17 +174,17 @@ def combining(first: Probe) -> Iterator[Hypothesis]:
     """Arrays of zeros, in another order or transposed; other sums; biases left out."""
     zeros = [name for name in first.wrong if not first.answer[name].any()]
     if any(name.startswith("dW") for name in zeros):  # of biases alone, the catalogue knows
-        text = (
-            "the gradient is 0 everywhere"
-            if zeros == list(first.right)
-            else f"0 is given for {', '.join(zeros)}"
-        )
+        text = "the gradient is 0" if zeros == list(first.right) else f"0 is given for {', '.join(zeros)}"
         yield _described_as(text, _of_the_right(lambda name, array: 0 * array if name in zeros else array))
     yield _described_as(
         "dW is given transposed", _of_the_right(lambda name, array: array.T if name[1] == "W" else array)
     )
     for label, rule in SUMS.items():
         yield _described_as(label, following(rule))
+    for name, array in first.answer.items():
+        for other, right in first.right.items():
+            if name in first.wrong and name != other and first.agree(name, array, right):
+                yield _described_as(f"{name} is what {other} should be", _taken_from(name, other))
     yield _described_as("the layers are given in reverse order", _reversed)
     if first.case.parameters[0][1] is not None:
         for label, change in without_bias(len(first.case.parameters)):
@@ -201,6 +202,15 @@ def _of_the_right(change: Callable[[str, Array], Array]) -> Gradient:
             (change(f"dW{layer}", dW), None if db is None else change(f"db{layer}", db))
             for layer, (dW, db) in enumerate(right, start=1)
         ]
+
+    return wrong
+
+
+def _taken_from(name: str, other: str) -> Gradient:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: Unpack[Names]) -> Parameters:
+        right = named(gradient(parameters, inputs, targets, **names))
+        right[name] = right[other]
+        return [(right[f"dW{layer}"], right.get(f"db{layer}")) for layer in range(1, len(parameters) + 1)]
 
     return wrong
 

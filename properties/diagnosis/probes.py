@@ -135,8 +135,8 @@ class Interview:
             return None
         except Violation as fault:
             return Probe(case, {}, fault)
-        if not self.impurity:
-            self.impurity = self.subject.impurity() or _changed(case, own)
+        if "in place" not in self.impurity:  # which says more than that memory is shared
+            self.impurity = self.subject.impurity() or _changed(case, own) or self.impurity
         return probe
 
 
@@ -203,6 +203,11 @@ class Maker:
     def sizes(self) -> Sizes:
         """The sizes of the given case."""
         return Sizes(tuple(self.like.sizes), self.like.samples)
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether the targets are classes."""
+        return self._kind != "real"
 
     def different_sizes(self) -> Sizes:
         """Sizes from 3 to 8, all different, but for those that are pinned, and widths that recur in deep networks."""

@@ -18,6 +18,8 @@ CURE = "Compute one gradient from the parameters as they are given, and move onc
 
 def explain(faulty: Sequence[Probe]) -> tuple[str, str]:
     """What steps do that are not their rate times one gradient, as (mistake, sentence), of which one is empty."""
+    if faulty and all(hasattr(probe.fault, "keeps_state") for probe in faulty):
+        return "", "what earlier calls have left behind changes the answer"
     if faulty and all(hasattr(probe.fault, "moved_by_none") for probe in faulty):
         return "", _without_rate(faulty)
     if not faulty or not all(hasattr(probe.fault, "moved_by_one") for probe in faulty):

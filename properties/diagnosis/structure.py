@@ -1,6 +1,7 @@
 """Mistakes that break the shapes, or leave something behind: seen before any number is compared."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from properties.cases import Case
 from properties.comparison import named
@@ -97,13 +98,17 @@ def of_state(interview: Interview, case: Case) -> tuple[str, str]:
 
 def of_memory(interview: Interview, maker: Maker) -> Probe | None:
     """An answer that is wrong after another of the same sizes, and right in a fresh process; None for no such."""
-    interview.ask(maker.case(maker.sizes))
-    after = interview.ask(maker.case(maker.sizes))
-    if after is None or not after.fails:
-        return None
-    interview.subject.renew()
-    first = interview.ask(after.case)
-    return after if first is not None and not first.fails else None
+    before, elsewhere = maker.case(maker.sizes), maker.case(maker.sizes)
+    for later in (elsewhere, replace(before, parameters=elsewhere.parameters)):
+        interview.ask(before)
+        after = interview.ask(later)
+        if after is None or not after.fails:
+            continue
+        interview.subject.renew()
+        first = interview.ask(later)
+        if first is not None and not first.fails:
+            return after
+    return None
 
 
 def _grew(old: Probe, new: Probe, name: str) -> bool:
