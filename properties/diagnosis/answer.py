@@ -150,11 +150,10 @@ def _look(interview: Interview, case: Case, finding: Finding) -> None:
             return
     if finding.own is not None and not finding.own.fails and (late := structure.of_memory(interview, maker)):
         finding.own, finding.probes = late, [late]
-        finding.explanation = "what earlier calls have left behind changes the answer"
+        finding.explanation, finding.cure = steps.LEFT_BEHIND, steps.ANEW
         finding.evidence = (
             "a call that is wrong after another one of the same sizes is right in a fresh process"
         )
-        finding.cure = "Compute everything anew in each call, from its arguments alone."
         return
     if told and not any(probe.fails for probe in (*probes, *([finding.own] if finding.own else []))):
         finding.loss_alone, finding.evidence = True, evidence
@@ -321,7 +320,8 @@ def _broken(interview: Interview, maker: Maker, finding: Finding) -> None:
     faulty = [probe for probe in finding.probes if probe.fault is not None]
     name, finding.explanation = steps.explain(faulty)
     if name or finding.explanation:
-        finding.names, finding.cure = ((name,) if name else ()), steps.CURE
+        finding.names = (name,) if name else ()
+        finding.cure = "" if name else steps.ANEW if finding.explanation == steps.LEFT_BEHIND else steps.CURE
         finding.evidence = f"explains by how much it moves on {len(faulty)} of {len(faulty)} fresh cases"
         return
     orders = {structure.of_order(probe) for probe in finding.probes if probe.fault is not None}

@@ -27,6 +27,7 @@ from properties.diagnosis.other_functions import (
     of_other_activations,
     with_another_jacobian,
     with_another_slope,
+    with_clipped_errors,
 )
 from properties.diagnosis.other_layers import with_arrays_of_another_layer
 from properties.diagnosis.other_problems import mistaken_in_another_problem, of_another_problem
@@ -105,6 +106,7 @@ class Matcher:
         yield from of_other_activations(case)
         yield from of_another_error(case)
         yield from with_another_jacobian(case)
+        yield from with_clipped_errors()
         yield from with_arrays_of_another_layer(case)
         yield from of_other_data(self._first)
         yield from divided_by_another_size()

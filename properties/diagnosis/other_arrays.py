@@ -27,6 +27,9 @@ TARGETS: Mapping[str, Change] = {
     "the targets are in reverse order": lambda y: y[:, ::-1],
     "the targets are left out": np.zeros_like,
     "the labels of all samples count for each": lambda y: np.broadcast_to(y.max(axis=0), y.shape),
+    "the targets are rounded to whole numbers": np.round,
+    "the targets are cut to whole numbers": np.trunc,
+    "the largest target of a sample is taken for its label": lambda y: np.eye(y.shape[1])[y.argmax(axis=1)],
     "label 0 is taken for no label": lambda y: np.hstack([np.zeros_like(y[:, :1]), y[:, 1:]]),
 }
 INPUTS: Mapping[str, Change] = {
@@ -52,6 +55,7 @@ INPUTS: Mapping[str, Change] = {
     ),
     "the inputs are standardised over the whole batch": lambda x: (x - x.mean()) / x.std(),
     "the inputs are divided by 255": lambda x: x / 255,
+    "the inputs are reshaped where they should be transposed": lambda x: x.reshape(x.shape[::-1]).T,
 }
 
 
@@ -137,6 +141,10 @@ def _mean_for_each(dz: Array) -> Array:
     return np.full(dz.shape[1], dz.mean())  # (fan_out,)
 
 
+def _mean_above(dz: Array, W: Array) -> Array:
+    return dz @ W.T / dz.shape[1]  # (n, fan_in)
+
+
 def _product_of_sums_above(dz: Array, W: Array) -> Array:
     return np.outer(dz.sum(axis=1), W.sum(axis=1))  # (n, fan_in)
 
@@ -147,6 +155,7 @@ SUMS: Mapping[str, Rule] = {
     ),
     "each entry of db is the sum of dz over all units": Rule(into_bias=_sum_for_each),
     "each entry of db is the mean of dz over all units and samples": Rule(into_bias=_mean_for_each),
+    "∂L/∂h is the mean over the units above, where their sum should be": Rule(into_layer_below=_mean_above),
     "∂L/∂h is a product of two sums, Σ dz and Σ w over the units above, where a sum of products should be": Rule(
         into_layer_below=_product_of_sums_above
     ),
@@ -185,6 +194,9 @@ def combining(first: Probe) -> Iterator[Hypothesis]:
         for other, right in first.right.items():
             if name in first.wrong and name != other and first.agree(name, array, right):
                 yield _described_as(f"{name} is what {other} should be", _taken_from(name, other))
+    yield _described_as("dW is reshaped where it should be transposed", _of_the_right(_reshaped))
+    for text, change in ENTRIES.items():
+        yield _described_as(text, _of_the_right(lambda name, array, change=change: change(array)))
     yield _described_as("the layers are given in reverse order", _reversed)
     if first.case.parameters[0][1] is not None:
         for label, change in without_bias(len(first.case.parameters)):
@@ -204,6 +216,26 @@ def _of_the_right(change: Callable[[str, Array], Array]) -> Gradient:
         ]
 
     return wrong
+
+
+def _reshaped(name: str, array: Array) -> Array:
+    return array.T.reshape(array.shape) if name[1] == "W" else array
+
+
+ENTRIES: Mapping[str, Change] = {
+    "each entry is its sign, whatever its size": np.sign,
+    **{
+        f"each entry is divided by its own size, with {epsilon:g} beside it, as in a first step of Adam's": (
+            lambda array, epsilon=epsilon: array / (abs(array) + epsilon)
+        )
+        for epsilon in (1e-8, 1e-7, 1e-10)
+    },
+    **{
+        f"the entries are rounded to {n} decimals": (lambda array, n=n: np.round(array, n))
+        for n in range(2, 9)
+    },
+}
+"""What is done to the entries of a finished gradient, one by one."""
 
 
 def _taken_from(name: str, other: str) -> Gradient:

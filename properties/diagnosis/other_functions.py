@@ -14,6 +14,7 @@ from manual_backprop.network import over_the_batch
 from properties.cases import Case
 from properties.diagnosis.hypotheses import Hypothesis
 
+Error = Callable[[Array, Array], Array]
 Step = Callable[[Elementwise | Softmax, Array, Array, Array], Array]
 
 
@@ -64,6 +65,7 @@ FORMULAS: Mapping[str, Callable[[Array, Array], Array]] = {
     "h²": lambda z, h: h * h,
     "1 − z": lambda z, h: 1 - z,
     "z": lambda z, h: z,
+    "1/cosh z": lambda z, h: 1 / np.cosh(z),
 }
 """Slopes that are none of any activation's."""
 
@@ -148,8 +150,6 @@ def _of_rows(rows: Sequence[Elementwise | Softmax]) -> Gradient:
     return other
 
 
-Error = Callable[[Array, Array], Array]
-
 OF_SQUARES: Mapping[str, Error] = {
     "the absolute error |o − y|, averaged over the outputs": lambda o, y: np.sign(o - y) / o.shape[1],
     "the absolute error |o − y|, summed over the outputs": lambda o, y: np.sign(o - y),
@@ -188,10 +188,41 @@ JACOBIANS: Mapping[str, Step] = {
 """What else the Jacobian of a softmax may be."""
 
 
+def _softmax_of_outputs(o: Array, y: Array) -> Array:
+    return OUTPUTS["softmax"].forward(o) - y
+
+
+def _softmax_of_softmax(o: Array, y: Array) -> Array:
+    """The error of a cross-entropy that takes the outputs for its logits, sent back through their softmax."""
+    return OUTPUTS["softmax"].backward(_softmax_of_outputs(o, y), o, o)
+
+
+TWICE: Mapping[str, Error] = {
+    "the softmax is taken twice going forward, and o − y is the error all the same": _softmax_of_outputs,
+    "the softmax is taken twice, here and in the loss": _softmax_of_softmax,
+}
+
+
 def with_another_jacobian(case: Case) -> Iterator[Hypothesis]:
     """The right rule, but for the way back through the softmax."""
+    for text, error in TWICE.items() if case.loss == "cross_entropy" else ():
+        yield Hypothesis((), text, _by_error(error))
     for text, step in JACOBIANS.items() if case.output == "softmax" else ():
         yield Hypothesis((), f"the softmax's Jacobian {text}", following(Rule(through_output=step)))
+
+
+LIMITS = (1.0, 5.0, 10.0, 0.5, 0.1)
+
+
+def with_clipped_errors() -> Iterator[Hypothesis]:
+    """∂L/∂z of the hidden layers clipped, entry by entry."""
+    for limit in LIMITS:
+        text = f"∂L/∂z of the hidden layers is clipped to ±{limit:g}"
+        yield Hypothesis((), text, following(Rule(through_hidden=_clipping(limit))))
+
+
+def _clipping(limit: float) -> Step:
+    return lambda activation, dh, z, h: activation.backward(dh, z, h).clip(-limit, limit)
 
 
 def of_another_error(case: Case) -> Iterator[Hypothesis]:

@@ -13,13 +13,15 @@ from properties.diagnosis.fits import NEAT, ratio
 from properties.diagnosis.hypotheses import Hypothesis
 from properties.diagnosis.probes import Probe
 
+LEFT_BEHIND = "what earlier calls have left behind changes the answer"
+ANEW = "Compute everything anew in each call, from its arguments alone."
 CURE = "Compute one gradient from the parameters as they are given, and move once, by the rate times this gradient."
 
 
 def explain(faulty: Sequence[Probe]) -> tuple[str, str]:
     """What steps do that are not their rate times one gradient, as (mistake, sentence), of which one is empty."""
     if faulty and all(hasattr(probe.fault, "keeps_state") for probe in faulty):
-        return "", "what earlier calls have left behind changes the answer"
+        return "", LEFT_BEHIND
     if faulty and all(hasattr(probe.fault, "moved_by_none") for probe in faulty):
         return "", _without_rate(faulty)
     if not faulty or not all(hasattr(probe.fault, "moved_by_one") for probe in faulty):
@@ -43,7 +45,11 @@ def _without_rate(faulty: Sequence[Probe]) -> str:
         found = [_share(probe, arrays_of(probe)) for probe in faulty]
         first = found[0]
         if first and all(share and abs(share - first) <= abs(first) * NEAT for share in found):
-            return text.format(first)
+            arrays = sorted(
+                {name for probe in faulty for name in _moved_by_none(probe)}, key=list(faulty[0].right).index
+            )
+            whole = len(arrays) == len(faulty[0].right)
+            return text.format(first) + ("" if whole else f", in {', '.join(arrays)}")
     return ""
 
 
@@ -55,12 +61,13 @@ def _right(probe: Probe) -> dict[str, Array]:
     return probe.right
 
 
+def _moved_by_none(probe: Probe) -> list[str]:
+    return [name for name, array in _wide(getattr(probe.fault, "moved_by_none", [])).items() if array.any()]
+
+
 def _share(probe: Probe, arrays: Mapping[str, Array]) -> float | None:
     """By which share of these arrays the parameters have moved, at least the weights; None where it is no such."""
-    given = _wide(getattr(probe.fault, "moved_by_none", []))
-    moved = [name for name in given if given[name].any()]
-    if not all(name in moved for name in given if name.startswith("dW")):
-        return None
+    given, moved = _wide(getattr(probe.fault, "moved_by_none", [])), _moved_by_none(probe)
     shares = {ratio(probe, name, given[name], arrays[name]) for name in moved}
     known = [share for share in shares if share is not None]
     return known[0] if len(known) == len(shares) and max(known) - min(known) <= abs(known[0]) * NEAT else None

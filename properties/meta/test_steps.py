@@ -130,6 +130,11 @@ def with_a_rate_of_its_own(parameters: Parameters, inputs: Array, targets: Array
     return minus(parameters, 0.05, right_gradient(parameters, inputs, targets))
 
 
+def biases_without_a_rate(parameters: Parameters, inputs: Array, targets: Array, rate: float) -> Parameters:
+    found = right_gradient(parameters, inputs, targets)
+    return [(W - rate * dW, b - db) for (W, b), (dW, db) in zip(parameters, found, strict=True)]
+
+
 def noisy(parameters: Parameters, inputs: Array, targets: Array, rate: float) -> Parameters:
     moved = minus(parameters, rate, right_gradient(parameters, inputs, targets))
     return [(W + 0.01 * W**3, b) for W, b in moved]
@@ -138,8 +143,12 @@ def noisy(parameters: Parameters, inputs: Array, targets: Array, rate: float) ->
 @pytest.mark.parametrize(
     ("step", "told"),
     [
-        (decaying, "the parameters decay besides, by 0.01 of their size in each step, whatever the rate"),
+        (
+            decaying,
+            "the parameters decay besides, by 0.01 of their size in each step, whatever the rate, in dW1, dW2",
+        ),
         (with_a_rate_of_its_own, "the rate that is given is not used: it is always 0.05"),
+        (biases_without_a_rate, "the rate that is given is not used: it is always 1, in db1, db2"),
         (noisy, ""),
     ],
 )
@@ -147,6 +156,16 @@ def test_what_moves_the_parameters_without_a_rate_is_told(step: Step, told: str)
     subject = Stepping(step, rests=False)
     found = diagnose(subject, case_for(subject.claims))
     assert (found.mistakes, found.explanation) == ((), told)
+
+
+def test_a_step_that_keeps_something_is_told_so() -> None:
+    class Keeping(Stepping):
+        def gradient(self, case: Case) -> Parameters:
+            raise Moved(keeps_state=True)
+
+    subject = Keeping(clipped)
+    found = diagnose(subject, case_for(subject.claims))
+    assert (found.explanation, found.answer) == (steps.LEFT_BEHIND, steps.ANEW)
 
 
 def test_a_step_that_nobody_knows_is_not_explained() -> None:

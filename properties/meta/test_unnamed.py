@@ -165,6 +165,7 @@ FORMULAS: dict[str, Callable[[float, float], float]] = {
     "h²": lambda z, h: h**2,
     "1 − z": lambda z, h: 1 - z,
     "z": lambda z, h: z,
+    "1/cosh z": lambda z, h: sqrt(1 - h**2),
 }
 
 
@@ -336,6 +337,11 @@ TARGETS: dict[str, Callable[[Array], Array]] = {
     "the targets are in reverse order": np.fliplr,
     "the targets are left out": lambda y: 0 * y,
     "the labels of all samples count for each": lambda y: np.array([y.max(axis=0)] * len(y)),
+    "the targets are rounded to whole numbers": np.rint,
+    "the targets are cut to whole numbers": lambda y: y.astype(int),
+    "the largest target of a sample is taken for its label": lambda y: (
+        y == y.max(axis=1, keepdims=True)
+    ).astype(float),
     "label 0 is taken for no label": lambda y: y * (np.arange(y.shape[1]) > 0),
     "the targets are smoothed, y + 0.1 (1/K − y)": lambda y: 0.9 * y + 0.1 / y.shape[1],
     "the targets are smoothed, y + 0.03 (1/K − y)": lambda y: 0.97 * y + 0.03 / y.shape[1],
@@ -367,6 +373,9 @@ INPUTS: dict[str, Callable[[Array], Array]] = {
     ),
     "the inputs are standardised over the whole batch": lambda x: (x - np.mean(x)) / np.std(x),
     "the inputs are divided by 255": lambda x: x / 255.0,
+    "the inputs are reshaped where they should be transposed": lambda x: np.transpose(
+        np.array(list(x.flat)).reshape(x.shape[1], x.shape[0])
+    ),
 }
 
 
@@ -490,6 +499,9 @@ SUMS: dict[str, Callable[..., Parameters]] = {
     "each entry of db is the mean of dz over all units and samples": with_steps(
         db=lambda dz: np.mean(dz) + 0 * dz[0]
     ),
+    "∂L/∂h is the mean over the units above, where their sum should be": with_steps(
+        dh=lambda dz, W: np.mean(dz[:, None, :] * W, axis=2)
+    ),
     "∂L/∂h is a product of two sums, Σ dz and Σ w over the units above, where a sum of products should be": with_steps(
         dh=lambda dz, W: np.einsum("nj,km->nk", dz, W)
     ),
@@ -503,6 +515,79 @@ def test_every_other_sum_is_among_these() -> None:
 @pytest.mark.parametrize("text", SUMS)
 def test_another_sum_is_told(text: str) -> None:
     assert explained(SUMS[text]).explanation == text
+
+
+@pytest.mark.parametrize("limit", other_functions.LIMITS)
+def test_clipped_errors_of_the_hidden_layers_are_told(limit: float) -> None:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        (W1, b1), (W2, b2) = parameters
+        h = np.tanh(inputs @ W1 + b1)
+        dz2 = h @ W2 + b2 - targets
+        dz1 = np.minimum(np.maximum(dz2 @ W2.T * (1 - h**2), -limit), limit)
+        return [(inputs.T @ dz1, dz1.sum(axis=0)), (h.T @ dz2, dz2.sum(axis=0))]
+
+    found = explained(wrong, loud=64, loss="half_sse", reduction="sum")
+    assert found.explanation == f"∂L/∂z of the hidden layers is clipped to ±{limit:g}"
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_a_softmax_that_is_taken_twice_is_told(back: bool) -> None:  # noqa: FBT001
+    def softmax(z: Array) -> Array:
+        e = np.exp(z)
+        return e / e.sum(axis=1, keepdims=True)
+
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        ((W, b),) = parameters
+        p = softmax(inputs @ W + b)
+        dz = (softmax(p) - targets) / len(p)
+        if back:
+            dz = np.array([(np.diag(row) - np.outer(row, row)) @ d for row, d in zip(p, dz, strict=True)])
+        return [(inputs.T @ dz, dz.sum(axis=0))]
+
+    found = explained(wrong, layers=1, output="softmax", loss="cross_entropy")
+    assert found.explanation == list(other_functions.TWICE)[back]
+
+
+ENTRIES: dict[str, Callable[[Array], Array]] = {
+    "each entry is its sign, whatever its size": lambda array: array / abs(array),
+    **{
+        f"each entry is divided by its own size, with {epsilon:g} beside it, as in a first step of Adam's": (
+            lambda array, epsilon=epsilon: array / (np.sqrt(array**2) + epsilon)
+        )
+        for epsilon in (1e-10, 1e-8, 1e-7)
+    },
+    **{
+        f"the entries are rounded to {n} decimals": lambda array, n=n: np.rint(array * 10**n) / 10**n
+        for n in range(2, 9)
+    },
+}
+
+
+def test_every_change_of_the_entries_is_among_these() -> None:
+    assert set(ENTRIES) == set(other_arrays.ENTRIES)
+
+
+@pytest.mark.parametrize("text", ENTRIES)
+def test_what_is_done_to_the_entries_is_told(text: str) -> None:
+    network = ByHand(
+        after=lambda gradient, parameters: [(ENTRIES[text](dW), ENTRIES[text](db)) for dW, db in gradient]
+    )
+    assert explained(network).explanation == text
+
+
+def test_a_reshape_where_a_transpose_should_be_is_told() -> None:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        return [(dW.T.copy().reshape(dW.shape), db) for dW, db in ByHand()(parameters, inputs, targets)]
+
+    assert explained(wrong).explanation == "dW is reshaped where it should be transposed"
+
+
+def test_an_array_that_is_another_is_told() -> None:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        (dW1, _), (dW2, db2) = ByHand()(parameters, inputs, targets)
+        return [(dW1, db2.copy()), (dW2, db2)]
+
+    assert explained(wrong, width=4, outputs=4).explanation == "db1 is what db2 should be"
 
 
 JACOBIANS: dict[str, Callable[[Array], Array]] = {
@@ -656,6 +741,27 @@ def test_what_earlier_calls_leave_behind_is_found_by_a_fresh_start() -> None:
         "what earlier calls have left behind changes the answer",
     )
     assert found.where.startswith("dW1")
+
+
+class Memoised(Stale):
+    """Keeps the h of every batch, whatever the parameters."""
+
+    def _gradient(self, parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        (W1, b1), (W2, b2) = parameters
+        h = self.kept.setdefault(inputs.tobytes(), np.tanh(inputs @ W1 + b1))
+        dz2 = 2 * (h @ W2 + b2 - targets) / targets.size
+        dz1 = dz2 @ W2.T * (1 - h**2)
+        return [(inputs.T @ dz1, dz1.sum(axis=0)), (h.T @ dz2, dz2.sum(axis=0))]
+
+
+def test_what_is_kept_for_a_batch_is_found_by_other_parameters() -> None:
+    subject = Memoised()
+    found = diagnose(subject, case_for(subject.claims))
+    assert (found.mistakes, found.explanation) == (
+        (),
+        "what earlier calls have left behind changes the answer",
+    )
+    assert found.answer == "Compute everything anew in each call, from its arguments alone."
 
 
 def test_accumulated_gradients_are_named_where_they_have_grown_large() -> None:
