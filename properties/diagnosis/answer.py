@@ -19,6 +19,8 @@ FITTED, FRESH = 3, 5
 """Cases that an account is found on, and cases that it has to predict."""
 LOUD = 64.0
 """How loud two of these cases are."""
+OF_LARGE_NUMBERS = {"gradient_clipped"}
+"""Mistakes that show under a condition by themselves."""
 ACCOUNTS = 24
 """As many accounts are held against the fresh cases before the search is given up."""
 
@@ -84,6 +86,7 @@ class Finding:
     names: tuple[str, ...] = ()
     explanation: str = ""
     cure: str = ""
+    corner: str = ""
     evidence: str = ""
     notes: list[str] = field(default_factory=list)
     loss_alone: bool = False
@@ -101,8 +104,12 @@ class Finding:
             note="; ".join(dict.fromkeys(notes)),
             sentence=" ".join(row.sentence for row in rows),
             hint=" ".join(row.hint for row in rows),
-            answer=self.cure or " ".join(row.answer for row in rows),
+            answer=" ".join(filter(None, [self._corner(), *(row.answer for row in rows)])) or self.cure,
         )
+
+    def _corner(self) -> str:
+        """The condition that the code has to be looked through for: not where a mistake brings its own with it."""
+        return "" if set(self.names) & OF_LARGE_NUMBERS else self.corner
 
     def _where(self) -> str:
         """The census, or the sentence of a fault: for a batch of several samples, where axes tell apart."""
@@ -229,7 +236,7 @@ def _matched(interview: Interview, finding: Finding, probes: Sequence[Probe], co
         f"explains every wrong entry on {len(fresh)} of {len(fresh)} fresh cases it was not fitted on"
     )
     finding.evidence += condition
-    if best.names and not condition:  # the variant gives the mistake away, so it stands where the name does
+    if best.names:  # the variant gives the mistake away, so it stands where the name does
         finding.evidence += f" ({best.label})"
     if best.names:
         finding.notes += best.unnamed
@@ -308,7 +315,7 @@ def _described(interview: Interview, maker: Maker, finding: Finding) -> None:
         _matched(interview, finding, probes, f" where {corner.text}")
         where = corners.from_where(interview, maker, corner)
         finding.notes.append(f"only where {where}")
-        finding.cure = f"It is right elsewhere: look for what the code does where {where}."
+        finding.corner = f"It is right elsewhere: look for what the code does where {where}."
     else:
         finding.notes.append(f"right on {len(right)} of {len(finding.probes)} fresh cases")
 

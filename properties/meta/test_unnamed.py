@@ -9,7 +9,8 @@ hypotheses that have to find them.
 # pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalMemberAccess=false
 # pyright: reportOptionalOperand=false, reportReturnType=false
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from math import cosh, erf, exp, pi, sqrt
 from typing import Any
 
@@ -30,6 +31,14 @@ def explained(function: Callable[..., Parameters], *, loud: float = 1.0, **probl
     assert found.mistakes == ()
     assert "fresh cases" in found.evidence
     return found
+
+
+def ends(texts: Iterable[str]) -> list[str]:
+    """Of texts that differ in a number alone, the first and the last."""
+    groups: dict[str, list[str]] = {}
+    for text in texts:
+        groups.setdefault(re.sub(r"\d[\d.e-]*", "#", text), []).append(text)
+    return [text for group in groups.values() for text in dict.fromkeys((group[0], group[-1]))]
 
 
 # --- another problem --------------------------------------------------------------------------------------
@@ -138,7 +147,7 @@ def test_every_other_activation_is_among_these() -> None:
     assert set(FUNCTIONS) == set(other_functions.OTHERS)
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", ends(FUNCTIONS))
 def test_an_activation_that_problem_does_not_know_is_told(name: str) -> None:
     f, slope = FUNCTIONS[name]
     network = ByHand(
@@ -152,7 +161,7 @@ def test_an_activation_that_problem_does_not_know_is_told(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", [name for name in FUNCTIONS if name not in {"relu6", "hard tanh"}])
+@pytest.mark.parametrize("name", ["leaky relu, 0.01 below 0,", "elu", "gelu", "softsign", "sine"])
 def test_the_slope_of_an_activation_that_problem_does_not_know_is_told(name: str) -> None:
     _, slope = FUNCTIONS[name]
     found = explained(ByHand(slope=lambda z, h: slope(float(z))))
@@ -270,7 +279,7 @@ def test_every_other_error_is_among_these() -> None:
     assert bends <= set(ERRORS)
 
 
-@pytest.mark.parametrize("text", ERRORS)
+@pytest.mark.parametrize("text", ends(ERRORS))
 def test_another_error_is_told(text: str) -> None:
     network = ByHand(error=lambda o, y, i, j, n, k: ERRORS[text](o[j] - y[j], n, k))
     found = explained(network, loud=64)
@@ -384,7 +393,7 @@ def test_every_change_of_the_data_is_among_these() -> None:
     assert set(other_arrays.INPUTS) == set(INPUTS)
 
 
-@pytest.mark.parametrize("text", TARGETS)
+@pytest.mark.parametrize("text", ends(TARGETS))
 def test_other_targets_are_told(text: str) -> None:
     def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
         return ByHand()(parameters, inputs, TARGETS[text](targets))
@@ -426,7 +435,7 @@ def test_labels_that_are_misread_are_told(subtract: Callable[[Array, Array], Non
     assert found.explanation == told
 
 
-@pytest.mark.parametrize("text", INPUTS)
+@pytest.mark.parametrize("text", ends(INPUTS))
 def test_other_inputs_are_told(text: str) -> None:
     def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
         return ByHand()(parameters, INPUTS[text](inputs), targets)
@@ -517,7 +526,7 @@ def test_another_sum_is_told(text: str) -> None:
     assert explained(SUMS[text]).explanation == text
 
 
-@pytest.mark.parametrize("limit", other_functions.LIMITS)
+@pytest.mark.parametrize("limit", [1, 0.1])
 def test_clipped_errors_of_the_hidden_layers_are_told(limit: float) -> None:
     def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
         (W1, b1), (W2, b2) = parameters
@@ -567,7 +576,7 @@ def test_every_change_of_the_entries_is_among_these() -> None:
     assert set(ENTRIES) == set(other_arrays.ENTRIES)
 
 
-@pytest.mark.parametrize("text", ENTRIES)
+@pytest.mark.parametrize("text", ends(ENTRIES))
 def test_what_is_done_to_the_entries_is_told(text: str) -> None:
     network = ByHand(
         after=lambda gradient, parameters: [(ENTRIES[text](dW), ENTRIES[text](db)) for dW, db in gradient]
