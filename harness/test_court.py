@@ -482,6 +482,48 @@ def test_an_epsilon_is_a_weakness_while_single_precision_would_not_see_it(
     assert f"{float(epsilon):.3g} is added inside the logarithm" in told
 
 
+SCRIPT = """
+import argparse
+from collections import OrderedDict
+arguments = argparse.ArgumentParser().parse_args()
+PROBLEM = OrderedDict(layers=1, loss="half_sse", reduction="sum")
+
+def gradient(parameters, inputs, targets):
+    ((W, b),) = parameters
+    d = inputs @ W + b - targets
+    return [(inputs.T @ d, d.sum(axis=0))]
+"""
+
+
+def test_a_script_that_reads_its_arguments_finds_none(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(SCRIPT)
+    assert judge(Request(str(file), Effort(20, 1))).verdict is Verdict.PASS
+
+
+SHALLOW_STEP = """
+PROBLEM = {"layers": 6, "hidden": "identity", "loss": "half_mse", "dtype": DTYPE}
+
+def step(parameters, inputs, targets, rate):
+    hs = [inputs]
+    for W, b in parameters:
+        hs.append(hs[-1] @ W + b)
+    delta = inputs.dtype.type(rate / targets.size) * (hs[-1] - targets)
+    new = []
+    for (W, b), h in zip(reversed(parameters), reversed(hs[:-1])):
+        new.insert(0, (W - h.T @ delta, b - delta.sum(axis=0)))
+        delta = delta @ W.T
+    return new
+"""
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_gradients_of_any_size_can_be_read_off_a_step(tmp_path: Path, dtype: str) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(SHALLOW_STEP.replace("DTYPE", repr(dtype)))
+    assert judge(Request(str(file), Effort(100, 1))).verdict is Verdict.PASS
+
+
 WRAPPED = """
 PROBLEM = {"layers": 1, "loss": "half_sse", "reduction": "sum"}
 

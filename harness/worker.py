@@ -268,10 +268,12 @@ class Encoder:
         """The tree of a string, a dict, a NumPy scalar, or a dtype (which becomes its name)."""
         if short(value):
             return value
-        if kind is dict and not all(map(short, value)):
-            return self.refuse("a dict with keys that are no names")
-        if kind is dict and len(place) < DEPTH_LIMIT:
-            return ["d", *([key, self.encode(value[key], (*place, i))] for i, key in enumerate(value))]
+        if issubclass(kind, dict):
+            value = dict(value)  # of a subclass too, such as OrderedDict
+            if not all(map(short, value)):
+                return self.refuse("a dict with keys that are no names")
+            if len(place) < DEPTH_LIMIT:
+                return ["d", *([key, self.encode(value[key], (*place, i))] for i, key in enumerate(value))]
         if issubclass(kind, dtype) or value is float or (kind is type and issubclass(value, generic)):
             return dtype(value).name
         if issubclass(kind, generic) and type(value.item()) in (bool, int, float):
@@ -488,6 +490,7 @@ class Subject:
         os.chdir(self.folder)
         warnings.simplefilter("always")
         warnings.showwarning = self.keep_warning
+        sys.argv[:] = [path or name]  # as for a script that is run without arguments
         module = load_file(path) if path else self.load_module(name, top)
         for function_name in ("gradient", "loss", "step"):
             function = getattr(module, function_name, None)
