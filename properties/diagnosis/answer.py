@@ -292,9 +292,13 @@ def _in_a_corner(interview: Interview, maker: Maker, finding: Finding) -> None:
         _named_by_shape(finding, right)
     else:
         _matched(interview, finding, probes, f" where {corner.text}")
+    _add_condition(interview, maker, corner, finding)
+
+
+def _add_condition(interview: Interview, maker: Maker, corner: corners.Corner, finding: Finding) -> None:
     where = corners.from_where(interview, maker, corner)
     finding.notes.append(f"only where {where}")
-    finding.cure = f"It is right elsewhere: look for what the code does where {where}."
+    finding.corner = f"It is right elsewhere: look for what the code does where {where}."
 
 
 def _described(interview: Interview, maker: Maker, finding: Finding) -> None:
@@ -313,9 +317,7 @@ def _described(interview: Interview, maker: Maker, finding: Finding) -> None:
         probes += _asked(interview, [corner.make() for _ in range(FRESH - 1)])
         finding.probes = probes
         _matched(interview, finding, probes, f" where {corner.text}")
-        where = corners.from_where(interview, maker, corner)
-        finding.notes.append(f"only where {where}")
-        finding.corner = f"It is right elsewhere: look for what the code does where {where}."
+        _add_condition(interview, maker, corner, finding)
     else:
         finding.notes.append(f"right on {len(right)} of {len(finding.probes)} fresh cases")
 
