@@ -47,9 +47,9 @@ def softmax(z: Array) -> Array:
 
 
 def identity_slope(z: Array, h: Array) -> Array:
-    """dh/dz = 1."""
+    """dh/dz = 1, one number for all units."""
     del h
-    return np.ones_like(z)
+    return np.ones((), z.dtype)
 
 
 def tanh_slope(z: Array, h: Array) -> Array:
@@ -82,14 +82,15 @@ class Elementwise:
     """An activation whose unit k depends on z_k alone, so that its Jacobian is diagonal.
 
     `slope(z, h)` is that diagonal, dh_k/dz_k, where h = forward(z); all arrays are (n, units).
+    `backward` writes its answer to `out`, as NumPy's functions do, which may be `dh` itself.
     """
 
     forward: Callable[[Array], Array]
     slope: Callable[[Array, Array], Array]
 
-    def backward(self, dh: Array, z: Array, h: Array) -> Array:
+    def backward(self, dh: Array, z: Array, h: Array, out: Array | None = None) -> Array:
         """∂L/∂z_k = ∂L/∂h_k · dh_k/dz_k: one term, since ∂h_j/∂z_k = 0 for j ≠ k."""
-        return dh * self.slope(z, h)  # (n, units)
+        return np.multiply(dh, self.slope(z, h), out=out)  # (n, units)
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,10 @@ class Softmax:
 
     forward: Callable[[Array], Array] = softmax
 
-    def backward(self, dh: Array, z: Array, h: Array) -> Array:
+    def backward(self, dh: Array, z: Array, h: Array, out: Array | None = None) -> Array:
         """∂L/∂z_k = Σ_j ∂L/∂h_j · h_j(δ_jk - h_k) = h_k (∂L/∂h_k - Σ_j ∂L/∂h_j h_j)."""
         del z
-        return h * (dh - (dh * h).sum(axis=-1, keepdims=True))  # (n, units)
+        return np.multiply(h, dh - (dh * h).sum(axis=-1, keepdims=True), out=out)  # (n, units)
 
     def jacobian(self, h: Array) -> Array:
         """The full Jacobian ∂h_j/∂z_k = h_j(δ_jk - h_k) of each sample, (n, units, units)."""

@@ -75,7 +75,7 @@ def over_the_batch(error: Array, reduction: str) -> Array:
 
 def through_activation(activation: Elementwise | Softmax, dh: Array, z: Array, h: Array) -> Array:
     """∂L/∂z_k = Σ_j ∂L/∂h_j ∂h_j/∂z_k, (n, units); an elementwise activation leaves the term j = k."""
-    return activation.backward(dh, z, h)
+    return activation.backward(dh, z, h, out=dh)  # nothing else reads dh, so its memory is free
 
 
 def into_weights(x: Array, dz: Array) -> Array:

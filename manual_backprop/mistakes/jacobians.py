@@ -89,7 +89,7 @@ def weights_without_error(dz: Array, W: Array) -> Array:
 
 def error_without_weights(dz: Array, W: Array) -> Array:
     """∂L/∂h = ∂L/∂z of the layer above, without w; it fits where that layer is as wide, or has one unit."""
-    return np.broadcast_to(dz, (len(dz), len(W)))  # (n, fan_in)
+    return np.broadcast_to(dz, (len(dz), len(W))).copy()  # (n, fan_in)
 
 
 def gated_by_gradient(activation: Activation, dh: Array, z: Array, h: Array) -> Array:
