@@ -60,11 +60,11 @@ class Court:
         """Search for a counterexample to a law, and report the verdict to pytest."""
         record = Record(name, at_the_edges=name == EDGES)
         try:
-            self._check_subject()
-            record = self._search(record, check, examples)
+            record.tried = self._is_there()
+            record = self._search(record, check, examples) if record.tried else self._given_up(record)
         except SubjectGone as fault:
             self.gone = str(fault)
-            record.verdict, record.message = Verdict.FAIL, str(fault)
+            record.verdict, record.message = Verdict.FAIL, with_fault(record.message, self.gone)
         except NotApplicable as reason:
             record.verdict, record.message = Verdict.NOT_APPLICABLE, str(reason)
         except Exception as error:
@@ -104,11 +104,15 @@ class Court:
             again.verdict, again.message = Verdict.UNSTABLE, guarded.effect
         return again
 
-    def _check_subject(self) -> None:
+    def _is_there(self) -> bool:
         if self.unusable and not self.records:
             raise SubjectGone(self.unusable)
-        if self.gone or self.unreadable:
-            raise NotApplicable(f"not checked, since {self.gone or self.unreadable}")
+        return not (self.gone or self.unreadable)
+
+    def _given_up(self, record: Record) -> Record:
+        record.verdict = Verdict.NOT_APPLICABLE
+        record.message = f"not tried, since {self.gone or self.unreadable}"
+        return record
 
     def _effort(self) -> Effort:
         """One counterexample is worth shrinking; of the laws after it, we want to know whether they hold."""
@@ -141,6 +145,11 @@ def own_failure(error: Exception) -> str:
     place = f" in line {frames[-1].lineno} of {Path(frames[-1].filename).name}" if frames else ""
     said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     return f"The judge itself failed on this file ({said}{place}): please report it, with the file."
+
+
+def with_fault(found: str, fault: str) -> str:
+    """What was found, and in brackets what came between; the fault alone where nothing was."""
+    return found if fault in found else f"{found} ({fault})" if found else fault
 
 
 def failure(record: Record, *, with_case: bool) -> str:

@@ -4,7 +4,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from harness.court import case_of
-from harness.report import script, sentence, told, uncovered
+from harness.report import script, sentence, told, uncovered, untried
 from harness.trial import Outcome
 from properties.law import Verdict
 
@@ -66,5 +66,7 @@ def _subject(outcome: Outcome, hints: int) -> dict[str, object]:
                 "message": record.message,
             }
             for record in outcome.records
+            if record.tried
         ],
+        "untried": untried(outcome),
     }

@@ -103,6 +103,7 @@ class Limits:
     memory_bytes: int | None = 4 << 30  # of each of its processes
     output_bytes: int = 64 << 10  # of what it prints, kept
     restarts: int = 3  # after crashes and time limits
+    remedy: str = ""  # what gives more time, in words
 
 
 @dataclass(frozen=True)
@@ -322,13 +323,13 @@ class IsolatedModule:
                 f"{doing} used {eaten / 2**30:.2g} GiB of memory, and did not finish in its time.",
             )
         elif late and left <= seconds:
-            fault = "timeout", f"{self.name} used up its {self.limits.total_seconds:g} s."
+            fault = "timeout", f"{self.name} used up its {self.limits.total_seconds:g} s{self._remedy}."
         elif not doing:
             words = self.output.strip().splitlines()[-1:] or ["it gives no answer"]
             reason = "it has no NumPy" if status == worker.NO_NUMPY else words[0]
             fault = "interpreter", f"The interpreter {self._python} can't run a module under test: {reason}."
         elif late:
-            fault = "timeout", f"{doing} did not finish within {seconds:g} s."
+            fault = "timeout", f"{doing} did not finish within {seconds:g} s{self._remedy}."
         elif not ended or status in (worker.BROKEN, worker.DAEMONS):
             fault = "protocol", BROKEN_CHANNEL.format(doing)
         elif status < 0:
@@ -338,6 +339,10 @@ class IsolatedModule:
         else:
             fault = "exit", f"{doing} ended Python with exit status {status} instead of returning."
         return SubjectFault(*fault), self._starts > self.limits.restarts or (late and left <= seconds)
+
+    @property
+    def _remedy(self) -> str:
+        return self.limits.remedy and f" ({self.limits.remedy})"
 
     def _memory(self) -> int:
         """Bytes that the worker holds, where the system has /proc; 0 elsewhere."""

@@ -24,6 +24,8 @@ WIDTH = 110
 FOLDED = 60
 """Columns that the table of many subjects needs beside their names."""
 
+UNKNOWN = "none known"
+
 COLOURS = {
     Verdict.PASS: "green",
     Verdict.FAIL: "bold red",
@@ -52,8 +54,15 @@ def laws_table(outcome: Outcome) -> Table:
     table.add_column("time", justify="right", no_wrap=True)
     for record in outcome.records:
         shown = str(record.cases) if record.cases else "-"
-        table.add_row(sentence(record.name), verdict(record.verdict), shown, f"{record.seconds:.1f} s")
+        if record.tried:
+            table.add_row(sentence(record.name), verdict(record.verdict), shown, f"{record.seconds:.1f} s")
     return table
+
+
+def untried(outcome: Outcome) -> str:
+    """How many properties were given up, and why, in one line; empty where none was."""
+    reasons = [record.message for record in outcome.records if not record.tried]
+    return f"{len(reasons)} others: {reasons[0]}." if reasons else ""
 
 
 def uncovered(outcome: Outcome) -> list[str]:
@@ -145,6 +154,8 @@ def one(console: Console, outcome: Outcome, *, hints: int, show_output: bool = F
     """The whole story of one subject."""
     if outcome.records:
         console.print(laws_table(outcome))
+        if left := untried(outcome):
+            console.print(Text(left, style="dim"))
         console.print()
     story(console, outcome, hints=hints)
     if show_output and outcome.output:
@@ -203,12 +214,13 @@ def told(outcome: Outcome, hints: int) -> list[str]:
     diagnosis = outcome.diagnosis
     if diagnosis is None:
         return []
-    lines = [f"Where: {diagnosis.where}"]
+    is_told = diagnosis.where in outcome.message  # no gradient came back that could be wrong somewhere
+    lines = [] if is_told else [f"Where: {diagnosis.where}"]
     if diagnosis.note:
         lines.append(f"Note: {diagnosis.note}")
     if hints == 1 and diagnosis.hint:
         lines.append(f"Hint: {diagnosis.hint}")
-    if hints > 1:
+    if hints > 1 and not (is_told and name_of(diagnosis) == UNKNOWN):
         lines.insert(0, f"Mistake: {name_of(diagnosis)}. {diagnosis.sentence}".rstrip())
         lines.append(f"Evidence: {diagnosis.evidence}")
         if diagnosis.answer:
@@ -220,7 +232,7 @@ def name_of(diagnosis: Diagnosis) -> str:
     """The mistake by its name, or what it is where it has none."""
     if diagnosis.explanation:
         return f"none of the catalogue: {diagnosis.explanation}"
-    return " and ".join(diagnosis.mistakes) or "none known"
+    return " and ".join(diagnosis.mistakes) or UNKNOWN
 
 
 def several(console: Console, outcomes: list[Outcome], *, hints: int) -> None:

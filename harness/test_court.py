@@ -317,6 +317,42 @@ def test_the_smallest_case_of_a_step_shows_the_gradient_that_it_moves_by(tmp_pat
     assert words == "dW1 yours [[2.]] right [[2.]] db1 yours [2.] right [2.]", done.stderr
 
 
+def test_what_is_given_up_is_one_line_and_an_exception_is_told_once(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("def gradient(parameters, inputs, targets):\n    return missing\n", "utf-8")
+    outcome = judge(Request(str(file), Effort(5, 1)))
+    assert [record.tried for record in outcome.records] == [True] + [False] * (len(laws.names()) - 1)
+    text = text_of(outcome)
+    others = len(laws.names()) - 1
+    assert f"{others} others: not tried, since no call returned what can be read." in text
+    assert text.count("NOT APPLICABLE") == 0
+    told = text.partition("The smallest case found")[0]
+    assert told.count("gradient raised NameError: name 'missing' is not defined (line 2 of mine.py).") == 1
+    assert not any(word in told for word in ("Where:", "Mistake:", "Evidence:"))
+
+
+def test_a_subject_that_is_lost_keeps_what_was_found_before(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import os\ncalls = 0\n\ndef gradient(parameters, inputs, targets):\n    global calls\n    calls += 1\n"
+        "    if calls > 100 or len(parameters[0][0]) > 100:\n        os._exit(3)\n"
+        "    return [(0 * W, 0 * b) for W, b in parameters]\n",
+        "utf-8",
+    )
+    outcome = judge(Request(str(file), Effort(5, 1)))
+    assert outcome.verdict is Verdict.FAIL
+    found, _, fault = outcome.message.partition(" (gradient ")
+    assert " is 0, and should be " in found
+    assert fault == "ended Python with exit status 3 instead of returning.)"
+
+
+def test_a_file_without_time_is_told_what_gives_it_more(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("def gradient(parameters, inputs, targets):\n    while True: pass\n", "utf-8")
+    outcome = judge(Request(str(file), Effort(5, 1), seconds=12))
+    assert outcome.message == "gradient did not finish within 1 s (--time-limit gives it more)."
+
+
 def test_every_law_keeps_half_of_an_equal_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr("harness.court.perf_counter", lambda: now[0])

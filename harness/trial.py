@@ -14,7 +14,7 @@ import pytest
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from harness import laws
-from harness.court import CONTRACT, Court, Trial, case_of, own_failure
+from harness.court import CONTRACT, Court, Trial, case_of, own_failure, with_fault
 from harness.isolation import Limits
 from harness.loading import FileSubject, UnusableSubject, load
 from properties.cases import Case
@@ -131,7 +131,11 @@ def _subject(request: Request, stack: contextlib.ExitStack) -> Subject:
 
 def _limits(request: Request) -> Limits:
     """A call that takes a twelfth of the whole time is taken to hang."""
-    return Limits(call_seconds=request.seconds / 12, total_seconds=request.seconds)
+    return Limits(
+        call_seconds=request.seconds / 12,
+        total_seconds=request.seconds,
+        remedy="--time-limit gives it more",
+    )
 
 
 def _run(court: Court) -> None:
@@ -179,7 +183,8 @@ def conclude(outcome: Outcome, subject: Subject, gone: str, *, seconds: float = 
     """The verdict on the subject from those on the laws, and the name of its mistake within these seconds."""
     failed = outcome.failures
     if gone:
-        outcome.verdict, outcome.message = Verdict.FAIL, gone
+        outcome.verdict = Verdict.FAIL
+        outcome.message = with_fault(failed[0].message if failed else "", gone)
         return
     weak = dict.fromkeys(record.message for record in outcome.records if record.verdict is Verdict.UNSTABLE)
     if not failed and weak:
@@ -198,7 +203,7 @@ def conclude(outcome: Outcome, subject: Subject, gone: str, *, seconds: float = 
     try:
         _explain(outcome, subject, case, seconds)
     except SubjectGone as fault:
-        outcome.message = str(fault)
+        outcome.message = with_fault(outcome.message, str(fault))
     except Exception as error:  # noqa: BLE001  (it is wrong all the same, and only its name is lost)
         outcome.message += f" {own_failure(error)}"
 
