@@ -24,6 +24,9 @@ OTHER_RATES = {"float64": (), "float32": (2.0**110, 2.0**95, 2.0**80, 2.0**10)}
 UNEXPECTED = "got an unexpected keyword argument"
 """What Python says of a call with a keyword that a function does not have."""
 
+NOT_CALLABLE = "'str' object is not callable"
+"""What it says where a choice is taken for a function, and is a name."""
+
 _LOST = {
     "timeout",
     "crash",
@@ -245,7 +248,9 @@ class FileSubject:
                 return self._call(function, arguments, case)
             if fault.kind in _LOST:
                 raise SubjectGone(str(fault)) from None
-            raise ContractError(f"{fault}\n{fault.trace}".rstrip()) from None
+            named = ", ".join(f"{key}={value!r}" for key, value in keywords.items())
+            hint = f" It is called with {named}." if named and NOT_CALLABLE in str(fault) else ""
+            raise ContractError(f"{fault}{hint}\n{fault.trace}".rstrip()) from None
         self._impurity = ""
         if result.mutated:
             self._impurity = f"{function} changes its argument {_place(result.mutated[0])} in place"

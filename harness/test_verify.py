@@ -26,6 +26,18 @@ BROKEN = {
     "too_many_arguments": ("def gradient(parameters, inputs, targets, momentum): ...", "momentum"),
     "unknown_key": ("PROBLEM = {'layer': 2}\ndef gradient(p, x, y): ...", "unknown key 'layer'"),
     "unknown_activation": ("PROBLEM = {'hidden': 'swish'}\ndef gradient(p, x, y): ...", "swish"),
+    "choice_that_is_called": (
+        "def gradient(parameters, inputs, targets, hidden=None):\n    return hidden(inputs)",
+        "It is called with hidden='tanh'.",
+    ),
+    "range_of_layers": (
+        "PROBLEM = {'layers': range(1, 3)}\ndef gradient(p, x, y): ...",
+        "or a list of them, not a range",
+    ),
+    "set_of_names": (
+        "PROBLEM = {'hidden': {'tanh'}}\ndef gradient(p, x, y): ...",
+        "or a list of names, not a set",
+    ),
     "no_layers": ("PROBLEM = {'layers': 0}\ndef gradient(p, x, y): ...", "from 1 to 6"),
     "loss_without_its_output": ("PROBLEM = {'loss': 'cross_entropy'}\ndef gradient(p, x, y): ...", "softmax"),
     "one_loss_without_its_output": (

@@ -133,8 +133,11 @@ def _check(key: str, value: object) -> None:
     elif key in _SIZES:
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _SIZES[key]:
             raise ProblemError(
-                f"PROBLEM[{key!r}] has to be a whole number from 1 to {_SIZES[key]}, not {_shown(value)}."
+                f"PROBLEM[{key!r}] has to be a whole number from 1 to {_SIZES[key]}, or a list of them, "
+                f"not {_shown(value)}."
             )
+    elif not isinstance(value, str):
+        raise ProblemError(f"PROBLEM[{key!r}] has to be a name, or a list of names, not {_shown(value)}.")
     elif value not in _NAMES[key]:
         raise ProblemError(
             f"PROBLEM[{key!r}] names {_shown(value)}, which is unknown; known are {_listed(_NAMES[key])}."

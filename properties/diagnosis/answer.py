@@ -8,7 +8,7 @@ import numpy as np
 
 from manual_backprop.mistakes import MISTAKES
 from properties.cases import Case
-from properties.diagnosis import contributions, corners, guards, losses, steps, structure, wording
+from properties.diagnosis import choices, contributions, corners, guards, losses, steps, structure, wording
 from properties.diagnosis.hypotheses import Account
 from properties.diagnosis.matching import Matcher
 from properties.diagnosis.probes import Interview, Maker, OutOfTime, Probe, claim_of
@@ -271,6 +271,7 @@ def _add_simple_batches(interview: Interview, maker: Maker, finding: Finding) ->
             probes = _asked(interview, [maker.case(simple) for _ in range(2)])
             if probes and not any(probe.fails for probe in probes):
                 finding.notes.append(text)
+    finding.notes += choices.right_with(interview, maker)
 
 
 def _in_a_corner(interview: Interview, maker: Maker, finding: Finding) -> None:

@@ -876,3 +876,48 @@ def test_the_slope_of_another_activation_is_told() -> None:
     assert found.mistakes == ()
     assert "the hidden layers came back by the slope of sigmoid as a formula in h" in found.explanation
     assert "5 of 5" in found.evidence
+
+
+EVERYTHING: dict[str, Any] = {
+    "hidden": ["tanh", "relu", "identity"],
+    "output": ["identity", "sigmoid"],
+    "loss": ["mse", "sse"],
+    "reduction": ["mean", "sum"],
+    "dtype": ["float64", "float32"],
+}
+
+
+@pytest.mark.parametrize(
+    ("choice", "value", "told"),
+    [
+        ("hidden", "tanh", "right with hidden relu"),
+        ("output", "identity", "right with output sigmoid"),
+        ("loss", "mse", "right with loss sse"),
+        ("reduction", "mean", "right with reduction sum"),
+        ("dtype", "float64", "right with dtype float32"),
+        ("", "", ""),
+    ],
+)
+def test_the_choices_with_which_it_is_right_are_told(choice: str, value: str, told: str) -> None:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        right = manual_backprop.gradient(parameters, inputs, targets, **names)
+        if {**names, "dtype": str(inputs.dtype), "": ""}[choice] != value:
+            return right
+        dtype = inputs.dtype.type
+        return [(dtype(1.25) * dW + dtype(0.5) * dW**2, db) for dW, db in right]
+
+    assert diagnosed(wrong, **EVERYTHING).note == told
+
+
+def test_a_choice_that_is_wrong_once_is_not_told_to_be_right() -> None:
+    calls = 0
+
+    def wrong(*case: Any, **names: str) -> Parameters:
+        nonlocal calls
+        right = manual_backprop.gradient(*case, **names)
+        calls += names["hidden"] == "relu"
+        if names["hidden"] == "relu" and calls % 2:
+            return right
+        return [(1.25 * dW + 0.5 * dW**2, db) for dW, db in right]
+
+    assert diagnosed(wrong, hidden=["tanh", "relu"]).note == ""
