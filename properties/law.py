@@ -77,8 +77,9 @@ class Record:
 
     `tried` is false where the subject was given up before. `cases` counts those that were checked, `held` those
     where the law holds, and `reasons` those that were inconclusive, by reason; `open_entries` of `entries` is
-    what kinks left open, `ratio` the largest difference in terms of its bound, and `counterexample` the smallest case on which the law failed, `failed`
-    when it first did; `cut` says that the time was over before all cases were drawn.
+    what kinks left open, `ratio` the largest difference in terms of its bound, and `counterexample` the
+    smallest case on which the law failed, `failed` when it first did; `cut` says that the time was over before
+    all cases were drawn.
     """
 
     name: str
