@@ -51,6 +51,7 @@ def _subject(outcome: Outcome, hints: int) -> dict[str, object]:
         "verdict": outcome.verdict.value,
         "kind": outcome.verdict.name.lower(),
         "message": outcome.message,
+        "remark": outcome.remark,
         "trace": outcome.trace,
         "told": told(outcome, hints),
         "contributions": [[f"{value:.3g}" for value in row] for row in contributions or []],

@@ -116,6 +116,7 @@ class Result:
     value: Any  # arrays, NumPy scalars, numbers, None, `Unsupported`, and lists and tuples of these
     mutated: Paths  # the arguments that the call changed in place
     aliased: Paths  # the returned arrays that lie in the memory of an argument
+    overwritten: Paths  # the arrays of the call before that this one changed
     warnings: tuple[str, ...]  # the first few
     seconds: float  # as the judge sees it
 
@@ -467,14 +468,15 @@ def _describe(answer: dict[str, Any], payload: bytearray) -> Description:
     return Description(worker.Decoder(payload, plain=True).decode(answer["problem"]), functions)
 
 
-def _returned(answer: dict[str, Any], payload: bytearray) -> tuple[Any, Paths, Paths, tuple[str, ...]]:
+def _returned(answer: dict[str, Any], payload: bytearray) -> tuple[Any, Paths, Paths, Paths, tuple[str, ...]]:
     """Parse the answer to a call. Raises as `MALFORMED`."""
     decoder = worker.Decoder(payload)
     value = decoder.decode(answer["value"])
     if decoder.offset != len(payload):
         raise ValueError("the payload is too long")
     warnings = tuple(map(_text, answer["warnings"]))
-    return value, _paths(answer["mutated"]), _paths(answer["aliased"]), warnings
+    mutated, aliased, overwritten = (_paths(answer[key]) for key in ("mutated", "aliased", "overwritten"))
+    return value, mutated, aliased, overwritten, warnings
 
 
 def _paths(value: list[list[int]]) -> Paths:

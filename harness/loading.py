@@ -102,6 +102,8 @@ class FileSubject:
                 _check_arity(function, functions[function], count)
         self.has_loss = "loss" in functions
         self._impurity = ""
+        self.overwrites = False
+        """Whether a call changed the arrays that the call before had returned."""
         self.takes_keywords = True
         """False for a wrapper that takes any keyword and passes it on to a function that does not."""
 
@@ -251,6 +253,7 @@ class FileSubject:
             named = ", ".join(f"{key}={value!r}" for key, value in keywords.items())
             hint = f" It is called with {named}." if named and NOT_CALLABLE in str(fault) else ""
             raise ContractError(f"{fault}{hint}\n{fault.trace}".rstrip()) from None
+        self.overwrites = self.overwrites or bool(result.overwritten)
         self._impurity = ""
         if result.mutated:
             self._impurity = f"{function} changes its argument {_place(result.mutated[0])} in place"

@@ -166,6 +166,8 @@ def one(console: Console, outcome: Outcome, *, hints: int, show_output: bool = F
 def story(console: Console, outcome: Outcome, *, hints: int) -> None:
     """The verdict on one subject, its mistake and its smallest case, and what was not covered."""
     console.print(headline(outcome), soft_wrap=True)
+    if outcome.remark:
+        console.print(Text(outcome.remark), soft_wrap=True)
     if outcome.trace:
         _plainly(console, outcome.trace)
     if outcome.verdict is Verdict.FAIL:
@@ -295,6 +297,7 @@ def _object(outcome: Outcome, hints: int) -> dict[str, Any]:
         "subject": outcome.subject,
         "verdict": outcome.verdict.value,
         "message": outcome.message,
+        "remark": outcome.remark,
         "seconds": round(outcome.seconds, 3),
         "properties": [_property(record) for record in outcome.records],
         "diagnosis": None

@@ -351,6 +351,20 @@ def test_a_subject_that_is_lost_keeps_what_was_found_before(tmp_path: Path) -> N
     assert fault == "ended Python with exit status 3 instead of returning.)"
 
 
+def test_buffers_that_the_next_call_overwrites_are_remarked_and_no_fault(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import numpy as np\nPROBLEM = {'layers': 1, 'inputs': 3, 'outputs': 2, 'bias': False}\ndW = np.empty((3, 2))\n"
+        "def gradient(parameters, inputs, targets):\n    ((W, _),) = parameters\n"
+        "    np.matmul(inputs.T, 2 * (inputs @ W - targets) / targets.size, out=dW)\n    return [(dW, None)]\n",
+        "utf-8",
+    )
+    outcome = judge(Request(str(file), Effort(10, 1)))
+    assert outcome.verdict is Verdict.PASS
+    remark = "gradient overwrites what its last call returned: whoever calls it again has to copy the arrays before."
+    assert remark in " ".join(text_of(outcome, width=200).split())
+
+
 def test_a_file_without_time_is_told_what_gives_it_more(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text("def gradient(parameters, inputs, targets):\n    while True: pass\n", "utf-8")

@@ -531,6 +531,21 @@ def test_an_array_that_lies_in_an_argument_is_named(subject: Subject) -> None:
             assert module.call("gradient", CASE, layout=layout).aliased == ((0, 0), (1, 0), (1, 1, 0))
 
 
+def test_an_answer_that_the_next_call_changes_is_named(subject: Subject) -> None:
+    source = """
+        import numpy as np
+        kept, sizes = np.zeros(3), []
+
+        def gradient(fresh):
+            sizes.append(1)
+            kept[:] = len(sizes)
+            return [(np.full(2, len(sizes)), kept.copy() if fresh else kept[1:])]
+    """
+    with subject(source) as module:
+        found = [module.call("gradient", (fresh,)).overwritten for fresh in (False, False, True, True, False)]
+        assert found == [(), ((0, 1),), ((0, 1),), (), ()]
+
+
 def test_warnings_are_returned_each_time_and_bounded(subject: Subject) -> None:
     source = gradient(
         "import warnings\nfor i in range(9): warnings.warn(f'{i} \\x1b')\nreturn np.exp(np.array([1e4]))"
@@ -694,7 +709,7 @@ def test_an_answer_written_early_is_not_taken_for_a_later_one(subject: Subject) 
     body = f"""
         frame = sys._getframe()
         while "token" not in frame.f_locals: frame = frame.f_back
-        text = b'{{"value": 7.0, "mutated": [], "aliased": [], "warnings": []}}   '
+        text = b'{{"value": 7.0, "mutated": [], "aliased": [], "overwritten": [], "warnings": []}}'
         frame = frame.f_globals["HEADER"].pack(b"MBP1", frame.f_locals["token"], len(text), 0) + text
         {textwrap.indent(WRITE_EVERYWHERE, " " * 8).strip()}
         time.sleep(0.2)

@@ -33,6 +33,9 @@ LAWS_SHARE = 0.9
 NAMING = 10.0
 """Seconds for the name of a mistake, at most; it usually takes less than one."""
 
+OVERWRITTEN = (
+    "{} overwrites what its last call returned: whoever calls it again has to copy the arrays before."
+)
 LEFT_BEHIND = (
     "It leaves processes behind that run on without it (they were ended): a gradient should start nothing that "
     "outlives its call."
@@ -55,8 +58,8 @@ class Request:
 class Outcome:
     """What came of a trial.
 
-    `again` is the call that repeats it, `function` the one of the subject that was called, with the drawn choices as
-    keywords or without any.
+    `remark` is for whoever uses the subject, and nothing against it. `again` is the call that repeats it, `function`
+    the one of the subject that was called, with the drawn choices as keywords or without any.
     """
 
     subject: str
@@ -65,6 +68,7 @@ class Outcome:
     message: str = ""
     trace: str = ""
     output: str = ""
+    remark: str = ""
     diagnosis: Diagnosis | None = None
     seconds: float = 0.0
     again: str = ""
@@ -118,6 +122,7 @@ def _judge(request: Request, announce: Callable[[Record], None], started: float)
         if isinstance(subject, FileSubject):
             outcome.output = subject.output
             outcome.takes_keywords = subject.takes_keywords
+            outcome.remark = OVERWRITTEN.format(subject.function) if subject.overwrites else ""
             if subject.close() and outcome.verdict is not Verdict.FAIL:
                 outcome.verdict, outcome.message = Verdict.FAIL, LEFT_BEHIND
     return outcome

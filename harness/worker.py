@@ -457,6 +457,7 @@ class Subject:
         self.reserve = b""
         self.functions: dict[str, Callable[..., Value]] = {}
         self.warnings: list[str] = []
+        self.returned: list[tuple[Place, Any, bytes]] = []  # place, array, its bytes at the time
 
     def answer(self, token: bytes, message: dict[str, Any], payload: bytearray) -> bytes:
         """The frame that answers a message. Nothing that the subject raises leaves this method."""
@@ -522,8 +523,10 @@ class Subject:
             "value": encoder.encode(value),
             "mutated": decoder.changes(),
             "aliased": decoder.shared(encoder.arrays),
+            "overwritten": [place for place, array, was in self.returned if array.tobytes() != was],
             "warnings": self.warnings,
         }
+        self.returned = [(place, array, array.tobytes()) for place, array in encoder.arrays]
         return answer, encoder.arrays
 
     def keep_warning(self, message: Value, category: type, *_: object, **__: object) -> None:
