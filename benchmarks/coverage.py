@@ -148,12 +148,13 @@ def combinations() -> list[str]:
 
 @dataclass
 class Visits:
-    """What some runs visited: in how many cases and in how many runs each event, and different networks."""
+    """What some runs visited: in how many cases each event, and of each run which, and how different its cases are."""
 
     cases: Counter[str] = field(default_factory=Counter)
-    runs: Counter[str] = field(default_factory=Counter)
+    runs: list[set[str]] = field(default_factory=list)
     different: list[int] = field(default_factory=list)
-    combinations: list[set[str]] = field(default_factory=list)
+    joined: list[int] = field(default_factory=list)
+    combinations: set[str] = field(default_factory=set)
 
     def add(self, run: Iterable[Case]) -> None:
         """Count the cases of one run."""
@@ -166,9 +167,10 @@ class Visits:
             seen.update(names)
             shapes.add((*case.choices.values(), *case.sizes, case.samples, str(case.inputs.dtype)))
             joined.add(f"{case.hidden}, {case.output}, {case.loss}")
-        self.runs.update(seen)
+        self.runs.append(seen)
         self.different.append(len(shapes))
-        self.combinations.append(joined)
+        self.joined.append(len(joined))
+        self.combinations |= joined
 
 
 @click.command("coverage")
@@ -181,26 +183,35 @@ class Visits:
 def command(runs: int, count: int, seed: int, path: Path | None) -> None:
     """What shapes, choices and special values the cases of a run visit."""
     claims = read(manual_backprop.PROBLEM)
-    tables: list[Table] = []
-    for title, regimes in (("regular cases", REGULAR), ("edges", EDGES)):
-        visits = Visits()
-        for run in range(runs):
+    regular, edges = Visits(), Visits()
+    for run in range(runs):
+        for visits, regimes in ((regular, REGULAR), (edges, EDGES)):
             visits.add(samples(cases(claims, regimes), count, start=seed * runs + run))
-        choices = sorted(name for name in visits.cases if name not in EVENTS)
-        rows = [_row(name, visits, runs * count) for name in (*EVENTS, *choices)]
-        tables.append(Table(f"{title}: {runs} runs of {count} cases", COLUMNS, rows))
-        variety = [
-            ("different networks (choices, sizes, samples)", median(visits.different), count),
-            ("different (hidden, output, loss)", median(map(len, visits.combinations)), len(combinations())),
-            ("the same, in all runs", len(set[str]().union(*visits.combinations)), len(combinations())),
-        ]
-        tables.append(Table(f"{title}: variety of a run", ("", "median", "of"), variety))
+    choices = sorted({*regular.cases, *edges.cases} - {*EVENTS})
+    rows = [_row(name, regular, edges, runs * count) for name in (*EVENTS, *choices)]
+    title = f"{runs} runs of {count} regular cases and {count} at the edges"
+    variety = [
+        ("different networks (choices, sizes, samples)", *_medians(regular, edges, "different"), count),
+        ("different (hidden, output, loss)", *_medians(regular, edges, "joined"), len(combinations())),
+        ("the same, in all runs", len(regular.combinations), len(edges.combinations), len(combinations())),
+    ]
+    tables = [Table(title, COLUMNS, rows), Table("Variety of a run, medians", VARIETY, variety)]
     show("coverage", tables, path)
 
 
-COLUMNS = ("", "share of cases", "share of runs", "")
+COLUMNS = ("", "regular cases", "cases at the edges", "runs", "")
+VARIETY = ("", "regular", "at the edges", "of")
 
 
-def _row(name: str, visits: Visits, count: int) -> tuple[Any, ...]:
-    share = visits.runs[name] / len(visits.different)
-    return name, visits.cases[name] / count, share, "hole" if share < SEEN else ""
+def _row(name: str, regular: Visits, edges: Visits, count: int) -> tuple[Any, ...]:
+    """The share of cases of either kind, and of runs where cases of any kind visit it."""
+    seen = [name in one or name in other for one, other in zip(regular.runs, edges.runs, strict=True)]
+    share = sum(seen) / len(seen)
+    return (
+        *(name, regular.cases[name] / count, edges.cases[name] / count, share),
+        "hole" if share < SEEN else "",
+    )
+
+
+def _medians(regular: Visits, edges: Visits, what: str) -> tuple[float, float]:
+    return median(getattr(regular, what)), median(getattr(edges, what))
