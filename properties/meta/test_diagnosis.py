@@ -685,6 +685,23 @@ def test_a_right_gradient_in_another_order_is_told_to_be_one(change: Callable[[A
     assert told in found.explanation
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda right: [(dW.T, db) for dW, db in right], "dW is given transposed"),
+        (lambda right: right[::-1], "the layers are given in reverse order"),
+        (lambda right: right[1:] + right[:1], ""),
+    ],
+)
+def test_an_order_is_told_by_the_shapes_where_no_other_sizes_can_be_asked_for(
+    change: Callable[[Any], Any], told: str
+) -> None:
+    sizes = {"layers": 3, "inputs": 3, "width": 4, "outputs": 2}
+    found = diagnosed(lambda *case, **names: change(manual_backprop.gradient(*case, **names)), **sizes)
+    assert found.explanation == told
+    assert found.evidence.startswith("the shapes show it on all of 8 fresh cases" if told else "no mistake")
+
+
 def test_a_transposed_result_of_square_layers_is_told_to_be_one() -> None:
     found = diagnosed(
         lambda *case, **names: [(dW.T, db) for dW, db in manual_backprop.gradient(*case, **names)],

@@ -21,6 +21,7 @@ import manual_backprop
 from manual_backprop.mistakes import MISTAKES
 from properties.cases import Array, Case, Parameters
 from properties.diagnosis import Diagnosis, other_arrays, other_functions
+from properties.diagnosis.fits import neat
 from properties.meta.accused import ByHand, Wrong, case_for, diagnose, diagnosed
 from properties.problem import read
 
@@ -824,3 +825,12 @@ def test_what_nobody_knows_is_not_explained(after: Callable[[Array], Array]) -> 
         ByHand(after=lambda gradient, parameters: [(after(dW), after(db)) for dW, db in gradient])
     )
     assert (found.mistakes, found.explanation, found.answer) == ((), "", "")
+
+
+@pytest.mark.parametrize(
+    ("number", "read"), [(0.3 * (1 + 2.0**-30), 0.3), (-20 * (1 - 2.0**-30), -20), (0, 0)]
+)
+def test_a_fitted_number_is_read_as_the_one_that_was_written(number: float, read: float) -> None:
+    assert neat(number) == read
+    other = number * (1 + 2.0**-20)
+    assert neat(other) == other
