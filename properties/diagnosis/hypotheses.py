@@ -3,10 +3,10 @@
 The catalogue's variants, the same in one layer, and two at once.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from inspect import getclosurevars
-from itertools import combinations, count
+from itertools import chain, combinations, count
 from typing import Unpack
 
 from manual_backprop import Parameters, Rule, gradient
@@ -80,9 +80,18 @@ def catalogue(probes: Sequence[Probe], *, mutates: bool) -> list[Hypothesis]:
             if rule is not None:
                 found += (
                     Hypothesis((name,), f"{label}: {where}", local)
-                    for where, local in _in_one_layer(rule, layers)
+                    for where, local in _in_layers(rule, layers, range(1, 2))
                 )
     return found
+
+
+def in_several_layers(hypotheses: Sequence[Hypothesis], layers: int) -> Iterator[Hypothesis]:
+    """A variant of the catalogue in several layers, but not in all."""
+    for h in hypotheses:
+        rule = rule_of(h.gradient) if isinstance(h.gradient, WrongGradient) else None
+        if rule is not None:
+            for where, local in _in_layers(rule, layers, range(2, layers - 1)):
+                yield Hypothesis(h.names, f"{h.label}: {where}", local)
 
 
 def variants(*, mutates: bool) -> Iterator[tuple[str, str, WrongGradient]]:
@@ -114,8 +123,8 @@ def changed(rule: Rule) -> set[str]:
     }
 
 
-def _in_one_layer(rule: Rule, layers: int) -> Iterator[tuple[str, Gradient]]:
-    """A step on the way down made wrong in one layer, where there are several that it is made in.
+def _in_layers(rule: Rule, layers: int, counts: range) -> Iterator[tuple[str, Gradient]]:
+    """A step on the way down made wrong in so many layers, where there are more that it is made in.
 
     A wrong dW or db stays in its layer, and needs no hypothesis of its own.
     """
@@ -124,18 +133,19 @@ def _in_one_layer(rule: Rule, layers: int) -> Iterator[tuple[str, Gradient]]:
         return
     (step,) = steps
     top = layers - 1 if step == "through_hidden" else layers
-    for calls in range(layers - 1):
-        yield f"in layer {top - calls} only", _only_at(rule, step, calls)
+    for some in chain.from_iterable(combinations(range(layers - 1), n) for n in counts):
+        numbers = " and ".join(str(top - calls) for calls in reversed(some))
+        yield f"in layer{'s' * (len(some) > 1)} {numbers} only", _only_at(rule, step, some)
 
 
-def _only_at(rule: Rule, step: str, position: int) -> Gradient:
-    """The right rule, but for the call number `position` of a step, counted from the output."""
+def _only_at(rule: Rule, step: str, positions: Collection[int]) -> Gradient:
+    """The right rule, but for some calls of a step, by their numbers from the output."""
 
     def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: Unpack[Names]) -> Parameters:
         calls = count()
 
         def chosen(*arguments: object) -> Array:
-            return getattr(rule if next(calls) == position else RIGHT_RULE, step)(*arguments)
+            return getattr(rule if next(calls) in positions else RIGHT_RULE, step)(*arguments)
 
         return gradient(parameters, inputs, targets, rule=replace(RIGHT_RULE, **{step: chosen}), **names)
 

@@ -19,6 +19,7 @@ from properties.diagnosis.hypotheses import (
     Account,
     Hypothesis,
     catalogue,
+    in_several_layers,
     joined,
 )
 from properties.diagnosis.other_arrays import combining, divided_by_another_size, of_other_data
@@ -92,6 +93,7 @@ class Matcher:
         yield from (account for account in fitting if self._holds(account))
         yield from self._together(2)
         yield from self._whole(joined(self._hypotheses))
+        yield from self._whole(in_several_layers(self._hypotheses, len(self._first.case.parameters)))
         yield from self._whole(self._unnamed())
         for count in range(3, MOST_NAMES + 1):
             yield from self._together(count)

@@ -331,6 +331,34 @@ def test_a_slope_that_is_missing_in_one_layer_is_named() -> None:
     assert "in layer 2 only" in found.evidence
 
 
+@pytest.mark.parametrize(
+    ("layers", "without", "told"),
+    [
+        (4, {1, 3}, "in layers 1 and 3 only"),
+        (4, {2, 3}, "in layers 2 and 3 only"),
+        (5, {1, 2, 4}, "in layers 1 and 2 and 4 only"),
+    ],
+)
+def test_a_slope_that_is_missing_in_several_layers_is_named(
+    layers: int, without: set[int], told: str
+) -> None:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        hs = [inputs]
+        for W, b in parameters[:-1]:
+            hs.append(np.tanh(hs[-1] @ W + b))
+        W, b = parameters[-1]
+        dz = 2 * (hs[-1] @ W + b - targets) / targets.size
+        found: list[Any] = []
+        for layer in reversed(range(layers)):
+            found.append((hs[layer].T @ dz, dz.sum(0)))
+            dz = dz @ parameters[layer][0].T * (1 if layer in without or not layer else 1 - hs[layer] ** 2)
+        return found[::-1]
+
+    found = diagnosed(wrong, layers=layers)
+    assert found.mistakes == ("slope_missing",)
+    assert f"(1 for f'(z) in the hidden layers: {told})" in found.evidence
+
+
 @pytest.mark.parametrize("layers", [5, 6])
 def test_a_mistake_in_a_deep_network_is_named(layers: int) -> None:
     assert diagnosed(one_output_only_everywhere, layers=layers).mistakes == ("one_output_only",)
