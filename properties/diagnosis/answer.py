@@ -11,6 +11,7 @@ from properties.cases import Case
 from properties.diagnosis import choices, contributions, corners, guards, losses, steps, structure, wording
 from properties.diagnosis.hypotheses import Account
 from properties.diagnosis.matching import Matcher
+from properties.diagnosis.other_arrays import LEFT_OVER, WEIGHED
 from properties.diagnosis.probes import Interview, Maker, OutOfTime, Probe, claim_of
 from properties.law import SubjectGone
 from properties.subjects import Subject
@@ -109,7 +110,8 @@ class Finding:
 
     def _corner(self) -> str:
         """The condition that the code has to be looked through for: not where a mistake brings its own with it."""
-        return "" if set(self.names) & OF_LARGE_NUMBERS else self.corner
+        brings_its_own = set(self.names) & OF_LARGE_NUMBERS or self.cure in (WEIGHED, LEFT_OVER)
+        return "" if brings_its_own else self.corner
 
     def _where(self) -> str:
         """The census, or the sentence of a fault: for a batch of several samples, where axes tell apart."""

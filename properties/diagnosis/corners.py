@@ -122,24 +122,54 @@ def _sized(maker: Maker, text: str, change: Callable[[Sizes], Sizes]) -> Iterato
 
 
 def _widened(interview: Interview, maker: Maker, corner: Corner) -> Corner:
-    """`n = 33` told as `n ≥ 33` where it is wrong above as well; `n > 8` with the least n that is wrong."""
+    """A condition on one size told for all sizes: `n = 33` as `n ≥ 33` where it is wrong above as well."""
 
     def is_wrong(change: Change, size: int) -> bool:
-        probe = interview.ask(maker.case(change(maker.different_sizes(), size)))
+        sizes = change(maker.different_sizes(), size)
+        probe = interview.ask(maker.case(sizes)) if maker.admits(sizes) else None
         return probe is not None and probe.fails
 
     for letter, change in _WIDE.items():
-        if corner.text == f"{letter} > {LARGEST}":
-            sizes = range(LARGEST + 1, WIDEST)
+        number = (
+            LARGEST + 1 if corner.text == f"{letter} > {LARGEST}" else _size_in(corner.text, letter, maker)
+        )
+        if number > LARGEST:
+            sizes = range(LARGEST + 1, max(WIDEST, number))
             least = next((size for size in sizes if is_wrong(change, size)), WIDEST)
-            return replace(corner, text=f"{letter} ≥ {least}")
-        number = _size_in(corner.text, letter, maker)
-        if number > 1:
-            above = [number + step for step in (1, 2, 3)]
-            admitted = all(maker.admits(change(maker.different_sizes(), size)) for size in above)
-            if admitted and all(is_wrong(change, size) for size in above):
-                return replace(corner, text=f"{letter} ≥ {number}")
+            if all(is_wrong(change, least + step) for step in (1, 2, 3)):
+                is_part = not is_wrong(change, 2 * (least - 1))
+                return replace(corner, text=_of_parts(letter, least - 1, is_part=is_part))
+        elif number > 1:
+            sizes = range(1, 2 * LARGEST + 1)
+            wrong = [size for size in sizes if size == number or is_wrong(change, size)]
+            if wrong != [number]:
+                return replace(corner, text=_told_of_all(letter, sizes, wrong))
     return corner
+
+
+def _of_parts(letter: str, part: int, *, is_part: bool) -> str:
+    return f"{letter} is above {part} and no multiple of it" if is_part else f"{letter} ≥ {part + 1}"
+
+
+def _told_of_all(letter: str, sizes: Sequence[int], wrong: Sequence[int]) -> str:
+    """Which of the sizes are the wrong ones, in words."""
+    least, most = min(wrong), max(wrong)
+    rules: dict[str, Callable[[int], bool]] = {
+        f"{letter} ≥ {least}": lambda size: size >= least,
+        f"{letter} ≤ {most}": lambda size: size <= most,
+    }
+    for part in range(2, LARGEST + 1):
+        rules |= _of_multiples(letter, part)
+    fitting = (text for text, rule in rules.items() if [size for size in sizes if rule(size)] == wrong)
+    return next(fitting, f"{letter} is one of {', '.join(map(str, wrong))} (of {sizes[0]} to {sizes[-1]})")
+
+
+def _of_multiples(letter: str, part: int) -> dict[str, Callable[[int], bool]]:
+    return {
+        f"{letter} is a multiple of {part}": lambda size: size % part == 0,
+        f"{letter} is no multiple of {part}": lambda size: size % part != 0,
+        _of_parts(letter, part, is_part=True): lambda size: size > part and size % part != 0,
+    }
 
 
 def _size_in(text: str, letter: str, maker: Maker) -> int:

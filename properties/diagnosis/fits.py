@@ -122,7 +122,7 @@ def with_penalty(bases: Iterable[tuple[tuple[str, ...], Predicted]], first: Prob
         arrays = [name for name in off if not first.is_explained(name, base(first, name))]
         found = {ratio(first, name, off[name], parameters[name]) for name in arrays}
         strengths = {strength for strength in found if strength}
-        if not strengths or None in found:
+        if not strengths or None in found or not all(_stands_out(first, name, off[name]) for name in arrays):
             continue
         strength = strengths.pop()
         for text, per_batch in PER_BATCH.items():
@@ -135,6 +135,15 @@ def with_penalty(bases: Iterable[tuple[tuple[str, ...], Predicted]], first: Prob
                 label,
                 _penalised(base, arrays, _of_parameters(slope, at_one, per_batch)),
             )
+
+
+def _stands_out(probe: Probe, name: str, off: Array) -> bool:
+    """Whether a difference is so far above what rounding explains that a number fitted to it means something."""
+    return bool((abs(off) > STANDS_OUT * probe.error[name]).any())
+
+
+STANDS_OUT = 2.0**6
+"""A fitted number then has six binary digits."""
 
 
 def _of_parameters(

@@ -22,7 +22,12 @@ from properties.diagnosis.hypotheses import (
     in_several_layers,
     joined,
 )
-from properties.diagnosis.other_arrays import combining, divided_by_another_size, of_other_data
+from properties.diagnosis.other_arrays import (
+    combining,
+    divided_by_another_size,
+    of_other_data,
+    of_unequal_chunks,
+)
 from properties.diagnosis.other_functions import (
     of_another_error,
     of_other_activations,
@@ -112,6 +117,7 @@ class Matcher:
         yield from with_arrays_of_another_layer(case)
         yield from of_other_data(self._first)
         yield from divided_by_another_size()
+        yield from of_unequal_chunks(self._first)
 
     def _mistaken_elsewhere(self) -> Iterator[Hypothesis]:
         """Mistakes of the catalogue in a problem near to this one, in the order of the names."""

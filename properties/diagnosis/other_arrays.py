@@ -4,6 +4,7 @@ And arrays of zeros, in another order or transposed.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import Unpack
 
@@ -125,6 +126,50 @@ def _divided(size: Callable[[int, Sequence[int], int], int]) -> Gradient:
         sizes = [*(len(W) for W, _ in parameters), parameters[-1][0].shape[1]]
         by = [size(len(inputs), sizes, layer) for layer in range(1, len(sizes))]
         return [(dW / k, None if db is None else db / k) for (dW, db), k in zip(total, by, strict=True)]
+
+    return wrong
+
+
+def of_unequal_chunks(first: Probe) -> Iterator[Hypothesis]:
+    """The batch cut into chunks: the mean of their means, where the last is smaller, or the last left out."""
+    if first.case.reduction != "mean":
+        return
+    for size in reversed(
+        range(2, first.case.samples)
+    ):  # of sizes that keep as many, the largest is the likeliest
+        cut = f"the batch is cut into chunks of {size} samples, and "
+        text = f"{cut}the mean of their means is taken, though the last chunk is smaller"
+        yield Hypothesis((), text, _mean_of(_chunks_of(size)), WEIGHED)
+        text = f"{cut}what is left over is dropped"
+        yield Hypothesis((), text, _mean_of(_chunks_of(size, whole=True)), LEFT_OVER)
+    for count in range(2, first.case.samples):
+        text = f"the batch is cut into {count} parts, and the mean of their means is taken, though they differ in size"
+        yield Hypothesis((), text, _mean_of(partial(np.array_split, indices_or_sections=count)), WEIGHED)
+
+
+WEIGHED = (
+    "Weigh the mean of each part by its size, or add up sums and divide by the number of all samples once."
+)
+LEFT_OVER = "Take the last, smaller chunk as well."
+
+
+def _chunks_of(size: int, *, whole: bool = False) -> Callable[[Array], list[Array]]:
+    return lambda array: [
+        chunk for chunk in np.split(array, range(size, len(array), size)) if len(chunk) == size or not whole
+    ]
+
+
+def _mean_of(parts: Callable[[Array], Sequence[Array]]) -> Gradient:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: Unpack[Names]) -> Parameters:
+        chunks = [chunk for chunk in parts(np.arange(len(inputs))) if len(chunk)] or [np.arange(len(inputs))]
+        found = [gradient(parameters, inputs[rows], targets[rows], **names) for rows in chunks]
+        return [
+            (
+                np.mean([dW for dW, _ in layer], axis=0),
+                None if b is None else np.mean([db for _, db in layer], axis=0),
+            )
+            for layer, (_, b) in zip(zip(*found, strict=True), parameters, strict=True)
+        ]
 
     return wrong
 

@@ -11,6 +11,7 @@ hypotheses that have to find them.
 
 import re
 from collections.abc import Callable, Iterable
+from functools import partial
 from math import cosh, erf, exp, pi, sqrt
 from typing import Any
 
@@ -825,6 +826,60 @@ def test_what_nobody_knows_is_not_explained(after: Callable[[Array], Array]) -> 
         ByHand(after=lambda gradient, parameters: [(after(dW), after(db)) for dW, db in gradient])
     )
     assert (found.mistakes, found.explanation, found.answer) == ((), "", "")
+
+
+# --- parts of a batch -------------------------------------------------------------------------------------
+
+
+def in_parts(parts: Callable[[Array], list[Array]]) -> Callable[..., Parameters]:
+    """The mean of the parts' mean gradients, each part as much as the others."""
+
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: Any) -> Parameters:
+        rows = [part for part in parts(np.arange(len(inputs))) if len(part)]
+        found = [manual_backprop.gradient(parameters, inputs[some], targets[some], **names) for some in rows]
+        return [tuple(np.mean(arrays, axis=0) for arrays in zip(*layer)) for layer in zip(*found)]  # noqa: B905
+
+    return wrong
+
+
+def chunks(array: Array, size: int) -> list[Array]:
+    """All of it, the last chunk smaller."""
+    return [array[start : start + size] for start in range(0, len(array), size)]
+
+
+def whole_chunks(array: Array, size: int) -> list[Array]:
+    """Without what is left over."""
+    return [array[start : start + size] for start in range(0, len(array) - size + 1, size)] or [array]
+
+
+MEANS = "the mean of their means is taken, though"
+
+
+@pytest.mark.parametrize(
+    ("parts", "told", "cure"),
+    [
+        (partial(chunks, size=3), f"chunks of 3 samples, and {MEANS} the last chunk is smaller", "Weigh"),
+        (partial(chunks, size=32), f"chunks of 32 samples, and {MEANS} the last chunk is smaller", "Weigh"),
+        (lambda array: np.array_split(array, 2), f"2 parts, and {MEANS} they differ in size", "Weigh"),
+        (
+            partial(whole_chunks, size=32),
+            "chunks of 32 samples, and what is left over is dropped",
+            "Take the last",
+        ),
+    ],
+    ids=["chunks of 3", "chunks of 32", "halves", "whole chunks of 32"],
+)
+def test_a_mean_of_unequal_parts_is_told(parts: Callable[[Array], list[Array]], told: str, cure: str) -> None:
+    wrong = in_parts(parts)
+    claims = read(None)
+    large = case_for(read({"samples": 35}))
+    found = diagnose(Wrong(wrong, claims), case_for(claims) if len(parts(np.arange(8))) > 1 else large)
+    assert found.explanation == f"the batch is cut into {told}"
+    assert found.answer.startswith(cure)
+    assert "8 fresh cases" in found.evidence or found.note in (
+        "",
+        "only where n is above 32 and no multiple of it",
+    )
 
 
 @pytest.mark.parametrize(
