@@ -62,7 +62,7 @@ def laws_table(outcome: Outcome) -> Table:
 def untried(outcome: Outcome) -> str:
     """How many properties were given up, and why, in one line; empty where none was."""
     reasons = [record.message for record in outcome.records if not record.tried]
-    return f"{len(reasons)} others: {reasons[0]}." if reasons else ""
+    return f"{len(reasons)} others: {reasons[0].removesuffix('.')}." if reasons else ""
 
 
 def uncovered(outcome: Outcome) -> list[str]:

@@ -370,6 +370,7 @@ def test_a_file_without_time_is_told_what_gives_it_more(tmp_path: Path) -> None:
     file.write_text("def gradient(parameters, inputs, targets):\n    while True: pass\n", "utf-8")
     outcome = judge(Request(str(file), Effort(5, 1), seconds=12))
     assert outcome.message == "gradient did not finish within 1 s (--time-limit gives it more)."
+    assert report.untried(outcome).endswith("within 1 s (--time-limit gives it more).")
 
 
 def test_every_law_keeps_half_of_an_equal_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from properties.cases import Case
 from properties.diagnosis.probes import Interview, Maker
 
 ASKED = 2
@@ -35,19 +36,28 @@ def _others(maker: Maker) -> Iterator[tuple[str, tuple[str, ...]]]:
     yield "loss", tuple(loss for output, loss in pairs if output == like.output and loss != like.loss)
     yield "reduction", tuple(name for name in claim.reduction if name != like.reduction)
     yield "dtype", tuple(name for name in claim.dtype if name != like.inputs.dtype)
+    yield "bias", tuple(str(bias) for bias in claim.bias if bias != (like.parameters[0][1] is not None))
 
 
 def _is_right(interview: Interview, maker: Maker, choice: str, value: str) -> bool:
-    change: dict[str, Any] = {choice: value}
-    if choice == "dtype":
-        like = maker.like
-        change = {
-            "inputs": like.inputs.astype(value),
-            "targets": like.targets if like.targets.ndim == 1 else like.targets.astype(value),
-        }
-    other = Maker(replace(maker.like, **change), maker.claim, np.random.default_rng(0))
+    other = Maker(
+        replace(maker.like, **_change(maker.like, choice, value)), maker.claim, np.random.default_rng(0)
+    )
     for _ in range(ASKED):
         probe = interview.ask(other.case())
         if probe is None or probe.fails:
             return False
     return True
+
+
+def _change(like: Case, choice: str, value: str) -> dict[str, Any]:
+    """What the case has to be given for the choice."""
+    match choice:
+        case "dtype":
+            labels = like.targets.ndim == 1
+            targets = like.targets if labels else like.targets.astype(value)
+            return {"inputs": like.inputs.astype(value), "targets": targets}
+        case "bias":
+            return {"parameters": [(W, W[0] if value == "True" else None) for W, _ in like.parameters]}
+        case _:
+            return {choice: value}

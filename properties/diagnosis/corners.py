@@ -27,8 +27,9 @@ def find(interview: Interview, maker: Maker) -> tuple[Corner, list[Probe]] | Non
     """The first corner in which all fresh cases fail, and their answers."""
     for corner in _corners(maker):
         probes = fails(interview, corner)
-        if probes:
-            return _widened(interview, maker, corner), probes
+        told = _widened(interview, maker, corner) if probes else None
+        if told is not None:
+            return told, probes
     return None
 
 
@@ -121,8 +122,12 @@ def _sized(maker: Maker, text: str, change: Callable[[Sizes], Sizes]) -> Iterato
         yield Corner(text, lambda: maker.case(change(maker.different_sizes())))
 
 
-def _widened(interview: Interview, maker: Maker, corner: Corner) -> Corner:
-    """A condition on one size told for all sizes: `n = 33` as `n ≥ 33` where it is wrong above as well."""
+def _widened(interview: Interview, maker: Maker, corner: Corner) -> Corner | None:
+    """A condition on one size told for all sizes: `n = 33` as `n ≥ 33` where it is wrong above as well.
+
+    None where it is wrong for sizes without a rule, and for others when they are asked again: then it is no size
+    that matters.
+    """
 
     def is_wrong(change: Change, size: int) -> bool:
         sizes = change(maker.different_sizes(), size)
@@ -142,8 +147,15 @@ def _widened(interview: Interview, maker: Maker, corner: Corner) -> Corner:
         elif number > 1:
             sizes = range(1, 2 * LARGEST + 1)
             wrong = [size for size in sizes if size == number or is_wrong(change, size)]
+            rule = _rule_of(letter, sizes, wrong)
+            if rule:
+                return replace(corner, text=rule)
+            again = [size for size in sizes for _ in range(TRIALS) if is_wrong(change, size)]
+            if again != [size for size in wrong for _ in range(TRIALS)]:
+                return None
             if wrong != [number]:
-                return replace(corner, text=_told_of_all(letter, sizes, wrong))
+                told = f"is one of {', '.join(map(str, wrong))} (of {sizes[0]} to {sizes[-1]})"
+                return replace(corner, text=f"{letter} {told}")
     return corner
 
 
@@ -151,8 +163,8 @@ def _of_parts(letter: str, part: int, *, is_part: bool) -> str:
     return f"{letter} is above {part} and no multiple of it" if is_part else f"{letter} ≥ {part + 1}"
 
 
-def _told_of_all(letter: str, sizes: Sequence[int], wrong: Sequence[int]) -> str:
-    """Which of the sizes are the wrong ones, in words."""
+def _rule_of(letter: str, sizes: Sequence[int], wrong: Sequence[int]) -> str:
+    """Which of the sizes are the wrong ones, by a rule that several obey; empty where there is none."""
     least, most = min(wrong), max(wrong)
     rules: dict[str, Callable[[int], bool]] = {
         f"{letter} ≥ {least}": lambda size: size >= least,
@@ -161,7 +173,7 @@ def _told_of_all(letter: str, sizes: Sequence[int], wrong: Sequence[int]) -> str
     for part in range(2, LARGEST + 1):
         rules |= _of_multiples(letter, part)
     fitting = (text for text, rule in rules.items() if [size for size in sizes if rule(size)] == wrong)
-    return next(fitting, f"{letter} is one of {', '.join(map(str, wrong))} (of {sizes[0]} to {sizes[-1]})")
+    return next(fitting, "") if len(wrong) > 1 else ""
 
 
 def _of_multiples(letter: str, part: int) -> dict[str, Callable[[int], bool]]:

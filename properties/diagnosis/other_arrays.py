@@ -103,6 +103,7 @@ def _of_inputs(change: Change) -> Gradient:
 
 SIZES: Mapping[str, Callable[[int, Sequence[int], int], int]] = {
     "n − 1": lambda n, sizes, layer: max(n - 1, 1),
+    "n K, as if the loss were a mean over the K outputs": lambda n, sizes, layer: n * sizes[-1],
     "the number of inputs": lambda n, sizes, layer: sizes[0],
     "the number of units of the first hidden layer": lambda n, sizes, layer: sizes[1],
     "the number of units of the last hidden layer": lambda n, sizes, layer: sizes[-2],

@@ -456,7 +456,20 @@ DIVISORS: dict[str, Callable[[list[int], int], list[int]]] = {
 
 
 def test_every_divisor_is_among_these() -> None:
-    assert set(DIVISORS) == set(other_arrays.SIZES)
+    assert {*DIVISORS, A_MEAN_OVER_OUTPUTS} == set(other_arrays.SIZES)
+
+
+A_MEAN_OVER_OUTPUTS = "n K, as if the loss were a mean over the K outputs"
+
+
+@pytest.mark.parametrize("targets", ["one_hot", "labels", "real"])
+def test_a_cross_entropy_that_is_divided_by_the_outputs_too_is_told(targets: str) -> None:
+    def wrong(*case: Any, **names: str) -> Parameters:
+        right = manual_backprop.gradient(*case, **names)
+        return [(dW / right[-1][1].size, db / right[-1][1].size) for dW, db in right]
+
+    found = explained(wrong, output="softmax", loss="cross_entropy", targets=targets)
+    assert found.explanation == f"the sum over the n samples is divided by {A_MEAN_OVER_OUTPUTS}"
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
