@@ -322,10 +322,15 @@ def test_the_smallest_case_of_a_step_shows_the_gradient_that_it_moves_by(tmp_pat
     assert words == "dW1 yours [[2.]] right [[2.]] db1 yours [2.] right [2.]", done.stderr
 
 
-def test_what_is_given_up_is_one_line_and_an_exception_is_told_once(tmp_path: Path) -> None:
+def judged(tmp_path: Path, source: str, cases: int, *, seconds: float = 120) -> Outcome:
+    """What comes of a file with this source."""
     file = tmp_path / "mine.py"
-    file.write_text("def gradient(parameters, inputs, targets):\n    return missing\n", "utf-8")
-    outcome = judge(Request(str(file), Effort(5, 1)))
+    file.write_text(source, "utf-8")
+    return judge(Request(str(file), Effort(cases, 1), seconds=seconds))
+
+
+def test_what_is_given_up_is_one_line_and_an_exception_is_told_once(tmp_path: Path) -> None:
+    outcome = judged(tmp_path, "def gradient(parameters, inputs, targets):\n    return missing\n", 5)
     assert [record.tried for record in outcome.records] == [True] + [False] * (len(laws.names()) - 1)
     text = text_of(outcome)
     others = len(laws.names()) - 1
@@ -336,39 +341,49 @@ def test_what_is_given_up_is_one_line_and_an_exception_is_told_once(tmp_path: Pa
     assert not any(word in told for word in ("Where:", "Mistake:", "Evidence:"))
 
 
+ZEROS_UNTIL_THE_END = """
+import os
+calls = 0
+
+def gradient(parameters, inputs, targets):
+    global calls
+    calls += 1
+    if calls > 100 or len(parameters[0][0]) > 100:
+        os._exit(3)
+    return [(0 * W, 0 * b) for W, b in parameters]
+"""
+
+
 def test_a_subject_that_is_lost_keeps_what_was_found_before(tmp_path: Path) -> None:
-    file = tmp_path / "mine.py"
-    file.write_text(
-        "import os\ncalls = 0\n\ndef gradient(parameters, inputs, targets):\n    global calls\n    calls += 1\n"
-        "    if calls > 100 or len(parameters[0][0]) > 100:\n        os._exit(3)\n"
-        "    return [(0 * W, 0 * b) for W, b in parameters]\n",
-        "utf-8",
-    )
-    outcome = judge(Request(str(file), Effort(5, 1)))
+    outcome = judged(tmp_path, ZEROS_UNTIL_THE_END, 5)
     assert outcome.verdict is Verdict.FAIL
     found, _, fault = outcome.message.partition(" (gradient ")
     assert " is 0, and should be " in found
     assert fault == "ended Python with exit status 3 instead of returning.)"
 
 
+IN_A_BUFFER = """
+import numpy as np
+PROBLEM = {"layers": 1, "inputs": 3, "outputs": 2, "bias": False}
+dW = np.empty((3, 2))
+
+def gradient(parameters, inputs, targets):
+    ((W, _),) = parameters
+    np.matmul(inputs.T, 2 * (inputs @ W - targets) / targets.size, out=dW)
+    return [(dW, None)]
+"""
+
+
 def test_buffers_that_the_next_call_overwrites_are_remarked_and_no_fault(tmp_path: Path) -> None:
-    file = tmp_path / "mine.py"
-    file.write_text(
-        "import numpy as np\nPROBLEM = {'layers': 1, 'inputs': 3, 'outputs': 2, 'bias': False}\ndW = np.empty((3, 2))\n"
-        "def gradient(parameters, inputs, targets):\n    ((W, _),) = parameters\n"
-        "    np.matmul(inputs.T, 2 * (inputs @ W - targets) / targets.size, out=dW)\n    return [(dW, None)]\n",
-        "utf-8",
-    )
-    outcome = judge(Request(str(file), Effort(10, 1)))
+    outcome = judged(tmp_path, IN_A_BUFFER, 10)
     assert outcome.verdict is Verdict.PASS
     remark = "gradient overwrites what its last call returned: whoever calls it again has to copy the arrays before."
     assert remark in " ".join(text_of(outcome, width=200).split())
 
 
 def test_a_file_without_time_is_told_what_gives_it_more(tmp_path: Path) -> None:
-    file = tmp_path / "mine.py"
-    file.write_text("def gradient(parameters, inputs, targets):\n    while True: pass\n", "utf-8")
-    outcome = judge(Request(str(file), Effort(5, 1), seconds=12))
+    source = "def gradient(parameters, inputs, targets):\n    while True: pass\n"
+    outcome = judged(tmp_path, source, 5, seconds=12)
     assert outcome.message == "gradient did not finish within 1 s (--time-limit gives it more)."
     assert report.untried(outcome).endswith("within 1 s (--time-limit gives it more).")
 

@@ -125,6 +125,8 @@ def with_penalty(bases: Iterable[tuple[tuple[str, ...], Predicted]], first: Prob
         if not strengths or None in found or not all(_stands_out(first, name, off[name]) for name in arrays):
             continue
         strength = strengths.pop()
+        if abs(strength) < np.finfo(first.case.inputs.dtype).eps:  # nobody wrote so small a number
+            continue
         for text, per_batch in PER_BATCH.items():
             at_one = neat(strength / per_batch(first.case.samples))
             term = "λ" if text + kind == "λ" else f"{text}{kind} with λ"

@@ -989,3 +989,16 @@ def test_a_choice_that_is_wrong_once_is_not_told_to_be_right() -> None:
         return [(1.25 * dW + 0.5 * dW**2, db) for dW, db in right]
 
     assert diagnosed(wrong, hidden=["tanh", "relu"]).note == ""
+
+
+def test_a_term_that_nobody_wrote_is_no_penalty() -> None:
+    def wrong(parameters: Parameters, *case: Any, **names: str) -> Parameters:
+        right = manual_backprop.gradient(parameters, *case, **names)
+        return [(dW + 2.0**-60 * W, db) for (W, _), (dW, db) in zip(parameters, right, strict=True)]
+
+    claims = read({"layers": 1})
+    case = case_for(claims)
+    case.inputs[:, 0] = 0  # there dW is 0, and noise that is lost elsewhere shows
+    found = diagnose(Wrong(wrong, claims), case)
+    assert found.note == "only where an input is 0 in all samples"
+    assert found.mistakes == ()
