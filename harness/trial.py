@@ -19,7 +19,7 @@ from harness.isolation import Limits
 from harness.loading import FileSubject, UnusableSubject, load
 from properties.cases import Case
 from properties.diagnosis import Diagnosis, diagnose
-from properties.judgement import same
+from properties.judgement import alike
 from properties.law import INCONSTANT, Effort, Inconclusive, Record, SubjectGone, Verdict, Violation
 from properties.subjects import Bundled, Subject
 from reference import envelope
@@ -225,7 +225,7 @@ def _is_inconstant(subject: Subject, case: Case) -> bool:
     with contextlib.suppress(Violation, Inconclusive):
         first, second = subject.gradient(case), subject.gradient(case)
         try:
-            same(first, second, case, what="")
+            alike(first, second, case, what="")
         except Violation:
             return True
     return False

@@ -9,7 +9,7 @@ from hypothesis.strategies import SearchStrategy
 import manual_backprop
 from properties.cases import Array, Case, Parameters
 from properties.comparison import Comparison, compare, equal, named
-from properties.judgement import combined, far_apart, same, twice
+from properties.judgement import alike, combined, far_apart, twice
 from properties.law import Inconclusive, NotApplicable, Violation, law
 from properties.rational import rational_cases
 from properties.strategies import cases
@@ -72,7 +72,7 @@ def test_per_sample_average_equals_whole_batch(subject: Subject, case: Case) -> 
     _check_any_size(subject)
     singles = [subject.gradient(one) for one in _parts(case, 1)]
     average = combined(singles, [1 / case.samples] * case.samples)
-    return same(
+    return alike(
         average, subject.gradient(case), case, what="the average over the samples is not the batch's gradient"
     )
 
@@ -96,7 +96,7 @@ def test_average_weighted_by_size_equals_whole_batch(subject: Subject, case: Cas
     parts = _parts(case, case.samples // 2 + 1)
     weights = [part.samples / case.samples for part in parts]
     weighted = combined([subject.gradient(part) for part in parts], weights)
-    return same(
+    return alike(
         weighted, subject.gradient(case), case, what="the parts' weighted average is not the batch's gradient"
     )
 
@@ -118,7 +118,7 @@ def test_sum_over_samples_is_n_times_the_mean(subject: Subject, case: Case) -> C
     """∂(Σ_i L_i)/∂w = N · ∂(1/N Σ_i L_i)/∂w: the same direction, N times as long."""
     mean = subject.gradient(replace(case, reduction="mean"))
     what = f"the gradient of the sum is not {case.samples} times that of the mean"
-    return same(combined([mean], [case.samples]), subject.gradient(case), case, what=what)
+    return alike(combined([mean], [case.samples]), subject.gradient(case), case, what=what)
 
 
 RATE = 0.25
@@ -145,13 +145,16 @@ def test_minibatch_step_is_the_average_of_single_steps(subject: Subject, case: C
     _check_any_size(subject)
     if case.overflows:
         raise Inconclusive("the numbers overflow")
-    singles = [_after(case.parameters, subject.gradient(one), RATE) for one in _parts(case, 1)]
-    average = combined(singles, [1 / case.samples] * case.samples)
-    together = _after(case.parameters, subject.gradient(case), RATE)
+    singles, whole = [subject.gradient(one) for one in _parts(case, 1)], subject.gradient(case)
+    shares = [1 / case.samples] * case.samples
+    average = combined([_after(case.parameters, one, RATE) for one in singles], shares)
+    together = _after(case.parameters, whole, RATE)
     opened = {name: RATE * array for name, array in twice(case.oracle.open).items()}
     found = compare(named(average), named(together), _step_error(case, case.samples), opened)
     if not found.holds:
-        raise Violation(f"a step on the batch is not the average of the steps on its samples: {found.worst}")
+        what = f"a step on the batch is not the average of the steps on its samples: {found.worst}"
+        alike(combined(singles, shares), whole, case, what=what)  # the gradients say more than the steps
+        raise Violation(what)
     return found
 
 

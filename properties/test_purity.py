@@ -11,7 +11,7 @@ from hypothesis.strategies import SearchStrategy
 
 from properties.cases import Array, Case, Parameters
 from properties.comparison import Comparison, equal, named
-from properties.judgement import combined, copied, judge, same
+from properties.judgement import alike, combined, copied, judge
 from properties.law import Inconclusive, NotApplicable, Violation, law
 from properties.strategies import cases
 from properties.subjects import Subject
@@ -84,15 +84,15 @@ def _is_right(gradient: Parameters, case: Case) -> bool:
 def _unchanged(gradient: Parameters, before: Parameters, case: Case, what: str) -> None:
     """The same to the last digit, or but for the order in which it is summed, as by several threads or over a set."""
     if not equal(named(gradient), named(before)):
-        same(gradient, before, case, what=what)
+        alike(gradient, before, case, what=what)
 
 
 @law(_cases)
 def test_memory_layout_does_not_matter(subject: Subject, case: Case) -> Comparison:
     """The same numbers in Fortran's order, or as every second one of a larger array, have the same gradient."""
     straight = subject.gradient(case)
-    same(subject.gradient(_laid(case, np.asfortranarray)), straight, case, what="Fortran's order matters")
-    return same(subject.gradient(_laid(case, _strided)), straight, case, what="strides in memory matter")
+    alike(subject.gradient(_laid(case, np.asfortranarray)), straight, case, what="Fortran's order matters")
+    return alike(subject.gradient(_laid(case, _strided)), straight, case, what="strides in memory matter")
 
 
 def _laid(case: Case, lay: Callable[[Array], Array]) -> Case:
@@ -109,7 +109,7 @@ def _strided(array: Array) -> Array:
 def test_order_of_samples_does_not_matter(subject: Subject, case: Case) -> Comparison:
     """A sum over the samples is the same in any order."""
     backwards = subject.gradient(case.with_samples(slice(None, None, -1)))
-    return same(backwards, subject.gradient(case), case, what="the order of the samples matters")
+    return alike(backwards, subject.gradient(case), case, what="the order of the samples matters")
 
 
 @law(_free_cases)
@@ -118,7 +118,7 @@ def test_batch_doubled_with_itself_has_the_same_mean_gradient(subject: Subject, 
     started = perf_counter()
     once = copied(subject.gradient(case))
     seconds = perf_counter() - started
-    found = same(
+    found = alike(
         _of_repeated(subject, case, 2), once, case, what="the batch doubled with itself has another gradient"
     )
     times = LARGE_BATCH // case.samples + 1
@@ -127,7 +127,7 @@ def test_batch_doubled_with_itself_has_the_same_mean_gradient(subject: Subject, 
     if case.samples in REPEATED and id(subject) in _QUICK:
         what = f"the batch repeated to {times * case.samples} samples has another gradient"
         # A sum of so many times as many terms has so many times as many roundings.
-        same(_of_repeated(subject, case, times), once, case, what=what, times=times)
+        alike(_of_repeated(subject, case, times), once, case, what=what, times=times)
     return found
 
 

@@ -5,7 +5,7 @@ from hypothesis.strategies import SearchStrategy
 
 from properties.cases import Case
 from properties.comparison import Comparison
-from properties.judgement import combined, judge, same
+from properties.judgement import alike, combined, judge
 from properties.law import NotApplicable, law
 from properties.seed_problem import cases, is_claimed, real_digits, teacher
 from properties.subjects import Subject
@@ -26,7 +26,7 @@ def _digit_cases(subject: Subject) -> SearchStrategy[Case]:
 def _average(subject: Subject, case: Case) -> Comparison:
     singles = [subject.gradient(case.with_samples([i])) for i in range(case.samples)]
     average = combined(singles, [1 / case.samples] * case.samples)
-    return same(
+    return alike(
         average, subject.gradient(case), case, what="the average over the samples is not the batch's gradient"
     )
 
