@@ -89,14 +89,13 @@ class Court:
         case = case_of(record)
         if record.verdict is not Verdict.FAIL or case is None or not self.contains:
             return record
-        if record.at_the_edges:
-            is_right, regime = explain_edge(self.subject, case)
-            if is_right:
-                record.verdict, record.message = Verdict.UNSTABLE, regime
-            return record
         guarded = find_guards(self.subject, case) if self._guards_left else None
         if guarded is None or max(guarded.sizes) > LARGEST_GUARD:
             self._guards_left = 0
+            if record.at_the_edges:
+                is_right, regime = explain_edge(self.subject, case)
+                if is_right:
+                    record.verdict, record.message = Verdict.UNSTABLE, regime
             return record
         self.subject, self._guards_left = guarded, self._guards_left - 1
         again = self._search(Record(record.name), check, examples)

@@ -20,6 +20,8 @@ FITTED, FRESH = 3, 5
 """Cases that an account is found on, and cases that it has to predict."""
 LOUD = 64.0
 """How loud two of these cases are."""
+LOST = "precision_lost"
+"""It explains whatever single precision hides: a guard that explains as much to the last digit says more."""
 OF_LARGE_NUMBERS = {"gradient_clipped"}
 """Mistakes that show under a condition by themselves."""
 ACCOUNTS = 24
@@ -172,11 +174,17 @@ def _look(interview: Interview, case: Case, finding: Finding) -> None:
         _in_a_corner(interview, maker, finding)
     elif any(probe.fault for probe in probes):
         _broken(interview, maker, finding)
-    elif not _matched(interview, finding, probes):
-        if not _guarded(interview, case, finding):
-            _described(interview, maker, finding)
     else:
-        _add_simple_batches(interview, maker, finding)
+        _in_general(interview, maker, finding)
+
+
+def _in_general(interview: Interview, maker: Maker, finding: Finding) -> None:
+    """Wrong numbers, not only under a condition."""
+    if _matched(interview, finding, finding.probes):
+        if LOST not in finding.names or not _is_a_guard(interview, maker.like, finding):
+            _add_simple_batches(interview, maker, finding)
+    elif not _guarded(interview, maker.like, finding):
+        _described(interview, maker, finding)
 
 
 def _told_of_the_loss(interview: Interview, cases: Sequence[Case]) -> tuple[str, str]:
@@ -185,16 +193,26 @@ def _told_of_the_loss(interview: Interview, cases: Sequence[Case]) -> tuple[str,
     if told and not evidence:
         guarded = guards.find_guards(interview.subject, cases[0])
         if guarded is not None and guarded.value is not None:
-            return guarded.effect, "explains the loss on fresh cases with outputs near 0 and near 1"
+            return (
+                guarded.effect,
+                "explains the loss on fresh cases from small z to where activations are flat",
+            )
     return told, evidence
 
 
-def _guarded(interview: Interview, case: Case, finding: Finding) -> bool:
-    """Whether the right gradient with an ε in it is what the subject gives, or that with a mistake besides."""
+def _is_a_guard(interview: Interview, case: Case, finding: Finding) -> bool:
+    """Whether the right gradient with a guard in it is what the subject gives."""
     found = guards.find_guards(interview.subject, case)
-    if found is not None and found.slope is not None:
-        finding.evidence = "explains every wrong entry on fresh cases with outputs near 0 and near 1"
-        finding.explanation = found.effect
+    if found is None or found.slope is None:
+        return False
+    finding.names, finding.explanation, finding.cure = (), found.effect, found.slope.cure
+    finding.evidence = "explains every wrong entry on fresh cases from small z to where activations are flat"
+    return True
+
+
+def _guarded(interview: Interview, case: Case, finding: Finding) -> bool:
+    """Whether the right gradient with a guard in it is what the subject gives, or with an ε and a mistake besides."""
+    if _is_a_guard(interview, case, finding):
         return True
     if not case.loss.endswith("cross_entropy"):
         return False
@@ -278,6 +296,8 @@ def _add_simple_batches(interview: Interview, maker: Maker, finding: Finding) ->
 
 def _in_a_corner(interview: Interview, maker: Maker, finding: Finding) -> None:
     """Right in general: look for the condition under which it is wrong, and name it there."""
+    if _is_a_guard(interview, maker.like, finding):
+        return
     right = list(finding.probes)
     found = corners.find(interview, maker)
     if found is None:

@@ -7,17 +7,21 @@ of the plain formulas hold for the guarded ones too: a quotient by o + ε magnif
 than one by o.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
-from manual_backprop import Rule, gradient
+from manual_backprop import gradient, loss
+from manual_backprop.activations import ACTIVATIONS, OUTPUTS, Elementwise
 from manual_backprop.losses import LOSSES, divisor
 from properties.cases import Array, Case, Parameters
 from properties.comparison import compare, named
+from properties.diagnosis.corners import saturated
 from properties.diagnosis.probes import Interview, Maker, OutOfTime, Probe, claim_of, wide
 from properties.law import Inconclusive, SubjectGone, Violation
 from properties.problem import Claim
@@ -27,15 +31,15 @@ from reference.network import forward, layers_of
 LARGEST_GUARD = float(np.finfo(np.float32).eps)
 """A larger ε would show in single precision too: then it is another formula."""
 USUAL = (
-    *(float(f"{digit}e-{power}") for power in range(3, 18) for digit in (1, 2, 5)),
+    *(float(f"{digit}e-{power}") for power in range(2, 18) for digit in (1, 2, 5)),
     float(np.finfo(np.float64).eps),
     LARGEST_GUARD,
 )
 """What programs take for ε."""
-FRESH = 32
-"""As many fresh cases are asked, whose last z are from size 1 to where activations are flat to the last digit."""
 FAR = 2.0**-4
 """Relative to the largest entry, more than the largest of these takes away where outputs are of size 1."""
+SCALED = 3
+"""As often is a first layer scaled, until a z above it is what it should be: that does not grow in proportion."""
 EVIDENCE = 3
 """As many fresh cases have to show a guard, before it is believed."""
 SEEN = 2.0**-50
@@ -44,6 +48,8 @@ OVERLOOKED = 2.0**-10
 """Of the largest entry of an array: what an ε takes from it where outputs are of size 1."""
 MOST_GUARDS = 4
 """Of a module with several losses, as many may have one."""
+
+Row = TypeVar("Row")
 
 Formula = Callable[[Array, Array, float, float], Array]
 """From the output o and the target y, both (n, K), ε, and the largest number below 1 that o is kept under."""
@@ -126,51 +132,38 @@ VALUES: Mapping[str, Formula] = {
 """-ℓ_ij of the entropies, (n, K)."""
 
 
-@dataclass(frozen=True)
-class Guard:
-    """One ε of one entropy, in its slope or in its value."""
+class Guard(ABC):
+    """What a program does to a right formula for the sake of extreme numbers: its size, and what comes of it."""
 
-    loss: str
-    text: str
-    size: float
-    formula: Formula
+    cure: ClassVar[str]
+    """How to do without it."""
 
-    def __str__(self) -> str:
-        """`1e-12 is added inside the logarithm`."""
-        return self.text.format(f"{self.size:.3g}")
+    @property
+    @abstractmethod
+    def size(self) -> float:
+        """About what it adds to or takes from a number of size 1."""
 
-    def _at(self, case: Case, o: Array, y: Array) -> Array:
-        fmt = case.inputs.dtype.type
-        with np.errstate(all="ignore"):
-            found = self.formula(o, y, self.size, float(fmt(1) - fmt(self.size)))
-        return found / o.shape[1] if self.loss.startswith("mean") else found
+    @abstractmethod
+    def concerns(self, case: Case) -> bool:
+        """Whether the choices of a case bring it in."""
+
+    @abstractmethod
+    def in_place(self, like: Case) -> AbstractContextManager[None]:
+        """With the guard in the tables, so that the right gradient, the loss and every mistake are made with it."""
+
+    @abstractmethod
+    def value(self, case: Case) -> float:
+        """The guarded loss."""
+
+    @abstractmethod
+    def near(self, case: Case) -> str:
+        """How near the case comes to where it matters: `an output is 1e-9 from 0`."""
 
     def gradient(self, case: Case) -> dict[str, Array]:
         """The guarded gradient, by name."""
         here = wide(case)
-        rule = Rule(output_error=lambda loss, o, y: self._at(case, o, y))
-        with np.errstate(all="ignore"):
-            return named(gradient(here.parameters, here.inputs, here.targets, **case.choices, rule=rule))
-
-    @contextmanager
-    def in_place(self, like: Case) -> Generator[None]:
-        """With the guarded slope in the table of losses, so that every mistake is made with it."""
-        plain = LOSSES[self.loss]
-
-        def error(o: Array, y: Array) -> Array:
-            return self._at(like, o, y)
-
-        LOSSES[self.loss] = replace(plain, error=error)
-        try:
-            yield
-        finally:
-            LOSSES[self.loss] = plain
-
-    def value(self, case: Case) -> float:
-        """The guarded loss."""
-        _, o = _last(case)
-        terms = self._at(case, o, case.rows.astype(float))
-        return -float(terms.sum()) / divisor(case.samples, case.reduction)
+        with self.in_place(case), np.errstate(all="ignore"):
+            return named(gradient(here.parameters, here.inputs, here.targets, **case.choices))
 
     def explains_gradient(self, case: Case, answer: Mapping[str, Array]) -> bool:
         """Whether rounding, or a kink, parts the answer from the guarded gradient, and nothing else does."""
@@ -180,6 +173,182 @@ class Guard:
     def explains_value(self, case: Case, answer: float) -> bool:
         """Whether rounding parts the answer from the guarded loss, and nothing else does."""
         return abs(answer - self.value(case)) <= case.oracle.loss_error
+
+
+@dataclass(frozen=True)
+class Epsilon(Guard):
+    """One ε of one entropy, in its slope or in its value."""
+
+    cure = "Leave it out: where the output's slope is multiplied out on paper, no output stands in a denominator."
+
+    loss: str
+    text: str
+    epsilon: float
+    formula: Formula
+
+    @property
+    def size(self) -> float:
+        """The ε."""
+        return self.epsilon
+
+    def __str__(self) -> str:
+        """`1e-12 is added inside the logarithm`."""
+        return self.text.format(f"{self.size:.3g}")
+
+    def concerns(self, case: Case) -> bool:
+        """Where that entropy is the loss."""
+        return case.loss == self.loss
+
+    def _at(self, case: Case, o: Array, y: Array) -> Array:
+        fmt = case.inputs.dtype.type
+        with np.errstate(all="ignore"):
+            found = self.formula(o, y, self.size, float(fmt(1) - fmt(self.size)))
+        return found / o.shape[1] if self.loss.startswith("mean") else found
+
+    @contextmanager
+    def in_place(self, like: Case) -> Generator[None]:
+        """With the guarded slope in the table of losses."""
+        plain = LOSSES[self.loss]
+
+        def error(o: Array, y: Array) -> Array:
+            return self._at(like, o, y)
+
+        with _instead(LOSSES, self.loss, replace(plain, error=error)):
+            yield
+
+    def value(self, case: Case) -> float:
+        """The guarded loss."""
+        _, o = _last(case)
+        terms = self._at(case, o, case.rows.astype(float))
+        return -float(terms.sum()) / divisor(case.samples, case.reduction)
+
+    def near(self, case: Case) -> str:
+        """`an output is 1e-9 from 0 or 1`."""
+        _, o = _last(case)
+        if case.output == "sigmoid":
+            return f"an output is {float(np.minimum(o, 1 - o).min()):.1g} from 0 or 1"
+        return f"an output is {float(o.min()):.1g} from 0"
+
+
+@dataclass(frozen=True)
+class Cut(Guard):
+    """An activation that is not computed beyond some z, as softplus is z where z > 20."""
+
+    cure = "Leave it out: written with the exponential of -|z|, no activation overflows."
+
+    activation: str
+    text: str
+    at: int
+    cut: Callable[[Elementwise, int], Elementwise]
+
+    @property
+    def size(self) -> float:
+        """What σ and softplus are from their limits there, e^-|z|."""
+        return float(np.exp(-self.at))
+
+    def __str__(self) -> str:
+        """`softplus is z where z > 20`."""
+        return self.text.format(self.activation, self.at)
+
+    def concerns(self, case: Case) -> bool:
+        """Where the network has that activation."""
+        return bool(_entering(self.activation, case))
+
+    @contextmanager
+    def in_place(self, like: Case) -> Generator[None]:
+        """With the cut activation in both tables."""
+        del like
+        cut = self.cut(ACTIVATIONS[self.activation], self.at)
+        with _instead(ACTIVATIONS, self.activation, cut), _instead(OUTPUTS, self.activation, cut):
+            yield
+
+    def value(self, case: Case) -> float:
+        """The loss with that activation."""
+        here = wide(case)
+        with self.in_place(case), np.errstate(all="ignore"):
+            return float(loss(here.parameters, here.inputs, here.targets, **case.choices))
+
+    def near(self, case: Case) -> str:
+        """`the largest z is 21`."""
+        size = "z" if self.activation == "softplus" else "|z|"
+        return f"the largest {size} is {_largest(self.activation, case):.2g}"
+
+
+@contextmanager
+def _instead(table: dict[str, Row], name: str, row: Row) -> Generator[None]:
+    """With another row in a table, for a while."""
+    plain = table[name]
+    table[name] = row
+    try:
+        yield
+    finally:
+        table[name] = plain
+
+
+def _entering(activation: str, case: Case) -> list[Array]:
+    """The z of the layers that have an activation, (n, fan_out) each."""
+    here = wide(case)
+    layers = layers_of(here.parameters, case.hidden, case.output)
+    with np.errstate(all="ignore"):
+        zs, _ = forward(np, layers, here.inputs)
+    return [z for z, layer in zip(zs, layers, strict=True) if layer.activation == activation]
+
+
+def _largest(activation: str, case: Case) -> float:
+    """The largest z, where a softplus is cut; the largest |z| for another activation, which is cut on both sides."""
+    zs = _entering(activation, case)
+    return max(float((z if activation == "softplus" else abs(z)).max()) for z in zs)
+
+
+def _beyond(plain: Elementwise, at: int) -> Elementwise:
+    """h = z and a slope of 1 for z > at."""
+    return Elementwise(
+        lambda z: np.where(z > at, z, plain.forward(z)), lambda z, h: np.where(z > at, 1, plain.slope(z, h))
+    )
+
+
+def _value_beyond(plain: Elementwise, at: int) -> Elementwise:
+    """h = z for z > at, the slope as everywhere."""
+    return replace(plain, forward=_beyond(plain, at).forward)
+
+
+def _slope_beyond(plain: Elementwise, at: int) -> Elementwise:
+    """A slope of 1 for z > at, the value as everywhere."""
+    return replace(plain, slope=_beyond(plain, at).slope)
+
+
+def _within(plain: Elementwise, at: int) -> Elementwise:
+    """z is kept within ± at, and the slope is taken there."""
+
+    def kept(z: Array) -> Array:
+        return np.clip(z, -at, at)
+
+    return Elementwise(lambda z: plain.forward(kept(z)), lambda z, h: plain.slope(kept(z), h))
+
+
+def _flat_beyond(plain: Elementwise, at: int) -> Elementwise:
+    """z is kept within ± at, as autodiff differentiates that: a slope of 0 beyond."""
+    within = _within(plain, at)
+
+    def slope(z: Array, h: Array) -> Array:
+        return np.where(abs(z) > at, 0, within.slope(z, h))
+
+    return replace(within, slope=slope)
+
+
+CUTS: Sequence[tuple[str, str, Callable[[Elementwise, int], Elementwise]]] = (
+    ("softplus", "{} is z where z > {}", _beyond),
+    ("softplus", "{} is z where z > {}, but for its slope", _value_beyond),
+    ("softplus", "the slope of {} is 1 where z > {}", _slope_beyond),
+    *((name, "z is kept within ± {1} before {0}", _within) for name in ("sigmoid", "softplus", "tanh")),
+    *(
+        (name, "z is kept within ± {1} before {0}, whose slope is 0 beyond", _flat_beyond)
+        for name in ("sigmoid", "softplus", "tanh")
+    ),
+)
+"""Activation, in words, and what becomes of its row."""
+CUT_AT = range(40, 1, -1)
+"""Where programs cut: whole numbers, down from where nothing is left of e^-z beside z."""
 
 
 def _last(case: Case) -> tuple[Array, Array]:
@@ -203,7 +372,14 @@ def values(loss: str) -> Iterator[Guard]:
 def _guards(loss: str, rows: Mapping[str, Formula]) -> Iterator[Guard]:
     for text, formula in rows.items():
         for size in USUAL:
-            yield Guard(loss, text, size, formula)
+            yield Epsilon(loss, text, size, formula)
+
+
+def _cuts(activation: str) -> Iterator[Guard]:
+    for name, text, cut in CUTS:
+        if name == activation:
+            for at in CUT_AT:
+                yield Cut(name, text, at, cut)
 
 
 class Coarse(Probe):
@@ -280,7 +456,7 @@ class Guarded:
         guard = self.slope
         if (
             guard is None
-            or guard.loss != case.loss
+            or not guard.concerns(case)
             or case.overflows
             or not guard.explains_gradient(case, named(answer))
         ):
@@ -294,7 +470,7 @@ class Guarded:
         """The right loss where the guard explains the subject's, and the subject's otherwise."""
         answer = self.subject.loss(case)
         guard = self.value
-        if guard is None or guard.loss != case.loss or not guard.explains_value(case, answer):
+        if guard is None or not guard.concerns(case) or not guard.explains_value(case, answer):
             return answer
         return case.oracle.loss
 
@@ -334,39 +510,64 @@ def find_guards(subject: Subject, case: Case, *, budget_seconds: float = 10.0) -
         case: one on which it does; fresh cases are made with its choices.
         budget_seconds: after this time the answer is None.
     """
-    if not case.loss.endswith("cross_entropy"):
-        return None
+    interview = Interview(subject, budget_seconds)
     try:
         with np.errstate(all="ignore"):
-            heard = _hear(Interview(subject, budget_seconds), case)
+            for slopes, of_value, spread in _families(case):
+                found = _explained(interview, case, slopes, of_value, spread)
+                if found is not None:
+                    return found
     except (OutOfTime, SubjectGone):
-        return None
+        pass
+    return None
+
+
+Spread = Callable[[Case, float], Case]
+"""A case with its z as large as that."""
+
+
+def _families(case: Case) -> Iterator[tuple[Iterator[Guard], Iterator[Guard], Spread]]:
+    """Guards of the slope, guards of the value, and how fresh cases come near to where they matter."""
+    if case.loss.endswith("cross_entropy"):
+        yield _slopes(case.loss), values(case.loss), _with_last_z
+    for activation in dict.fromkeys(name for name, _, _ in CUTS):
+        if _entering(activation, case):
+            yield _cuts(activation), _cuts(activation), partial(_with_z_of, activation)
+
+
+def _explained(
+    interview: Interview, case: Case, slopes: Iterator[Guard], of_value: Iterator[Guard], spread: Spread
+) -> Guarded | None:
+    heard = _hear(interview, case, spread)
     slope = _standing(
         [one for one in heard if one.slope_is_off],
-        _slopes(case.loss),
+        slopes,
         lambda guard, one: guard.explains_gradient(one.case, one.answer),
     )
     value = _standing(
         [one for one in heard if one.value_is_off],
-        values(case.loss),
+        of_value,
         lambda guard, one: guard.explains_value(one.case, one.value or 0.0),
     )
     if slope is None and value is None:
         return None
     told = [
-        f"{guard}{_effect(what, heard, off)}"
+        f"{guard}{_effect(guard, what, heard, off)}"
         for guard, what, off in ((value, "loss", _value_off), (slope, "gradient", _slope_off))
         if guard is not None
     ]
-    return Guarded(subject, slope, value, "; ".join(told))
+    return Guarded(interview.subject, slope, value, "; ".join(told))
 
 
-def _hear(interview: Interview, case: Case) -> list[_Heard]:
-    """The subject's answers to the case and to fresh ones, those that can be judged."""
+def _hear(interview: Interview, case: Case, spread: Spread) -> list[_Heard]:
+    """The subject's answers to the case and to fresh ones, those that can be judged.
+
+    The largest z of the fresh ones are between all whole numbers up to where activations are flat to the last digit.
+    """
     maker = Maker(case, claim_of(interview.subject, case), np.random.default_rng(0))
     heard: list[_Heard] = []
-    flat = -np.log(np.finfo(case.inputs.dtype).eps / 2)
-    for one in (case, *(_with_last_z(maker.case(), flat * n / (FRESH + 1)) for n in range(1, FRESH + 1))):
+    flat = int(-np.log(np.finfo(case.inputs.dtype).eps / 2))
+    for one in (case, *(spread(maker.case(), z + 0.5) for z in range(1, flat + 1))):
         probe = interview.ask(one)
         if probe is None or probe.fault is not None:
             continue
@@ -392,6 +593,14 @@ def _with_last_z(case: Case, largest: float) -> Case:
     *lower, (W, b) = case.parameters
     factor = case.inputs.dtype.type(largest / abs(z).max())
     return replace(case, parameters=[*lower, (W * factor, None if b is None else b * factor)])
+
+
+def _with_z_of(activation: str, case: Case, largest: float) -> Case:
+    """The case with its first layer scaled so that the largest z of an activation is about this one."""
+    for _ in range(SCALED):
+        z = _largest(activation, case)
+        case = saturated(case, largest / z) if z > 0 else case
+    return case
 
 
 def _standing(
@@ -422,15 +631,12 @@ def _relative(difference: float, size: float) -> float:
     return difference / size if size else np.inf
 
 
-def _effect(what: str, heard: Sequence[_Heard], off: Callable[[_Heard], float]) -> str:
-    """How far off that is, on the worst fresh case and on the one with the largest outputs."""
+def _effect(guard: Guard, what: str, heard: Sequence[_Heard], off: Callable[[_Heard], float]) -> str:
+    """How far off that is, on the worst fresh case, and on the one with the smallest z."""
     _, *fresh = heard
     worst = max(fresh, key=off)
-    _, o = _last(worst.case)
-    to_end = float(np.minimum(o, 1 - o).min()) if worst.case.output == "sigmoid" else float(o.min())
-    ends = "0 or 1" if worst.case.output == "sigmoid" else "0"
     usual = f"by {off(fresh[0]):.1g}" if off(fresh[0]) > SEEN else "by nothing"
     return (
-        f": the {what} is off by up to {off(worst):.1g} of its size, where an output is {to_end:.1g} from {ends}, "
-        f"and {usual} where none is near"
+        f": the {what} is off by up to {off(worst):.1g} of its size, where {guard.near(worst.case)}, "
+        f"and {usual} where {guard.near(fresh[0].case)}"
     )

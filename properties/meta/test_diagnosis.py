@@ -603,6 +603,78 @@ def test_neither_a_right_gradient_nor_a_mistake_is_an_epsilon(problem: dict[str,
         assert find_guards(subject, case_for(claims)) is None
 
 
+Formula = Callable[[Array, float], Array]
+
+
+def sigmoid(z: Array) -> Array:
+    """The slope of softplus."""
+    return 1 / (1 + np.exp(-z))
+
+
+CUT_SOFTPLUS: dict[str, tuple[Formula, Formula]] = {
+    "softplus is z where z > {}": (
+        lambda z, t: np.where(z > t, z, np.logaddexp(0, z)),
+        lambda z, t: np.where(z > t, 1, sigmoid(z)),
+    ),
+    "softplus is z where z > {}, but for its slope": (
+        lambda z, t: np.where(z > t, z, np.logaddexp(0, z)),
+        lambda z, t: sigmoid(z),
+    ),
+    "the slope of softplus is 1 where z > {}": (
+        lambda z, t: np.logaddexp(0, z),
+        lambda z, t: np.where(z > t, 1, sigmoid(z)),
+    ),
+    "z is kept within ± {} before softplus": (
+        lambda z, t: np.logaddexp(0, z.clip(-t, t)),
+        lambda z, t: sigmoid(z.clip(-t, t)),
+    ),
+    "z is kept within ± {} before softplus, whose slope is 0 beyond": (
+        lambda z, t: np.logaddexp(0, z.clip(-t, t)),
+        lambda z, t: sigmoid(z) * (abs(z) <= t),
+    ),
+}
+"""The value and the slope, by z and where it is cut."""
+
+
+def with_cut(value: Formula, slope: Formula, t: int) -> Callable[..., Parameters]:
+    """A softplus layer below another one, and a squared error."""
+
+    def gradient(parameters: Parameters, inputs: Array, targets: Array, **_: str) -> Any:
+        (A, a), (B, b) = parameters
+        z = inputs @ A + a
+        h = value(z, t)
+        dz = 2 * (h @ B + b - targets) / targets.size
+        dh = dz @ B.T * slope(z, t)
+        return [(inputs.T @ dh, dh.sum(0)), (h.T @ dz, dz.sum(0))]
+
+    return gradient
+
+
+@pytest.mark.parametrize("t", [9, 16, 20])
+@pytest.mark.parametrize("text", CUT_SOFTPLUS)
+def test_a_cut_activation_is_found_and_taken_out(text: str, t: int) -> None:
+    claims = read({"hidden": "softplus", "layers": 2, "loss": "mse", "reduction": "mean", "targets": "real"})
+    subject = Wrong(with_cut(*CUT_SOFTPLUS[text], t), claims)
+    found = find_guards(subject, case_for(claims))
+    assert found is not None
+    assert found.sizes == [np.exp(-t)]
+    assert found.effect.startswith(f"{text.format(t)}: the gradient is off by ")
+    assert found.effect.endswith("by nothing where the largest z is 1.5")
+    case = saturated(case_for(claims, seed=3), t)
+    with pytest.raises(Violation):
+        judge(subject.gradient(case), case)
+    judge(found.gradient(case), case)
+
+
+def test_where_a_cut_is_told_the_loss_of_single_precision_is_not() -> None:
+    value, slope = CUT_SOFTPLUS["softplus is z where z > {}"]
+    choices = {"hidden": "softplus", "layers": 2, "loss": "mse", "reduction": "mean", "targets": "real"}
+    found = diagnosed(with_cut(value, slope, 14), **choices)
+    assert found.mistakes == ()
+    assert found.explanation.startswith("softplus is z where z > 14: ")
+    assert found.answer.startswith("Leave it out: ")
+
+
 # --- what is left behind ----------------------------------------------------------------------------------
 
 
