@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from harness.court import case_of
-from harness.report import script, sentence, told
+from harness.report import script, told, what_fails
 from harness.trial import Outcome
 from properties.law import Verdict
 
@@ -66,8 +66,7 @@ def summary(outcomes: list[Outcome], hints: int, failing: Collection[Verdict]) -
     lines = [f"## Hand-written gradients: {len(failed)} of {len(outcomes)} fail", ""]
     lines += ["| subject | verdict | what fails |", "|---|---|---|"]
     for outcome in outcomes:
-        what = sentence(outcome.failures[0].name) if outcome.failures else outcome.message
-        cells = outcome.subject, _title(outcome, hints), what
+        cells = outcome.subject, _title(outcome, hints), what_fails(outcome)
         lines.append("| " + " | ".join(map(_markdown, cells)) + " |")
     for outcome in failed[:SHOWN]:
         case = next((case for record in outcome.failures if (case := case_of(record))), None)

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from harness.paths import NoSubjectError, expanded
+from harness.paths import NoSubjectError, expanded, left_out
 
 OTHER_COMMANDS = {"lesson": "lesson.command", "table": "harness.table"}
 """Commands that live elsewhere, imported only when they are called."""
@@ -48,8 +48,8 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            click.echo("\nInterrupted: nothing was decided.", err=True)
+        except KeyboardInterrupt as stop:
+            click.echo(f"\nInterrupted: {stop if stop.args else 'nothing was decided'}.", err=True)
             ctx.exit(INTERRUPTED)
         except OSError as error:
             if error.errno not in FULL:
@@ -114,6 +114,10 @@ def verify(subjects: tuple[str, ...], **given: Any) -> None:
         paths = [path for subject in subjects for path in expanded(subject)]
     except NoSubjectError as error:
         raise click.UsageError(str(error)) from None
+    for subject in subjects:
+        if count := left_out(subject):
+            told = f"Not judged: the Python files in subfolders of {subject} ({count}). Name them, or the folders."
+            click.echo(told, err=True)
     if given["gradescope"] and len(paths) > 1:
         raise click.UsageError(f"--gradescope takes one FILE, not {len(paths)}.")
     _check_reports([path for name in REPORTS if (path := given[name]) is not None], paths)
@@ -159,6 +163,8 @@ def _check_interpreter(python: str) -> None:
 def _check_reports(reports: list[str], subjects: list[str]) -> None:
     """Raise a usage error where a report can't be written, or would take the place of something else."""
     for path in map(Path, reports):
+        if str(path) == "-":
+            raise click.UsageError("A report goes to a file: - is no name for one.")
         if path.suffix == ".py" or any(path.resolve() == Path(subject).resolve() for subject in subjects):
             raise click.UsageError(f"A report would overwrite {path}: give it another name.")
         if not path.parent.is_dir():

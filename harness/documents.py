@@ -4,7 +4,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from harness.court import case_of
-from harness.report import script, sentence, told, uncovered, untried
+from harness.report import name_of, script, sentence, told, totals, uncovered, untried, version, what_fails
 from harness.trial import Outcome
 from properties.law import Verdict
 
@@ -14,6 +14,8 @@ def as_junit(outcomes: list[Outcome]) -> str:
     document = JUnitXml("manual-backprop")
     for outcome in outcomes:
         suite = TestSuite(outcome.subject)
+        suite.add_property("again", outcome.again)
+        suite.add_property("version", version())
         for record in outcome.records:
             case = TestCase(sentence(record.name), classname=outcome.subject, time=record.seconds)
             if record.verdict is Verdict.FAIL:
@@ -39,7 +41,9 @@ def as_html(outcomes: list[Outcome], hints: int) -> str:
         lstrip_blocks=True,
     )
     return templates.get_template("report.html").render(
-        subjects=[_subject(outcome, hints) for outcome in outcomes]
+        subjects=[_subject(outcome, hints) for outcome in outcomes],
+        totals=totals(outcomes),
+        version=version(),
     )
 
 
@@ -51,6 +55,9 @@ def _subject(outcome: Outcome, hints: int) -> dict[str, object]:
         "verdict": outcome.verdict.value,
         "kind": outcome.verdict.name.lower(),
         "message": outcome.message,
+        "mistake": name_of(outcome.diagnosis) if outcome.diagnosis and hints > 1 else "",
+        "fails": what_fails(outcome),
+        "again": outcome.again,
         "remark": outcome.remark,
         "trace": outcome.trace,
         "told": told(outcome, hints),

@@ -11,7 +11,7 @@ from harness.contract import ContractError, check_finite, read_gradient, read_lo
 from harness.isolation import IsolatedModule, Limits, Signature, SubjectFault
 from properties.cases import Case, Parameters
 from properties.comparison import compare, named
-from properties.judgement import same
+from properties.judgement import alike
 from properties.law import Inconclusive, SubjectGone, Violation
 from properties.problem import Claim, ProblemError, read
 
@@ -203,7 +203,7 @@ class FileSubject:
         ):
             return
         try:
-            same(self._read_off(case), gradient, case, what="")
+            alike(self._read_off(case), gradient, case, what="")
         except Violation:
             raise StateViolation(
                 "step gives another answer in a second call with the same arguments: it keeps something between calls"

@@ -10,15 +10,16 @@ class NoSubjectError(Exception):
 
 
 def expanded(subject: str) -> list[str]:
-    """A file or module as it is, a folder as the Python files in it. Raises `NoSubjectError`."""
+    """A file or module as it is, a folder as the submissions in it. Raises `NoSubjectError`."""
     if not subject:
         raise NoSubjectError("An empty name is no file or module.")
     path = Path(subject)
     try:
         if path.is_dir():
-            found = sorted(str(file) for file in path.glob("*.py"))
+            found = sorted(str(file) for file in path.iterdir() if _is_submission(file))
             if not found:
-                raise NoSubjectError(f"The folder {subject} has no Python files.")
+                deeper = " itself: name its subfolders" if left_out(subject) else ""
+                raise NoSubjectError(f"The folder {subject} has no Python files{deeper}.")
             return found
         there, is_file = path.exists(), path.is_file()
     except OSError as error:  # a loop of links, a name that is too long
@@ -30,6 +31,21 @@ def expanded(subject: str) -> list[str]:
     if there:
         raise NoSubjectError(f"{subject} is not a file.")
     raise NoSubjectError(f"There is no file or module {subject}.")
+
+
+def _is_submission(path: Path) -> bool:
+    """Whether a file of a folder is somebody's: not one of Python's, pytest's or the system's own."""
+    is_own = path.name.startswith((".", "__")) or path.name == "conftest.py"
+    return path.suffix.lower() == ".py" and not is_own and path.is_file()
+
+
+def left_out(subject: str) -> int:
+    """How many Python files lie in the subfolders of a folder; 0 for anything else."""
+    path = Path(subject)
+    below = [file for file in path.glob("*/**/*") if _is_submission(file)] if path.is_dir() else []
+    return sum(
+        not any(part.startswith((".", "__")) for part in file.relative_to(path).parts) for file in below
+    )
 
 
 def _is_module(name: str) -> bool:

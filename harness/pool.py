@@ -50,13 +50,13 @@ def judge_here(request: Request, announce: Callable[[Record], None]) -> Outcome:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def judge_all(requests: Sequence[Request], jobs: int, done: Callable[[], None]) -> list[Outcome]:
+def judge_all(requests: Sequence[Request], jobs: int, done: Callable[[Outcome], None]) -> list[Outcome]:
     """Judge the subjects, `jobs` at a time, and return their outcomes in the same order.
 
     Args:
         requests: what to judge.
         jobs: how many processes to use.
-        done: called after each subject.
+        done: called with the outcome of each subject as soon as it is there.
     """
     found: dict[int, Outcome] = {}
     waiting = deque(enumerate(requests))
@@ -75,7 +75,7 @@ def judge_all(requests: Sequence[Request], jobs: int, done: Callable[[], None]) 
                     busy.remove(one)
                     if one.process.is_alive():
                         idle.append(one)
-                    done()
+                    done(outcome)
     finally:
         for one in (*idle, *busy):
             one.end()

@@ -1,6 +1,9 @@
 """What people and machines get to see of a trial."""
 
 import json
+from collections import Counter
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +11,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from harness.court import as_text, case_of, is_printed
+from harness.court import CONTRACT, as_text, case_of, is_printed
 from harness.loading import RATES
 from harness.trial import Outcome
 from properties.cases import Case
@@ -33,6 +36,14 @@ COLOURS = {
     Verdict.INCONCLUSIVE: "yellow",
     Verdict.NOT_APPLICABLE: "dim",
 }
+
+
+def version() -> str:
+    """The judge's own; empty in a checkout that is not installed."""
+    try:
+        return version_of("manual-backprop")
+    except PackageNotFoundError:
+        return ""
 
 
 def sentence(name: str) -> str:
@@ -144,10 +155,22 @@ def script(outcome: Outcome, case: Case) -> str:
     lines += ["", "right = {"]
     for name, array in named(case.oracle.gradient).items():
         lines.append(f"    {name!r}: np.array({array.tolist()}),")
-    lines += ["}", "for layer, (dW, db) in enumerate(yours, start=1):"]
-    lines += ["    print(f'dW{layer} yours', dW, 'right', right[f'dW{layer}'], sep='\\n')"]
-    lines += ["    print(f'db{layer} yours', db, 'right', right.get(f'db{layer}'), sep='\\n')"]
+    lines += ["}", *(_AS_IT_IS if _breaks_the_contract(outcome) else _SIDE_BY_SIDE)]
     return "\n".join(lines)
+
+
+_AS_IT_IS = ["print('yours', yours, 'right', right, sep='\\n')"]
+"""What came back may be of any kind."""
+
+_SIDE_BY_SIDE = [
+    "for layer, (dW, db) in enumerate(yours, start=1):",
+    "    print(f'dW{layer} yours', dW, 'right', right[f'dW{layer}'], sep='\\n')",
+    "    print(f'db{layer} yours', db, 'right', right.get(f'db{layer}'), sep='\\n')",
+]
+
+
+def _breaks_the_contract(outcome: Outcome) -> bool:
+    return any(record.name == CONTRACT for record in outcome.failures)
 
 
 def one(console: Console, outcome: Outcome, *, hints: int, show_output: bool = False) -> None:
@@ -208,7 +231,7 @@ def _failure(console: Console, outcome: Outcome, hints: int) -> None:
     case = case_of(record) if record else None
     if record is not None and case is not None:
         console.print(f"\n[bold]The smallest case found[/], for: {sentence(record.name)}")
-        _plainly(console, script(outcome, case))
+        _plainly(console, script(outcome, case), indent="")
 
 
 def told(outcome: Outcome, hints: int) -> list[str]:
@@ -218,10 +241,10 @@ def told(outcome: Outcome, hints: int) -> list[str]:
         return []
     is_told = diagnosis.where in outcome.message  # no gradient came back that could be wrong somewhere
     lines = [] if is_told else [f"Where: {diagnosis.where}"]
-    if diagnosis.note:
-        lines.append(f"Note: {diagnosis.note}")
     if hints == 1 and diagnosis.hint:
         lines.append(f"Hint: {diagnosis.hint}")
+    if hints > 1 and diagnosis.note:  # which gives away as much as the name
+        lines.append(f"Note: {diagnosis.note}")
     if hints > 1 and not (is_told and name_of(diagnosis) == UNKNOWN):
         lines.insert(0, f"Mistake: {name_of(diagnosis)}. {diagnosis.sentence}".rstrip())
         lines.append(f"Evidence: {diagnosis.evidence}")
@@ -237,26 +260,46 @@ def name_of(diagnosis: Diagnosis) -> str:
     return " and ".join(diagnosis.mistakes) or UNKNOWN
 
 
-def several(console: Console, outcomes: list[Outcome], *, hints: int) -> None:
-    """Many subjects, a line each; the names whole, and the rest folded."""
+def several(console: Console, outcomes: list[Outcome], *, hints: int, show_output: bool = False) -> None:
+    """Many subjects, a line each; the names whole, and the rest folded; and how many of each verdict there are."""
     longest = max(len(outcome.subject) for outcome in outcomes)
     if not console.is_terminal:
         console.width = max(console.width, longest + FOLDED)
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("subject", overflow="fold", no_wrap=longest + FOLDED <= console.width)
-    for column in ("verdict", "mistake" if hints > 1 else "", "failing", "time"):
+    for column in ("verdict", "mistake" if hints > 1 else "", "what fails", "time"):
         table.add_column(column, overflow="fold", no_wrap=column in {"verdict", "time"})
     for outcome in outcomes:
         found = outcome.diagnosis if hints > 1 else None
         name = (" and ".join(found.mistakes) or found.explanation) if found else ""
-        what = sentence(outcome.failures[0].name) if outcome.failures else outcome.message
-        what = INCONSTANT if outcome.message.startswith(INCONSTANT) else what
         texts = map(
-            Text, (outcome.subject, name, what, f"{outcome.seconds:.1f} s")
+            Text, (outcome.subject, name, what_fails(outcome), f"{outcome.seconds:.1f} s")
         )  # no markup of somebody's
         subject, *others = texts
         table.add_row(subject, verdict(outcome.verdict), *others)
     console.print(table)
+    console.print(Text(totals(outcomes)))
+    if show_output:
+        for outcome in outcomes:
+            if outcome.output:
+                console.print(Text(f"\nWhat {outcome.subject} printed", style="bold"))
+                _plainly(console, outcome.output)
+
+
+def what_fails(outcome: Outcome) -> str:
+    """The first property that fails, or, where what came back is no gradient at all, what it is."""
+    if outcome.message.startswith(INCONSTANT):
+        return INCONSTANT
+    if not outcome.failures or _breaks_the_contract(outcome):
+        return outcome.message
+    return sentence(outcome.failures[0].name)
+
+
+def totals(outcomes: list[Outcome]) -> str:
+    """`300 files: 250 PASS, 48 FAIL, 2 INCONCLUSIVE`."""
+    counts = Counter(outcome.verdict for outcome in outcomes)
+    listed = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
+    return f"{len(outcomes)} files: {listed}"
 
 
 def counterexample(found: Counterexample) -> Group:
@@ -299,6 +342,8 @@ def _object(outcome: Outcome, hints: int) -> dict[str, Any]:
         "message": outcome.message,
         "remark": outcome.remark,
         "seconds": round(outcome.seconds, 3),
+        "again": outcome.again,
+        "version": version(),
         "properties": [_property(record) for record in outcome.records],
         "diagnosis": None
         if diagnosis is None
@@ -308,7 +353,7 @@ def _object(outcome: Outcome, hints: int) -> dict[str, Any]:
             "evidence": diagnosis.evidence if hints > 1 else "",
             "contributions": diagnosis.contributions,
             "where": diagnosis.where,
-            "note": diagnosis.note,
+            "note": diagnosis.note if hints > 1 else "",
             "hint": {0: "", 1: diagnosis.hint}.get(hints, diagnosis.answer),
         },
     }

@@ -67,7 +67,7 @@ def _judge(paths: list[str], options: Options) -> list[Outcome]:
     if len(outcomes) == 1:
         report.one(console, outcomes[0], hints=options.hints, show_output=options.show_output)
     else:
-        report.several(console, outcomes, hints=options.hints)
+        report.several(console, outcomes, hints=options.hints, show_output=options.show_output)
     if not paths:
         for found in smallest_counterexamples(options.seed):
             console.print()
@@ -98,10 +98,26 @@ def _line(console: Console, record: Record) -> None:
 
 
 def _in_parallel(console: Console, requests: list[Request], options: Options) -> list[Outcome]:
-    """Judge many subjects over the cores; whatever happens to one, the others are judged."""
+    """Judge many subjects over the cores; whatever happens to one, the others are judged.
+
+    Where that is interrupted, what was decided by then is shown; reports would look as if they were whole.
+    """
     jobs = min(options.jobs or os.cpu_count() or 1, len(requests))
-    with _quiet_progress(console, len(requests)) as done:
-        return judge_all(requests, jobs, done)
+    decided: list[Outcome] = []
+    try:
+        with _quiet_progress(console, len(requests)) as advance:
+
+            def done(outcome: Outcome) -> None:
+                decided.append(outcome)
+                advance()
+
+            return judge_all(requests, jobs, done)
+    except KeyboardInterrupt:
+        if not decided:
+            raise
+        report.several(console, decided, hints=options.hints)
+        message = f"of {len(requests)} files {len(decided)} were judged, and no report was written"
+        raise KeyboardInterrupt(message) from None
 
 
 @contextmanager

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import strategies as st
 from rich.console import Console
 
-from harness import laws, pool, report, trial
+from harness import laws, pool, report, session, trial
 from harness.court import Court, as_text, failure
 from harness.loading import load
-from harness.paths import NoSubjectError, expanded
+from harness.paths import NoSubjectError, expanded, left_out
 from harness.test_isolation import left
 from harness.trial import Outcome, Request, judge
 from properties import judgement
@@ -192,16 +192,16 @@ def test_a_file_that_kills_its_judge_fails_alone(tmp_path: Path) -> None:
         "utf-8",
     )
     broken.write_text("def gradient(:", "utf-8")
-    done: list[None] = []
+    done: list[Outcome] = []
     requests = [Request(str(path), Effort(1, 1)) for path in (killer, broken)]
-    outcomes = pool.judge_all(requests, jobs=1, done=lambda: done.append(None))
+    outcomes = pool.judge_all(requests, jobs=1, done=done.append)
     assert [(one.subject, one.verdict) for one in outcomes] == [
         (str(killer), Verdict.FAIL),
         (str(broken), Verdict.FAIL),
     ]
     assert outcomes[0].message.endswith("brought its judge's process down: it may not touch other processes.")
     assert "syntax error" in outcomes[1].message
-    assert len(done) == 2
+    assert done == outcomes
 
 
 def wait_for(condition: Any) -> None:
@@ -227,16 +227,16 @@ def test_a_case_of_more_than_a_screen_is_described_and_a_small_one_printed() -> 
         [failure(record, with_case=True), report.script(one, large), report.as_json([one], 2), text_of(one)]
     )
     assert len(page) < 3000
-    assert page.count("manual-backprop verify mine.py --seed 1") == 2
+    assert page.count("manual-backprop verify mine.py --seed 1") == 3
 
 
-def text_of(*outcomes: Outcome, width: int = 80) -> str:
+def text_of(*outcomes: Outcome, width: int = 80, show_output: bool = False) -> str:
     """What a terminal shows."""
     console = Console(file=io.StringIO(), width=width)
     if len(outcomes) == 1:
-        report.one(console, *outcomes, hints=2)
+        report.one(console, *outcomes, hints=2, show_output=show_output)
     else:
-        report.several(console, list(outcomes), hints=2)
+        report.several(console, list(outcomes), hints=2, show_output=show_output)
     return console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -264,6 +264,63 @@ def test_what_is_no_file_is_told_so_in_one_sentence(tmp_path: Path, monkeypatch:
         with pytest.raises(NoSubjectError) as raised:
             expanded(name)
         assert str(raised.value) == sentence
+
+
+def test_a_folder_gives_its_submissions_and_counts_those_of_its_subfolders(tmp_path: Path) -> None:
+    for name in ("ann.py", "bob.PY", "__init__.py", "conftest.py", "._ann.py", ".hidden.py", "notes.txt"):
+        (tmp_path / name).touch()
+    for name in ("cid/mine.py", "cid/deep/mine.py", "cid/__pycache__/mine.py", ".git/hook.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert [Path(path).name for path in expanded(str(tmp_path))] == ["ann.py", "bob.PY"]
+    assert left_out(str(tmp_path)) == 2
+    assert left_out(str(tmp_path / "ann.py")) == 0
+    (tmp_path / "cid" / "mine.py").unlink()
+    with pytest.raises(NoSubjectError, match="no Python files itself: name its subfolders"):
+        expanded(str(tmp_path / "cid"))
+
+
+def test_an_interrupted_class_shows_what_was_decided(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def judge_all(requests: Any, jobs: int, done: Any) -> None:
+        del requests, jobs
+        done(Outcome("first.py", Verdict.PASS))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(session, "judge_all", judge_all)
+    with pytest.raises(KeyboardInterrupt, match="of 2 files 1 were judged, and no report was written"):
+        session.run(["first.py", "second.py"], session.Options(cases=1, seed=1))
+    assert "first.py  PASS" in capsys.readouterr().out
+
+
+def test_a_class_ends_with_how_many_there_are_of_each_verdict() -> None:
+    made = zip("abcd", (Verdict.PASS, Verdict.FAIL, Verdict.PASS, Verdict.INCONCLUSIVE), strict=True)
+    outcomes = [Outcome(f"{name}.py", verdict, output=f"hello from {name}\n") for name, verdict in made]
+    text = text_of(*outcomes)
+    assert text.rstrip().endswith("4 files: 2 PASS, 1 FAIL, 1 INCONCLUSIVE")
+    assert "hello" not in text
+    assert "What c.py printed\n  hello from c" in text_of(*outcomes, show_output=True)
+
+
+@pytest.mark.parametrize("returned", ["None", "[parameters[0][0]]", "3"])
+def test_the_smallest_case_of_what_is_no_gradient_can_be_pasted(tmp_path: Path, returned: str) -> None:
+    outcome = judged(tmp_path, f"def gradient(parameters, inputs, targets): return {returned}\n", 1)
+    case = next(record.counterexample for record in outcome.failures)
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", report.script(outcome, case)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("yours\n")
+
+
+def test_the_smallest_case_stands_at_the_margin_so_that_it_can_be_copied(tmp_path: Path) -> None:
+    text = text_of(judged(tmp_path, "def gradient(parameters, inputs, targets): return None\n", 1))
+    assert "\nimport inspect, runpy, sys\nimport numpy as np\n" in text
 
 
 def test_a_module_is_looked_up_without_being_imported(

@@ -196,7 +196,7 @@ def found(mistakes: tuple[str, ...] = ("one_output_only",)) -> Diagnosis:
         evidence="THE EVIDENCE",
         contributions=None,
         where="THE PLACE",
-        note="",
+        note="NOTE",
         sentence="THE SENTENCE",
         hint="THE HINT",
         answer="THE CURE",
@@ -260,7 +260,7 @@ def test_a_message_reaches_github_sign_by_sign_in_one_command() -> None:
 
 @pytest.mark.parametrize(
     ("hints", "shown"),
-    [(0, set[str]()), (1, {"HINT"}), (2, {"SENTENCE", "EVIDENCE", "CURE", "one_output_only"})],
+    [(0, set[str]()), (1, {"HINT"}), (2, {"SENTENCE", "NOTE", "EVIDENCE", "CURE", "one_output_only"})],
 )
 def test_hints_say_how_much_annotation_summary_and_grade_tell(hints: int, shown: set[str]) -> None:
     one = outcome()
@@ -275,7 +275,9 @@ def test_hints_say_how_much_annotation_summary_and_grade_tell(hints: int, shown:
         plain = text.replace("\\", "")
         assert "THE PLACE" in plain
         assert {
-            word for word in ("HINT", "SENTENCE", "EVIDENCE", "CURE", "one_output_only") if word in plain
+            word
+            for word in ("HINT", "SENTENCE", "NOTE", "EVIDENCE", "CURE", "one_output_only")
+            if word in plain
         } == shown
 
 
