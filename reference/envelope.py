@@ -226,6 +226,35 @@ def ask(
     return answer
 
 
+def ask_in_parts(
+    envelope: Envelope, problem: Problem
+) -> Callable[[], tuple[float, list[tuple[Floats, Floats | None]]]]:
+    """As `ask`, for a batch of more samples than the envelope holds.
+
+    The loss is Σ_p (n_p/N) L_p over parts of n_p samples, or Σ_p L_p, and differentiation is linear.
+    """
+    samples = len(problem.inputs)
+    weights: list[float] = []
+    answers: list[Callable[[], tuple[float, list[tuple[Floats, Floats | None]]]]] = []
+    for start in range(0, samples, envelope.samples):
+        which = slice(start, start + envelope.samples)
+        part = problem._replace(inputs=problem.inputs[which], rows=problem.rows[which])
+        weights.append(len(part.inputs) / samples if problem.reduction == "mean" else 1)
+        answers.append(ask(envelope, part))
+
+    def total(arrays: Sequence[Floats | None]) -> Floats | None:
+        terms = [weight * array for weight, array in zip(weights, arrays, strict=True) if array is not None]
+        return np.sum(terms, axis=0) if terms else None
+
+    def answer() -> tuple[float, list[tuple[Floats, Floats | None]]]:
+        losses, gradients = zip(*(one() for one in answers), strict=True)
+        loss = sum(weight * value for weight, value in zip(weights, losses, strict=True))
+        pairs = [tuple(map(total, zip(*layer, strict=True))) for layer in zip(*gradients, strict=True)]
+        return float(loss), pairs  # pyright: ignore[reportReturnType]  (pairs stay pairs)
+
+    return answer
+
+
 def _forward_mode(envelope: Envelope, flat: Array, V: Array, v: Array) -> Array:
     padded = _Padded(*_cut(flat, _shapes(envelope)))
     model = _model(envelope, padded)

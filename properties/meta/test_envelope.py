@@ -1,6 +1,7 @@
 """The padded oracle is the plain one, whatever the shape, and is compiled a handful of times."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import chain, cycle, pairwise
 from typing import Any
 
@@ -87,6 +88,22 @@ def test_the_padded_truth_is_the_plain_one(case: Case) -> None:
         loss, gradient = envelope.value_and_gradient(room, padded(case))
         assert compare(named(gradient), named(plain), error, opened).holds
         assert abs(loss - plain_loss) <= case.oracle.loss_error
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("case", NETWORKS[3::30], ids=title)
+def test_the_truth_of_a_large_batch_in_parts_is_the_plain_one(case: Case, reduction: str) -> None:
+    many = np.arange(2 * LARGE.samples + 17) % case.samples
+    large = replace(case.with_samples(many), reduction=reduction)
+    assert large.envelope is None
+    plain_loss, plain = autodiff.value_and_gradient(
+        large.parameters, large.inputs, large.rows, **large.choices
+    )
+    loss, gradient = envelope.ask_in_parts(LARGE, padded(large))()
+    error, opened = named(large.oracle.error), named(large.oracle.open)
+    assert compare(named(gradient), named(plain), error, opened).holds
+    assert abs(loss - plain_loss) <= large.oracle.loss_error
+    assert [db is None for _, db in gradient] == [b is None for _, b in large.parameters]
 
 
 @pytest.mark.parametrize("case", NETWORKS[::5], ids=title)
