@@ -71,7 +71,7 @@ def test_a_law_without_time_for_a_case_is_inconclusive_and_so_is_the_subject() -
     trial.conclude(one, Bundled(), "")
     assert (one.verdict, one.message) == (
         Verdict.INCONCLUSIVE,
-        "There was no time for a single case: --time-limit gives more.",
+        "The time was over: 1 of the properties had no case yet, 1 had and hold; --time-limit gives more.",
     )
 
 

@@ -41,6 +41,8 @@ LEFT_BEHIND = (
     "outlives its call."
 )
 
+LATE = "The time was over: {} of the properties had no case yet, {} had and hold; --time-limit gives more."
+
 WEAK = "The formula is right, and its numbers are weak:"
 
 
@@ -196,10 +198,14 @@ def conclude(outcome: Outcome, subject: Subject, gone: str, *, seconds: float = 
         outcome.verdict, outcome.message = Verdict.UNSTABLE, f"{WEAK} {'; '.join(filter(None, weak))}."
         return
     if not failed:
-        for record in outcome.records:
-            if record.verdict is Verdict.INCONCLUSIVE and (record.name in DECISIVE or not record.cases):
-                outcome.verdict, outcome.message = record.verdict, record.message
-                break
+        open_ones = [record for record in outcome.records if record.verdict is Verdict.INCONCLUSIVE]
+        decisive = [record for record in open_ones if record.name in DECISIVE or not record.cases]
+        if decisive:
+            outcome.verdict, outcome.message = Verdict.INCONCLUSIVE, decisive[0].message
+            late = sum(record.cut and not record.cases for record in decisive)
+            if late == len(decisive):
+                held = sum(record.verdict is Verdict.PASS for record in outcome.records)
+                outcome.message = LATE.format(late, held)
         return
     outcome.verdict, outcome.message = Verdict.FAIL, failed[0].message
     case = next((case_of(record) for record in failed if case_of(record)), None)

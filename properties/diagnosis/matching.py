@@ -27,6 +27,7 @@ from properties.diagnosis.other_arrays import (
     divided_by_another_size,
     of_other_data,
     of_unequal_chunks,
+    with_weights_of_classes,
 )
 from properties.diagnosis.other_functions import (
     of_another_error,
@@ -35,7 +36,7 @@ from properties.diagnosis.other_functions import (
     with_another_slope,
     with_clipped_errors,
 )
-from properties.diagnosis.other_layers import with_arrays_of_another_layer
+from properties.diagnosis.other_layers import with_arrays_of_another_layer, with_other_memories
 from properties.diagnosis.other_problems import mistaken_in_another_problem, of_another_problem
 from properties.diagnosis.probes import Interview, Probe
 
@@ -115,7 +116,9 @@ class Matcher:
         yield from with_another_jacobian(case)
         yield from with_clipped_errors()
         yield from with_arrays_of_another_layer(case)
+        yield from with_other_memories(case)
         yield from of_other_data(self._first)
+        yield from with_weights_of_classes(self._first)
         yield from divided_by_another_size()
         yield from of_unequal_chunks(self._first)
 

@@ -101,6 +101,42 @@ def _of_inputs(change: Change) -> Gradient:
     return wrong
 
 
+WeightOfClass = Callable[[Array, int, int], Array]
+
+CLASS_WEIGHTS: Mapping[str, WeightOfClass] = {
+    "n / (K n_c)": lambda size, n, classes: n / (classes * size),
+    "n / n_c": lambda size, n, classes: n / size,
+    "1 / n_c": lambda size, n, classes: 1 / size,
+    "1 − n_c / n": lambda size, n, classes: 1 - size / n,
+}
+"""The weight of a sample whose class has n_c of the n samples of the batch, for K classes."""
+
+
+def with_weights_of_classes(first: Probe) -> Iterator[Hypothesis]:
+    """Each sample's loss weighted by how frequent its class is in the batch; divided by n, or by the weights' sum."""
+    y = first.wide.targets
+    if not (np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all()):
+        return
+    for text, weight in CLASS_WEIGHTS.items():
+        label = f"each sample counts by {text}, where its class c has n_c of the n samples"
+        yield Hypothesis((), label, _weighted(weight, normed=False))
+        if text in ("1 / n_c", "1 − n_c / n"):  # the others are multiples
+            yield Hypothesis(
+                (), f"{label}, and the sum is divided by that of the weights", _weighted(weight, normed=True)
+            )
+
+
+def _weighted(weight: WeightOfClass, *, normed: bool) -> Gradient:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: Unpack[Names]) -> Parameters:
+        sizes = targets @ targets.sum(axis=0)  # (n,)
+        weights = weight(sizes, *targets.shape)
+        weights = weights * len(weights) / weights.sum() if normed else weights
+        rule = Rule(output_error=lambda loss, o, y: weights[:, None] * loss.error(o, y))
+        return gradient(parameters, inputs, targets, rule=rule, **names)
+
+    return wrong
+
+
 SIZES: Mapping[str, Callable[[int, Sequence[int], int], int]] = {
     "n − 1": lambda n, sizes, layer: max(n - 1, 1),
     "n K, as if the loss were a mean over the K outputs": lambda n, sizes, layer: n * sizes[-1],

@@ -61,6 +61,10 @@ OTHERS: Mapping[str, Elementwise] = {
 
 FORMULAS: Mapping[str, Callable[[Array, Array], Array]] = {
     "1 − h": lambda z, h: 1 - h,
+    "(1 − h)²": lambda z, h: (1 - h) ** 2,
+    "h (1 + h)": lambda z, h: h * (1 + h),
+    "h (1 − z)": lambda z, h: h * (1 - z),
+    "z (1 − h)": lambda z, h: z * (1 - h),
     "1 + h²": lambda z, h: 1 + h * h,
     "h²": lambda z, h: h * h,
     "1 − z": lambda z, h: 1 - z,

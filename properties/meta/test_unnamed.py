@@ -21,7 +21,7 @@ import pytest
 import manual_backprop
 from manual_backprop.mistakes import MISTAKES
 from properties.cases import Array, Case, Parameters
-from properties.diagnosis import Diagnosis, other_arrays, other_functions
+from properties.diagnosis import Diagnosis, other_arrays, other_functions, other_layers
 from properties.diagnosis.fits import neat
 from properties.meta.accused import ByHand, Wrong, case_for, diagnose, diagnosed
 from properties.problem import read
@@ -172,11 +172,15 @@ def test_the_slope_of_an_activation_that_problem_does_not_know_is_told(name: str
 
 FORMULAS: dict[str, Callable[[float, float], float]] = {
     "1 − h": lambda z, h: 1 - h,
+    "(1 − h)²": lambda z, h: (1 - h) * (1 - h),
+    "h (1 + h)": lambda z, h: h + h**2,
+    "h (1 − z)": lambda z, h: h - h * z,
+    "z (1 − h)": lambda z, h: z - h * z,
     "1 + h²": lambda z, h: 1 + h**2,
     "h²": lambda z, h: h**2,
     "1 − z": lambda z, h: 1 - z,
     "z": lambda z, h: z,
-    "1/cosh z": lambda z, h: sqrt(1 - h**2),
+    "1/cosh z": lambda z, h: 1 / cosh(z),
 }
 
 
@@ -188,6 +192,15 @@ def test_every_formula_is_among_these() -> None:
 def test_a_slope_that_is_none_is_told(text: str) -> None:
     found = explained(ByHand(slope=FORMULAS[text]))
     assert found.explanation == f"the hidden layers came back by {text} as the slope, and PROBLEM says tanh"
+
+
+def test_no_two_formulas_are_the_same() -> None:
+    z = np.linspace(-2, 2, 9)
+    for activate in (np.tanh, logistic):
+        with np.errstate(invalid="ignore"):
+            rows = [np.nan_to_num(f(z, activate(z))) for f in other_functions.FORMULAS.values()]
+        same = [i for i, row in enumerate(rows) for other in rows[:i] if np.allclose(row, other)]
+        assert not same
 
 
 def by_complex_steps(outputs: Callable[[Parameters, Array], Array]) -> Callable[..., Parameters]:
@@ -681,6 +694,98 @@ NEIGHBOURS: dict[str, Callable[..., Parameters]] = {
 def test_an_index_that_is_off_by_one_is_told(text: str) -> None:
     found = explained(NEIGHBOURS[text], layers=3, output="tanh", inputs=5, width=5, outputs=5)
     assert found.explanation == text
+
+
+Kept = Callable[[Array, Array, Array], Array]
+"""From x, W and b of the first layer, what is taken for h there."""
+
+
+def _half(array: Array) -> Array:
+    return array.astype("float16").astype(float)
+
+
+MEMORIES: dict[str, tuple[Kept, Kept]] = {
+    "the slope is taken at z without its bias": (
+        lambda x, W, b: np.tanh(x @ W),
+        lambda x, W, b: np.tanh(x @ W + b),
+    ),
+    "h is kept in half precision (float16) for the way down": (
+        lambda x, W, b: _half(np.tanh(x @ W + b)),
+        lambda x, W, b: _half(np.tanh(x @ W + b)),
+    ),
+    "the slope is made with h in half precision (float16)": (
+        lambda x, W, b: _half(np.tanh(x @ W + b)),
+        lambda x, W, b: np.tanh(x @ W + b),
+    ),
+    "dW is made with h in half precision (float16)": (
+        lambda x, W, b: np.tanh(x @ W + b),
+        lambda x, W, b: _half(np.tanh(x @ W + b)),
+    ),
+    "z is kept in half precision (float16) for the slope": (
+        lambda x, W, b: np.tanh(_half(x @ W + b)),
+        lambda x, W, b: np.tanh(x @ W + b),
+    ),
+    "dW is made with h less its mean over the batch": (
+        lambda x, W, b: np.tanh(x @ W + b),
+        lambda x, W, b: np.tanh(x @ W + b) - np.tanh(x @ W + b).sum(axis=0) / len(x),
+    ),
+}
+"""What the slope is made with, and what dW2 is."""
+
+
+def test_every_other_memory_is_among_these() -> None:
+    assert set(MEMORIES) == set(other_layers.MEMORIES)
+
+
+@pytest.mark.parametrize("text", MEMORIES)
+def test_what_is_not_kept_as_it_was_is_told(text: str) -> None:
+    of_slope, of_weights = MEMORIES[text]
+
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        (W1, b1), (W2, b2) = parameters
+        dz2 = 2 * (np.tanh(inputs @ W1 + b1) @ W2 + b2 - targets) / targets.size
+        dz1 = dz2 @ W2.T * (1 - of_slope(inputs, W1, b1) ** 2)
+        h = of_weights(inputs, W1, b1)
+        return [(inputs.T @ dz1, dz1.sum(axis=0)), (h.T @ dz2, dz2.sum(axis=0))]
+
+    assert explained(wrong).explanation == text
+
+
+# --- weights of classes -----------------------------------------------------------------------------------
+
+CLASS_WEIGHTS: dict[str, Callable[[float, int, int], float]] = {
+    "n / (K n_c)": lambda size, n, k: n / k / size,
+    "n / n_c": lambda size, n, k: n / size,
+    "1 / n_c": lambda size, n, k: 1 / size,
+    "1 − n_c / n": lambda size, n, k: (n - size) / n,
+    "1 / n_c, normed": lambda size, n, k: 1 / size,
+    "1 − n_c / n, normed": lambda size, n, k: (n - size) / n,
+}
+
+
+def test_every_weight_of_classes_is_among_these() -> None:
+    assert {text.partition(",")[0] for text in CLASS_WEIGHTS} == set(other_arrays.CLASS_WEIGHTS)
+
+
+@pytest.mark.parametrize("targets", ["one_hot", "labels"])
+@pytest.mark.parametrize("text", CLASS_WEIGHTS)
+def test_weights_of_classes_are_told(text: str, targets: str) -> None:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        ((W, b),) = parameters
+        labels = targets if targets.ndim == 1 else targets.argmax(axis=1)
+        n, k = len(inputs), len(b)
+        weights = [CLASS_WEIGHTS[text](list(labels).count(label), n, k) for label in labels]
+        p = np.exp(inputs @ W + b)
+        dz = p / p.sum(axis=1, keepdims=True)
+        dz[np.arange(n), labels] -= 1
+        dz *= np.array(weights)[:, None] / (np.sum(weights) if "normed" in text else n)
+        return [(inputs.T @ dz, dz.sum(axis=0))]
+
+    choices = {"layers": 1, "output": "softmax", "loss": "cross_entropy", "targets": targets}
+    found = explained(wrong, outputs=4, samples=[3, 5, 7], **choices)  # in batches of 3 a class is missing
+    weight, _, normed = text.partition(", ")
+    assert found.explanation.startswith(f"each sample counts by {weight}, where ")
+    assert ("divided by that of the weights" in found.explanation) == bool(normed)
 
 
 # --- finite differences -----------------------------------------------------------------------------------
