@@ -126,8 +126,8 @@ MEANS_AND_FACTORS = (
             "change?"
         ),
         answer=(
-            "Divide once by the number of samples in the batch, for example in the output error: `dz = error "
-            "/ n`."
+            "Divide by the number of samples in the batch, each array once: all of them in the output error, "
+            "`dz = error / n`, or those that lack it where they are summed."
         ),
         variants=(variant("over the samples", sum_for_mean, lambda s: s.divides_by_samples),),
     ),

@@ -7,7 +7,7 @@ import numpy as np
 
 from properties.cases import Array, Case
 from properties.comparison import named
-from properties.diagnosis.probes import Interview, Maker, Probe, Sizes
+from properties.diagnosis.probes import Interview, Maker, Probe, Sizes, made_loud
 from properties.strategies import LARGEST, WIDEST
 from reference.network import forward, layers_of
 
@@ -17,10 +17,18 @@ TRIALS = 3
 
 @dataclass(frozen=True)
 class Corner:
-    """A condition in words, and fresh cases that meet it."""
+    """A condition in words, and fresh cases that meet it.
+
+    A condition on values has a `change` that brings a case of `plain` there; the case as it was has to be right.
+    """
 
     text: str
-    make: Callable[[], Case]
+    plain: Callable[[], Case]
+    change: Callable[[Case], Case] | None = None
+
+    def make(self) -> Case:
+        """A fresh case that meets it."""
+        return self.plain() if self.change is None else self.change(self.plain())
 
 
 def find(interview: Interview, maker: Maker) -> tuple[Corner, list[Probe]] | None:
@@ -37,7 +45,10 @@ def fails(interview: Interview, corner: Corner) -> list[Probe]:
     """The answers to `TRIALS` fresh cases of a corner where all fail, none otherwise."""
     probes: list[Probe] = []
     for _ in range(TRIALS):
-        probe = interview.ask(corner.make())
+        plain = corner.plain()
+        if corner.change is not None and ((before := interview.ask(plain)) is None or before.fails):
+            return []
+        probe = interview.ask(plain if corner.change is None else corner.change(plain))
         if probe is None or not probe.fails:
             return []
         probes.append(probe)
@@ -45,7 +56,8 @@ def fails(interview: Interview, corner: Corner) -> list[Probe]:
 
 
 def _corners(maker: Maker) -> Iterator[Corner]:
-    """The sizes of the given case one by one, then relations between sizes, then values."""
+    """Values that matter at any sizes; the sizes of the given case one by one; relations between sizes; both."""
+    yield from _valued(maker)
     fan_in, *widths, outputs = maker.sizes.units
     samples = maker.sizes.samples
     yield from _sized(maker, f"n = {samples}", lambda s: replace(s, samples=samples))
@@ -58,14 +70,7 @@ def _corners(maker: Maker) -> Iterator[Corner]:
         )
     yield from _sized(maker, "n = 1", lambda s: replace(s, samples=1))
     yield from _sized(maker, "K = 1", lambda s: replace(s, units=(*s.units[:-1], 1)))
-    yield from _sized(
-        maker, "all layers are square", lambda s: replace(s, units=(s.units[0],) * len(s.units))
-    )
-    yield from _sized(
-        maker,
-        "all layers but the first are square",
-        lambda s: replace(s, units=(s.units[0], *(s.units[-1],) * (len(s.units) - 1))),
-    )
+    yield from _square(maker)
     yield from _sized(maker, "n = K", lambda s: replace(s, samples=s.outputs))
     yield from _sized(maker, "n is the number of inputs", lambda s: replace(s, samples=s.units[0]))
     yield from _sized(
@@ -76,12 +81,10 @@ def _corners(maker: Maker) -> Iterator[Corner]:
         f"the layers have {', '.join(map(str, sizes.units))} units and n = {samples}",
         lambda: maker.case(sizes),
     )
-    yield Corner("|z| is large", lambda: saturated(maker.case(), SATURATED))
-    yield Corner("the inputs and the errors are large", lambda: maker.case(loud=VERY_LOUD))
-    yield Corner("an input is 0 in all samples", lambda: _without_an_input(maker.case()))
-    yield Corner("all inputs of a sample are 0", lambda: _with_an_empty_sample(maker.case()))
     yield Corner(
-        "the numbers are as large as in the smallest case", lambda: _of_the_size_of(maker.like, maker.case())
+        "the numbers are as large as in the smallest case",
+        maker.case,
+        lambda case: _of_the_size_of(maker.like, case),
     )
     yield Corner(
         "the sizes and the numbers are those of the smallest case",
@@ -89,6 +92,36 @@ def _corners(maker: Maker) -> Iterator[Corner]:
     )
     for letter, change in _WIDE.items():
         yield from _wide(maker, letter, change)
+
+
+def _valued(maker: Maker) -> Iterator[Corner]:
+    yield Corner("|z| is large", maker.case, lambda case: saturated(case, SATURATED))
+    yield Corner("the inputs and the errors are large", maker.case, lambda case: made_loud(case, VERY_LOUD))
+    yield Corner("an input is 0 in all samples", maker.case, _without_an_input)
+    yield Corner("all inputs of a sample are 0", maker.case, _with_an_empty_sample)
+    if maker.like.hidden == "relu" and len(maker.like.parameters) > 1:
+        yield Corner("a unit of the first layer is 0 in all samples", maker.case, _with_a_dead_unit)
+
+
+def _square(maker: Maker) -> Iterator[Corner]:
+    """One square W, where there are several; all of them; all but the first."""
+    layers = len(maker.like.parameters)
+    for layer in range(layers, 0, -1) if layers > 1 else ():
+        yield from _sized(
+            maker,
+            f"W{layer} is square",
+            lambda s, layer=layer: replace(
+                s, units=(*s.units[: layer - 1], s.units[layer], *s.units[layer:])
+            ),
+        )
+    yield from _sized(
+        maker, "all layers are square", lambda s: replace(s, units=(s.units[0],) * len(s.units))
+    )
+    yield from _sized(
+        maker,
+        "all layers but the first are square",
+        lambda s: replace(s, units=(s.units[0], *(s.units[-1],) * (len(s.units) - 1))),
+    )
 
 
 Change = Callable[[Sizes, int], Sizes]
@@ -244,6 +277,16 @@ def _with_an_empty_sample(case: Case) -> Case:
     return replace(case, inputs=inputs)
 
 
+def _with_a_dead_unit(case: Case) -> Case:
+    """With a bias, where there is one, that keeps a unit of the first layer below 0."""
+    (W, b), *upper = case.parameters
+    if b is None:
+        return case
+    dead = b.copy()
+    dead[0] = -abs(case.inputs @ W[:, 0]).max() - 1
+    return replace(case, parameters=[(W, dead), *upper])
+
+
 def _of_the_size_of(like: Case, case: Case) -> Case:
     """The case with every array scaled by a power of two to about the size of the other's."""
     parameters = [
@@ -311,5 +354,6 @@ def from_where(interview: Interview, maker: Maker, corner: Corner) -> str:
     """The condition with the number from which on it matters, where that can be found."""
     if corner.text != "|z| is large":
         return corner.text
-    found = boundary(interview, saturating(maker.case(), SATURATED))
-    return corner.text if found is None else f"|z| > {two_digits(largest_z(found.case))}"
+    ways = [saturating(maker.case(), SATURATED) for _ in range(TRIALS)]
+    found = [largest_z(probe.case) for way in ways if (probe := boundary(interview, way)) is not None]
+    return f"|z| > {two_digits(min(found))}" if found else corner.text

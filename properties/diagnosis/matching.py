@@ -312,11 +312,14 @@ class Matcher:
         for factor in (None, *self._factors):
 
             def holds(probe: Probe, factor: Hypothesis | None = factor) -> bool:
-                kept = self._left_out(probe)
+                counted = contributions.fitted(probe, self._arrays) if probe.wrong else None
+                if counted is None:
+                    return not probe.wrong
+                if counted.is_near(0)[counted.known].all():  # all that there is has been left out
+                    return True
+                kept = contributions.kept_cells(counted)
                 by = 1.0 if factor is None else self._factor(factor, probe, self._arrays[0])
-                return not probe.wrong or (
-                    kept is not None and kept.name == name.name and by is not None and kept.is_weighted(by)
-                )
+                return kept is not None and kept.name == name.name and by is not None and kept.is_weighted(by)
 
             yield Account((name.name, *(factor.names if factor else ())), "see the contributions", holds)
 

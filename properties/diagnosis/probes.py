@@ -251,7 +251,7 @@ class Maker:
         """
         case = self.like
         for _ in range(20):
-            case = _made_loud(self._drawn(sizes or self.different_sizes()), loud)
+            case = made_loud(self._drawn(sizes or self.different_sizes()), loud)
             truth = case.oracle
             if not any(array.any() for array in named(truth.open).values()) and all(
                 array.any() for array in named(truth.gradient).values()
@@ -289,7 +289,8 @@ class Maker:
         return random.standard_normal(shape).astype(fmt)
 
 
-def _made_loud(case: Case, factor: float) -> Case:
+def made_loud(case: Case, factor: float) -> Case:
+    """The same z from inputs so many times larger, and targets as much larger where they are free."""
     fmt = case.inputs.dtype.type
     (W, b), *upper = case.parameters
     free = case.targets.ndim == case.inputs.ndim and not case.loss.endswith("cross_entropy")

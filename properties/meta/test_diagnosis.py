@@ -882,6 +882,8 @@ CORNERS = {
     "n ≥ 9": (lambda case: case.samples > 8, lambda: sized(9)),
     "the hidden layers have 7 units": (lambda case: case.sizes[1] == 7, lambda: sized(units=(4, 7, 3))),
     "all layers are square": (lambda case: len(set(case.sizes)) == 1, lambda: sized(units=(4, 4, 4))),
+    "W1 is square": (lambda case: case.sizes[0] == case.sizes[1], lambda: sized(units=(4, 4, 3))),
+    "W2 is square": (lambda case: case.sizes[1] == case.sizes[2], lambda: sized(units=(4, 3, 3))),
     "n = K": (lambda case: case.samples == case.outputs, lambda: sized(3)),
     "n is above 8 and no multiple of it": (
         lambda case: case.samples > 8 and case.samples % 8 > 0,
@@ -928,6 +930,29 @@ def test_a_mistake_in_a_corner_is_named_with_its_condition(text: str) -> None:
         found.evidence,
     )
     assert f"only where {text}" in found.note
+
+
+def test_a_dead_unit_is_told_where_a_batch_of_one_shows_it() -> None:
+    def has_a_dead_unit(case: Case) -> bool:
+        W, b = case.parameters[0]
+        return bool((case.inputs @ W + b <= 0).all(axis=0).any())
+
+    claims = read({"hidden": "relu"})
+    case = case_for(claims).with_samples(slice(1))
+    found = diagnose(Wrong(only_where(has_a_dead_unit, a_percent), claims), case)
+    assert found.note == "only where a unit of the first layer is 0 in all samples"
+
+
+def test_a_batch_of_which_nothing_is_kept_is_no_other_mistake() -> None:
+    def without_the_last(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        kept = max(len(inputs) - 1, 1)
+        right = manual_backprop.gradient(parameters, inputs[:kept], targets[:kept], **names)
+        return [(dW * kept / len(inputs), db * kept / len(inputs)) for dW, db in right]  # type: ignore[operator]
+
+    zeros = [(np.zeros((1, 1)), np.zeros(1)) for _ in range(2)]
+    smallest = Case(zeros, np.zeros((2, 1)), np.array([[0.0], [0.5]]))
+    found = diagnose(Wrong(without_the_last), smallest)
+    assert (found.mistakes, found.note) == (("samples_dropped",), "right for batches of one")
 
 
 def test_a_gradient_that_fails_where_z_is_large_is_described() -> None:
