@@ -1,6 +1,9 @@
 """`manual-backprop table`: which derivatives of each layer vanish, measured."""
 
+import sys
+
 import click
+from rich.console import Console
 
 from properties import cross_derivatives
 
@@ -23,4 +26,8 @@ def table(form: str, cases: int, seed: int) -> None:
     For each layer: which derivatives vanish between the units of a sample, between samples, and from a
     weight to a unit that it doesn't feed; measured by autodiff on drawn cases, with a witness where not.
     """
-    click.echo(_FORMS[form](cross_derivatives.table(cases, seed)).rstrip())
+    rows = cross_derivatives.table(cases, seed)
+    if form == "text" and sys.stdout.isatty():
+        click.echo(cross_derivatives.as_text(rows, Console().width).rstrip())
+    else:
+        click.echo(_FORMS[form](rows).rstrip())

@@ -121,7 +121,7 @@ def test_the_action_passes_its_inputs_on_and_ends_as_verify_does(tmp_path: Path,
     command = tmp_path / "manual-backprop"
     command.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@"\nexit {status}\n', "utf-8")
     command.chmod(0o755)
-    subject, seed, rest = "-a file; echo $HOME", "3", {"STRICT": "true", "INTERPRETER": ""}
+    subject, seed, rest = "-a file; echo $HOME", "3", {"STRICT": "True", "INTERPRETER": ""}
     environment = {"BIN": tmp_path, "RUNNER_TEMP": tmp_path, "SUBJECT": subject, "CASES": 5, "SEED": seed}
     environment |= {"HINTS": 1, **rest, "PATH": os.environ["PATH"]}
     done = subprocess.run(  # noqa: S603

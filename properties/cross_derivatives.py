@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -256,7 +257,9 @@ def _texts(rows: Sequence[Measured]) -> list[list[str]]:
 
 def as_text(rows: Sequence[Measured], width: int = 160) -> str:
     """The table for a terminal of this many columns."""
-    grid = Table(*_HEADINGS)
+    grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in _HEADINGS:
+        grid.add_column(heading, overflow="fold")
     for texts in _texts(rows):
         grid.add_row(*texts)
     console = Console(file=StringIO(), width=width, color_system=None)
