@@ -1,6 +1,7 @@
 """The table command says in three formats what was measured."""
 
 import json
+import re
 
 import pytest
 from click.testing import CliRunner, Result
@@ -16,15 +17,15 @@ def test_text_shows_each_layer_s_zeros_and_witnesses_and_what_is_left_of_the_sum
     softmax, batch_norm = [
         line for line in as_text(NORMS).splitlines() if "norm" in line or "softmax" in line
     ]
-    assert [cell.strip() for cell in softmax.split("│")[1:-1]] == [
+    assert re.split(r"  +", softmax.strip()) == [
         "softmax",
         f"≠ 0: {SOFTMAX}",
         "0",
         "no weights",
         "a sum over units",
     ]
-    assert [cell.strip() for cell in batch_norm.split("│")[1:-1]][-3].startswith("≠ 0: ∂y[")
-    assert batch_norm.endswith("a sum over samples      │")
+    assert re.split(r"  +", batch_norm.strip())[-3].startswith("≠ 0: ∂y[")
+    assert batch_norm.rstrip().endswith("a sum over samples")
 
 
 def test_markdown_has_a_line_for_each_layer_and_the_same_cells_as_the_text() -> None:

@@ -71,7 +71,9 @@ class Comparison:
     def census(self) -> str:
         """`dW1: 6 of 12 entries, db1: 3 of 3 entries`."""
         parts = (
-            f"{name}: {count} of {self.entries[name]} entries" for name, count in self.wrong.items() if count
+            f"{name}: {count} of {self.entries[name]} {'entry' if self.entries[name] == 1 else 'entries'}"
+            for name, count in self.wrong.items()
+            if count
         )
         return ", ".join(parts)
 
