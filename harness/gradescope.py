@@ -8,7 +8,7 @@ from collections.abc import Collection
 from typing import Any
 
 from harness.court import as_text, case_of
-from harness.report import script, sentence, told
+from harness.report import script, sentence, told, what_it_says
 from harness.trial import Outcome
 from properties.law import Record, Verdict
 
@@ -51,7 +51,7 @@ def as_gradescope(outcome: Outcome, hints: int, failing: Collection[Verdict]) ->
         _test("can be judged", points=int(outcome.verdict not in failing), output=outcome.message)
     ]
     case = next((case for record in outcome.failures if (case := case_of(record))), None)
-    told_to_all = [f"{outcome.verdict.value}: {outcome.message}", outcome.trace, *told(outcome, hints)]
+    told_to_all = [f"{outcome.verdict.value}: {what_it_says(outcome)}", outcome.trace, *told(outcome, hints)]
     if case is not None:
         told_to_all += ["", "The smallest case found:", as_text(case), f"# {case.choices}"]
         details = "\n".join([*told(outcome, 2), "", script(outcome, case)])

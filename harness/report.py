@@ -210,13 +210,15 @@ def _plainly(console: Console, text: str, indent: str = "  ") -> None:
 def headline(outcome: Outcome) -> Text:
     """The verdict in one line."""
     line = verdict(outcome.verdict) + Text(f" {outcome.subject}")
-    if outcome.message:
-        line += Text(f": {outcome.message}", style="default")
-    elif outcome.verdict is Verdict.PASS:
-        held = sum(record.verdict is Verdict.PASS for record in outcome.records)
-        cases = sum(record.cases for record in outcome.records)
-        line += Text(f": {held} properties hold in {cases} cases.", style="default")
-    return line
+    return line + Text(f": {said}", style="default") if (said := what_it_says(outcome)) else line
+
+
+def what_it_says(outcome: Outcome) -> str:
+    """What a verdict is for; of one that passes, how much of it was seen."""
+    if outcome.message or outcome.verdict is not Verdict.PASS:
+        return outcome.message
+    held = sum(record.verdict is Verdict.PASS for record in outcome.records)
+    return f"{held} properties hold in {sum(record.cases for record in outcome.records)} cases."
 
 
 def _failure(console: Console, outcome: Outcome, hints: int) -> None:
