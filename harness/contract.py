@@ -6,10 +6,10 @@ import numpy as np
 
 from harness.worker import Unsupported
 from properties.cases import Array, Case, Parameters
-from properties.law import Inconclusive, Violation
+from properties.law import Inconclusive, NoGradient
 
 
-class ContractError(Violation):
+class ContractError(NoGradient):
     """The subject breaks the contract; the message is one sentence for its author.
 
     Where a shape is wrong, `array` is dW1, db1, ... and the shapes are what was given and what was wanted.

@@ -7,22 +7,41 @@ from functools import partial
 from math import inf, isinf
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import pytest
 
 from harness import laws
 from properties.cases import Case
+from properties.comparison import Comparison
 from properties.diagnosis import LARGEST_GUARD, MOST_GUARDS, explain_edge, find_guards
-from properties.law import Check, Effort, Examples, NotApplicable, Record, SubjectGone, Verdict, search
+from properties.law import (
+    Check,
+    Effort,
+    Examples,
+    Inconclusive,
+    NoGradient,
+    NotApplicable,
+    Record,
+    SubjectGone,
+    Verdict,
+    search,
+)
 from properties.subjects import Subject
 
 EDGES = "gradient_is_right_at_the_edges"
 """The law that may find the formula right and its numbers weak."""
 
+OF_THE_LOSS = "loss_equals_the_reference"
+"""The law that is not about a gradient."""
+
 CONTRACT = "result_meets_the_contract"
 """The first law; where no case at all meets it, the others have nothing to look at."""
 
-AFTER_A_FAILURE = 10
+NOTHING_TO_SAY = "no gradient came back"
+"""Why the other laws say nothing of a case, where the first fails."""
+
+AFTER_A_FAILURE = 25
 """Cases for each further law, once one has failed."""
 
 SHRINKING = 3.0
@@ -85,7 +104,7 @@ class Court:
 
     def _search(self, record: Record, check: Check, examples: Examples) -> Record:
         """Search, and again with an ε taken out of the formula where one explains the failure."""
-        search(record, partial(check, self.subject), examples(self.subject), self._effort())
+        search(record, partial(self._check, record.name, check), examples(self.subject), self._effort())
         case = case_of(record)
         if record.verdict is not Verdict.FAIL or case is None or not self.contains:
             return record
@@ -102,6 +121,16 @@ class Court:
         if again.verdict is Verdict.PASS:
             again.verdict, again.message = Verdict.UNSTABLE, guarded.effect
         return again
+
+    def _check(self, name: str, check: Check, example: Any) -> Comparison | None:
+        """Check an example. Where no gradient comes back, as is known, nothing is said of one."""
+        try:
+            return check(self.subject, example)
+        except NoGradient:
+            known = any(one.name == CONTRACT and one.verdict is Verdict.FAIL for one in self.records)
+            if known and name != OF_THE_LOSS:
+                raise Inconclusive(NOTHING_TO_SAY) from None
+            raise
 
     def _is_there(self) -> bool:
         if self.unusable and not self.records:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Collection
 from typing import Any
 
-from harness.court import as_text, case_of
+from harness.court import OF_THE_LOSS, as_text, case_of
 from harness.report import script, sentence, told, what_it_says
 from harness.trial import Outcome
 from properties.law import Record, Verdict
@@ -29,9 +29,6 @@ AGAINST_THE_TRUTH = frozenset(
 """The properties that hold the gradient against the reference, so that zeros break each of them."""
 
 PASSED = frozenset({Verdict.PASS, Verdict.UNSTABLE})
-
-OF_THE_LOSS = "loss_equals_the_reference"
-"""It has its own truth, and says nothing about the gradient."""
 
 
 def as_gradescope(outcome: Outcome, hints: int, failing: Collection[Verdict]) -> str:

@@ -330,7 +330,7 @@ class IsolatedModule:
             reason = "it has no NumPy" if status == worker.NO_NUMPY else words[0]
             fault = "interpreter", f"The interpreter {self._python} can't run a module under test: {reason}."
         elif late:
-            fault = "timeout", f"{doing} did not finish within {seconds:g} s{self._remedy}."
+            fault = "timeout", f"{doing} did not finish within {seconds:.3g} s{self._remedy}."
         elif not ended or status in (worker.BROKEN, worker.DAEMONS):
             fault = "protocol", BROKEN_CHANNEL.format(doing)
         elif status < 0:

@@ -12,7 +12,7 @@ from harness.isolation import IsolatedModule, Limits, Signature, SubjectFault
 from properties.cases import Case, Parameters
 from properties.comparison import compare, named
 from properties.judgement import alike
-from properties.law import Inconclusive, SubjectGone, Violation
+from properties.law import Inconclusive, NoGradient, SubjectGone, Violation
 from properties.problem import Claim, ProblemError, read
 
 RATES = {"float64": 2.0**200, "float32": 2.0**60}
@@ -41,7 +41,7 @@ _LOST = {
 }
 
 
-class StepViolation(Violation):
+class StepViolation(NoGradient):
     """A step that is not its rate times one gradient.
 
     `moved` is what it moved by at `rate`, over the rate; `moved_by_one` the same at a rate of 1.
@@ -59,7 +59,7 @@ class StateViolation(Violation):
     keeps_state = True
 
 
-class RestViolation(Violation):
+class RestViolation(NoGradient):
     """A step that moves the parameters at a rate of 0, by `moved_by_none`."""
 
     def __init__(self, sentence: str, moved_by_none: Parameters) -> None:
@@ -187,8 +187,8 @@ class FileSubject:
             found = compare(named(by_one), named(gradient), error)
         if not found.holds:
             raise StepViolation(
-                "step moves by something else than its rate times one gradient: with a rate of 1 it is not the part "
-                f"of what it is with a very large rate, in {found.census()}",
+                "step moves by something else than its rate times one gradient: with a rate of 1 it moves by another "
+                f"gradient than with a very large rate, in {found.census()}",
                 gradient,
                 RATES[str(case.inputs.dtype)],
                 by_one,

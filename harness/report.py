@@ -11,7 +11,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from harness.court import CONTRACT, as_text, case_of, is_printed
+from harness.court import CONTRACT, NOTHING_TO_SAY, as_text, case_of, is_printed
 from harness.loading import RATES
 from harness.trial import Outcome
 from properties.cases import Case
@@ -79,13 +79,16 @@ def untried(outcome: Outcome) -> str:
 def uncovered(outcome: Outcome) -> list[str]:
     """What the run left open, a line each: inconclusive cases, kinks, properties that say nothing here."""
     lines: list[str] = []
+    silent = 0
     for record in outcome.records:
         if record.cut and record.verdict is not Verdict.FAIL:
             lines.append(f"{sentence(record.name)}: the time was over after {record.cases} cases.")
-        if record.reasons:
-            listed = ", ".join(f"{reason} ({count})" for reason, count in record.reasons.most_common())
+        reasons = record.reasons.copy()
+        silent += reasons.pop(NOTHING_TO_SAY, 0) > 0
+        if reasons:
+            listed = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
             lines.append(
-                f"{sentence(record.name)}: {record.reasons.total()} of {record.cases} cases open: {listed}."
+                f"{sentence(record.name)}: {reasons.total()} of {record.cases} cases open: {listed}."
             )
         if record.open_entries:
             lines.append(
@@ -94,6 +97,8 @@ def uncovered(outcome: Outcome) -> list[str]:
             )
         if record.verdict is Verdict.NOT_APPLICABLE and not outcome.failures:
             lines.append(f"{sentence(record.name)}: not applicable, {record.message}.")
+    if silent:
+        lines.append(f"Where {NOTHING_TO_SAY}, {silent} properties have nothing to say.")
     return lines
 
 
@@ -111,8 +116,9 @@ def matrix(contributions: list[list[float]]) -> Table:
 
 def _cell(value: float) -> Text:
     rounded = round(value, 3) + 0.0
-    mark = "█" if rounded == 1 else "·" if rounded == 0 else f"{rounded:g}"
-    return Text(mark, style="green" if rounded == 1 else "red" if rounded == 0 else "yellow")
+    shown = f"{rounded if rounded not in (0, 1) else value:g}"  # 0.9999 is not 1
+    mark = {"1": "█", "0": "·"}.get(shown, shown)
+    return Text(mark, style={"█": "green", "·": "red"}.get(mark, "yellow"))
 
 
 def script(outcome: Outcome, case: Case) -> str:
@@ -140,6 +146,7 @@ def script(outcome: Outcome, case: Case) -> str:
         f"accepted = inspect.signature({outcome.function}).parameters",
         "if all(one.kind is not one.VAR_KEYWORD for one in accepted.values()):",
         "    choices = {name: value for name, value in choices.items() if name in accepted}",
+        "",  # which ends the block where it is pasted at a prompt
     ]
     if outcome.function == "step":
         lines += [
@@ -353,7 +360,7 @@ def _object(outcome: Outcome, hints: int) -> dict[str, Any]:
             "mistakes": list(diagnosis.mistakes) if hints > 1 else [],
             "explanation": diagnosis.explanation if hints > 1 else "",
             "evidence": diagnosis.evidence if hints > 1 else "",
-            "contributions": diagnosis.contributions,
+            "contributions": diagnosis.contributions if hints > 0 else None,
             "where": diagnosis.where,
             "note": diagnosis.note if hints > 1 else "",
             "hint": {0: "", 1: diagnosis.hint}.get(hints, diagnosis.answer),

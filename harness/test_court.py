@@ -352,11 +352,13 @@ def test_the_smallest_case_can_be_pasted_where_a_file_imports_its_neighbour_and_
         "import helpers\ndef gradient(*case, **names): return helpers.gradient(*case, **names)\n", "utf-8"
     )
     pasted = report.script(Outcome(str(mine), Verdict.FAIL), case(2))
-    done = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", pasted], capture_output=True, text=True, check=False, timeout=60
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("yours") == done.stdout.count("right") > 0
+    for arguments, typed in ((["-c", pasted], ""), (["-i"], pasted + "\n\n")):  # a file, and a prompt
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, *arguments], input=typed, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        assert "Error" not in done.stderr
+        assert done.stdout.count("yours") == done.stdout.count("right") > 0
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

@@ -38,6 +38,10 @@ class Violation(AssertionError):  # noqa: N818  (no error of a program: an answe
     """The sentence does not hold; the message says how, for the author of the subject."""
 
 
+class NoGradient(Violation):
+    """What came back is none, so that no sentence about gradients can be held against it."""
+
+
 class Inconclusive(Exception):  # noqa: N818  (no error: an answer)
     """Nobody can tell from this case; the message is the reason, in a few words."""
 

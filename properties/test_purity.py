@@ -60,6 +60,9 @@ def test_answer_does_not_depend_on_earlier_calls(subject: Subject, pair: tuple[C
     _unchanged(subject.gradient(first), answer, first, "the answer changes after another call in between")
     moved = replace(first, parameters=_moved(first.parameters))
     if _is_right(answer, first) and not _is_right(subject.gradient(moved), moved):
+        subject.renew()  # it may be wrong there whatever came before
+        if not _is_right(subject.gradient(moved), moved):
+            return
         raise Violation(
             "the answer is wrong after the parameters have changed, for the same inputs and targets"
         )

@@ -84,7 +84,9 @@ CHANGED_AFTERWARDS = (
             "here."
         ),
         hint="Set the targets to the outputs, so that every error is 0. What is left of your gradient?",
-        answer="Take the term λW (weight decay, regularization) out of dW, or set λ to 0.",
+        answer=(
+            "Take the penalty's term (weight decay, regularization; λW for λ/2 Σ W²) out of dW, or set λ to 0."
+        ),
         variants=tuple(
             variant(f"λ = {strength}", penalty_included(strength), lambda s: True)
             for strength in (1.0, 0.1, 0.01, 0.001, 0.0001)

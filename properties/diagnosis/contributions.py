@@ -111,8 +111,11 @@ def shown(own: Probe | None, fresh: Sequence[Probe]) -> list[list[float]] | None
     Of all arrays, else of the weights alone; None where it means nothing.
     """
     found: Counted | None = None
-    for probe in [*([own] if own else []), *fresh]:
-        counted = None if probe.fault is not None else _of_everything(probe)
+    of_fresh = [_of_everything(probe) for probe in fresh if probe.fault is None and probe.wrong]
+    if of_fresh and not any(of_fresh):  # it fits the smallest case by chance
+        return None
+    of_own = _of_everything(own) if own is not None and own.fault is None else None
+    for counted in (of_own, *of_fresh):
         if counted is not None and counted.known.all() and counted.c.size <= MOST_SHOWN:
             found = counted
             break

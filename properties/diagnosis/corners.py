@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import combinations, cycle
 
 import numpy as np
 
@@ -25,6 +27,8 @@ class Corner:
     text: str
     plain: Callable[[], Case]
     change: Callable[[Case], Case] | None = None
+    parts: Sequence["Corner"] = ()
+    """The conditions that this one joins by "or"."""
 
     def make(self) -> Case:
         """A fresh case that meets it."""
@@ -33,7 +37,7 @@ class Corner:
 
 def find(interview: Interview, maker: Maker) -> tuple[Corner, list[Probe]] | None:
     """The first corner in which all fresh cases fail, and their answers."""
-    for corner in _corners(maker):
+    for corner in _corners(interview, maker):
         probes = fails(interview, corner)
         told = _widened(interview, maker, corner) if probes else None
         if told is not None:
@@ -55,7 +59,7 @@ def fails(interview: Interview, corner: Corner) -> list[Probe]:
     return probes
 
 
-def _corners(maker: Maker) -> Iterator[Corner]:
+def _corners(interview: Interview, maker: Maker) -> Iterator[Corner]:
     """Values that matter at any sizes; the sizes of the given case one by one; relations between sizes; both."""
     yield from _valued(maker)
     fan_in, *widths, outputs = maker.sizes.units
@@ -63,6 +67,7 @@ def _corners(maker: Maker) -> Iterator[Corner]:
     yield from _sized(maker, f"n = {samples}", lambda s: replace(s, samples=samples))
     yield from _sized(maker, f"K = {outputs}", lambda s: replace(s, units=(*s.units[:-1], outputs)))
     yield from _sized(maker, f"there are {fan_in} inputs", lambda s: replace(s, units=(fan_in, *s.units[1:])))
+    yield from _coinciding(interview, maker)
     if widths:
         units = tuple(widths)
         yield from _sized(
@@ -71,8 +76,6 @@ def _corners(maker: Maker) -> Iterator[Corner]:
     yield from _sized(maker, "n = 1", lambda s: replace(s, samples=1))
     yield from _sized(maker, "K = 1", lambda s: replace(s, units=(*s.units[:-1], 1)))
     yield from _square(maker)
-    yield from _sized(maker, "n = K", lambda s: replace(s, samples=s.outputs))
-    yield from _sized(maker, "n is the number of inputs", lambda s: replace(s, samples=s.units[0]))
     yield from _sized(
         maker, f"n = {samples} and K = {outputs}", lambda s: Sizes((*s.units[:-1], outputs), samples)
     )
@@ -103,17 +106,54 @@ def _valued(maker: Maker) -> Iterator[Corner]:
         yield Corner("a unit of the first layer is 0 in all samples", maker.case, _with_a_dead_unit)
 
 
-def _square(maker: Maker) -> Iterator[Corner]:
-    """One square W, where there are several; all of them; all but the first."""
+def _coinciding(interview: Interview, maker: Maker) -> Iterator[Corner]:
+    """Two equal sizes, of n and the units of all layers: whichever of the pairs make it wrong."""
     layers = len(maker.like.parameters)
-    for layer in range(layers, 0, -1) if layers > 1 else ():
-        yield from _sized(
-            maker,
-            f"W{layer} is square",
-            lambda s, layer=layer: replace(
-                s, units=(*s.units[: layer - 1], s.units[layer], *s.units[layer:])
-            ),
-        )
+
+    def equal(first: int, second: int) -> Sizes:
+        sizes = maker.different_sizes()
+        if first < 0:
+            return replace(sizes, samples=sizes.units[second])
+        units = list(sizes.units)
+        units[first] = units[second]
+        return replace(sizes, units=tuple(units))
+
+    def is_wrong(pair: tuple[int, int]) -> bool:
+        sizes = equal(*pair)
+        probe = interview.ask(maker.case(sizes)) if maker.admits(sizes) else None
+        return probe is not None and probe.fails
+
+    pairs = [pair for pair in combinations(range(-1, layers + 1), 2) if is_wrong(pair) and is_wrong(pair)]
+    if pairs:
+        parts = [Corner(_equality(*pair, layers), partial(_case_of, maker, equal, pair)) for pair in pairs]
+        turns = cycle(parts)
+        text = " or ".join(part.text for part in parts)
+        yield Corner(text, lambda: next(turns).make(), parts=parts if len(parts) > 1 else ())
+
+
+def _case_of(maker: Maker, equal: Callable[[int, int], Sizes], pair: tuple[int, int]) -> Case:
+    return maker.case(equal(*pair))
+
+
+def _equality(first: int, second: int, layers: int) -> str:
+    """In words, that two of n (-1), the inputs (0) and the units of the layers are as many."""
+    match first, second:
+        case -1, 0:
+            said = "n is the number of inputs"
+        case -1, layer:
+            said = "n = K" if layer == layers else f"n is the number of units of layer {layer}"
+        case below, layer if layer == below + 1:
+            said = f"W{layer} is square"
+        case 0, layer:
+            of = "outputs" if layer == layers else f"units in layer {layer}"
+            said = f"there are as many inputs as {of}"
+        case below, layer:
+            said = f"layers {below} and {layer} have as many units"
+    return said
+
+
+def _square(maker: Maker) -> Iterator[Corner]:
+    """All layers; all but the first."""
     yield from _sized(
         maker, "all layers are square", lambda s: replace(s, units=(s.units[0],) * len(s.units))
     )
@@ -181,15 +221,20 @@ def _widened(interview: Interview, maker: Maker, corner: Corner) -> Corner | Non
             sizes = range(1, 2 * LARGEST + 1)
             wrong = [size for size in sizes if size == number or is_wrong(change, size)]
             rule = _rule_of(letter, sizes, wrong)
+            among = partial(_with_one_of, maker, change, wrong)
             if rule:
-                return replace(corner, text=rule)
+                return replace(corner, text=rule, plain=among)
             again = [size for size in sizes for _ in range(TRIALS) if is_wrong(change, size)]
             if again != [size for size in wrong for _ in range(TRIALS)]:
                 return None
             if wrong != [number]:
                 told = f"is one of {', '.join(map(str, wrong))} (of {sizes[0]} to {sizes[-1]})"
-                return replace(corner, text=f"{letter} {told}")
+                return replace(corner, text=f"{letter} {told}", plain=among)
     return corner
+
+
+def _with_one_of(maker: Maker, change: Change, sizes: Sequence[int]) -> Case:
+    return maker.case(change(maker.different_sizes(), int(maker.random.choice(sizes))))
 
 
 def _of_parts(letter: str, part: int, *, is_part: bool) -> str:

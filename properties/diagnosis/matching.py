@@ -4,6 +4,7 @@ An account is found on some probes and then held against others. It stands only 
 array of all of them, the right ones too.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -364,6 +365,7 @@ WIDE_LABELS = ("everywhere", "in every layer")
 
 
 def _narrowed(label: str, arrays: Sequence[str]) -> str:
+    label = re.sub(r"( in every layer)?(: in layers? [\d and]+ only)?$", "", label) or label
     alone = f"in {', '.join(arrays)} alone"
     return alone if label in WIDE_LABELS else f"{label}: {alone}"
 

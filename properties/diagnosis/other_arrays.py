@@ -223,6 +223,10 @@ def _mean_for_each(dz: Array) -> Array:
     return np.full(dz.shape[1], dz.mean())  # (fan_out,)
 
 
+def _mean_of_sums(dz: Array) -> Array:
+    return np.full(dz.shape[1], dz.sum(axis=0).mean())  # (fan_out,)
+
+
 def _mean_above(dz: Array, W: Array) -> Array:
     return dz @ W.T / dz.shape[1]  # (n, fan_in)
 
@@ -237,6 +241,7 @@ SUMS: Mapping[str, Rule] = {
     ),
     "each entry of db is the sum of dz over all units": Rule(into_bias=_sum_for_each),
     "each entry of db is the mean of dz over all units and samples": Rule(into_bias=_mean_for_each),
+    "each entry of db is the mean over the units of what they should be": Rule(into_bias=_mean_of_sums),
     "∂L/∂h is the mean over the units above, where their sum should be": Rule(into_layer_below=_mean_above),
     "∂L/∂h is a product of two sums, Σ dz and Σ w over the units above, where a sum of products should be": Rule(
         into_layer_below=_product_of_sums_above

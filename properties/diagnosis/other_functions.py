@@ -77,11 +77,11 @@ FORMULAS: Mapping[str, Callable[[Array, Array], Array]] = {
 def with_another_slope(case: Case) -> Iterator[Hypothesis]:
     """The right way up, and down by the slope of another activation, taken at z or as a formula in h; or by none."""
     steps = [
-        (f"the slope of {name} {text}", step(row))
+        (f"that of {name} {text}", step(row))
         for name, row in {**ACTIVATIONS, **OTHERS}.items()
         for text, step in (("at z", _slope_at_z), ("as a formula in h", _slope_of_h))
     ]
-    steps += [(f"{text} as the slope", _slope_by(formula)) for text, formula in FORMULAS.items()]
+    steps += [(text, _slope_by(formula)) for text, formula in FORMULAS.items()]
     for text, step in steps:
         for place, rule in (
             ("the hidden layers", Rule(through_hidden=step)),
@@ -89,7 +89,7 @@ def with_another_slope(case: Case) -> Iterator[Hypothesis]:
             ("every layer", Rule(through_hidden=step, through_output=step)),
         ):
             said = case.output if place == "the output" else case.hidden
-            yield Hypothesis((), f"{place} came back by {text}, and PROBLEM says {said}", following(rule))
+            yield Hypothesis((), f"the slope of {place} is {text}, and PROBLEM says {said}", following(rule))
 
 
 def _slope_at_z(row: Elementwise) -> Step:

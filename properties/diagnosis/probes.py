@@ -62,6 +62,12 @@ class Probe:
             return ~((abs(given - right) <= self.error[name]) | (given == right))
 
     @property
+    def is_right_by_norm(self) -> bool:
+        """Whether no entry is off by more than rounding may carry the array's other entries."""
+        largest = {name: np.full_like(error, error.max(initial=0)) for name, error in self.error.items()}
+        return self.fault is None and compare(self.answer, self.right, largest).holds
+
+    @property
     def fails(self) -> bool:
         """Whether the answer is wrong, or none."""
         return self.fault is not None or bool(self.wrong)
@@ -227,6 +233,13 @@ class Maker:
             ),
             self._of(pinned.samples, samples),
         )
+
+    def small_sizes(self) -> list[Sizes]:
+        """Sizes with 1 or 2 samples, and with 1 or 2 outputs, as far as the claim admits them."""
+        usual = self.different_sizes()
+        small = [replace(usual, samples=n) for n in (1, 2)]
+        small += [replace(usual, units=(*usual.units[:-1], k)) for k in (1, 2)]
+        return [sizes for sizes in small if self.admits(sizes)]
 
     def _of(self, pinned: tuple[int, ...], size: int) -> int:
         return int(self.random.choice(pinned)) if pinned else size

@@ -43,11 +43,13 @@ def census(own: Probe | None, probes: Sequence[Probe]) -> str:
     entries = sum(wrong[0].wrong.values())
     total = sum(wrong[0].right[name].size for name in arrays)
     of_case = "the smallest case" if wrong[0] is own else "a fresh case"
-    fresh = [probe for probe in probes if probe.fault is None and probe.wrong] or wrong
     parts = [f"{', '.join(arrays)} ({_layers(arrays, list(wrong[0].right))})"]
     parts += [place] if (place := _place(wrong)) else []
-    parts.append(_ratios(fresh, arrays))
-    parts += [] if place else [f"{entries} of {total} entries of {of_case}"]
+    # What two numbers of one case have to each other is no rule.
+    if len(wrong) > 1 or sum(wrong[0].wrong.values()) > len(wrong[0].wrong):
+        parts.append(_ratios(wrong, arrays))
+    of = "entry" if total == 1 else "entries"
+    parts += [] if place else [f"{entries} of {total} {of} of {of_case}"]
     return "; ".join(parts)
 
 

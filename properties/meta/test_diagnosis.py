@@ -1036,7 +1036,7 @@ def test_the_right_gradient_of_another_problem_is_told(
 def test_the_slope_of_another_activation_is_told() -> None:
     found = diagnosed(ByHand(slope=lambda z, h: h * (1 - h)))
     assert found.mistakes == ()
-    assert "the hidden layers came back by the slope of sigmoid as a formula in h" in found.explanation
+    assert "the slope of the hidden layers is that of sigmoid as a formula in h" in found.explanation
     assert "5 of 5" in found.evidence
 
 

@@ -167,7 +167,7 @@ def test_an_activation_that_problem_does_not_know_is_told(name: str) -> None:
 def test_the_slope_of_an_activation_that_problem_does_not_know_is_told(name: str) -> None:
     _, slope = FUNCTIONS[name]
     found = explained(ByHand(slope=lambda z, h: slope(float(z))))
-    assert found.explanation.startswith(f"the hidden layers came back by the slope of {name} ")
+    assert found.explanation.startswith(f"the slope of the hidden layers is that of {name} ")
 
 
 FORMULAS: dict[str, Callable[[float, float], float]] = {
@@ -191,7 +191,7 @@ def test_every_formula_is_among_these() -> None:
 @pytest.mark.parametrize("text", FORMULAS)
 def test_a_slope_that_is_none_is_told(text: str) -> None:
     found = explained(ByHand(slope=FORMULAS[text]))
-    assert found.explanation == f"the hidden layers came back by {text} as the slope, and PROBLEM says tanh"
+    assert found.explanation == f"the slope of the hidden layers is {text}, and PROBLEM says tanh"
 
 
 def test_no_two_formulas_are_the_same() -> None:
@@ -535,6 +535,9 @@ SUMS: dict[str, Callable[..., Parameters]] = {
     "each entry of db is the sum of dz over all units": with_steps(db=lambda dz: dz.sum() + 0 * dz[0]),
     "each entry of db is the mean of dz over all units and samples": with_steps(
         db=lambda dz: np.mean(dz) + 0 * dz[0]
+    ),
+    "each entry of db is the mean over the units of what they should be": with_steps(
+        db=lambda dz: np.mean([column.sum() for column in dz.T]) + 0 * dz[0]
     ),
     "∂L/∂h is the mean over the units above, where their sum should be": with_steps(
         dh=lambda dz, W: np.mean(dz[:, None, :] * W, axis=2)
