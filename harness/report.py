@@ -300,7 +300,7 @@ def what_fails(outcome: Outcome) -> str:
     if outcome.message.startswith(INCONSTANT):
         return INCONSTANT
     if not outcome.failures or _breaks_the_contract(outcome):
-        return outcome.message
+        return outcome.message.partition("\nTraceback")[0]  # somebody's, of many lines
     return sentence(outcome.failures[0].name)
 
 

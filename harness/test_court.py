@@ -294,6 +294,44 @@ def test_an_interrupted_class_shows_what_was_decided(
     assert "first.py  PASS" in capsys.readouterr().out
 
 
+LINEAR = """
+PROBLEM = {"layers": 1, "loss": "half_sse"}
+def right(parameters, inputs, targets):
+    ((W, b),) = parameters
+    d = (inputs @ W + b - targets) / len(inputs)
+    return [(inputs.T @ d, d.sum(axis=0))]
+"""
+
+
+def test_a_gradient_that_is_wrong_in_places_does_not_depend_on_earlier_calls(tmp_path: Path) -> None:
+    source = f"""{LINEAR}
+def gradient(parameters, inputs, targets):
+    ((W, b),) = parameters
+    ((dW, db),) = right(parameters, inputs, targets)
+    return [(dW * (1 if W.sum() > 0 else 2), db)]
+"""
+    outcome = judged(tmp_path, source, 25)
+    verdicts = {record.name: record.verdict for record in outcome.records}
+    assert verdicts["gradient_equals_autodiff"] is Verdict.FAIL
+    assert verdicts["answer_does_not_depend_on_earlier_calls"] is Verdict.PASS
+    assert verdicts["gradient_is_pure"] is Verdict.PASS
+
+
+def test_where_no_gradient_comes_back_the_other_laws_say_nothing(tmp_path: Path) -> None:
+    source = f"""{LINEAR}
+def gradient(parameters, inputs, targets):
+    return None if len(inputs) > 4 else right(parameters, inputs, targets)
+def loss(parameters, inputs, targets):
+    return "large"
+"""
+    outcome = judged(tmp_path, source, 25)
+    verdicts = {record.name: record.verdict for record in outcome.records}
+    assert verdicts.pop("result_meets_the_contract") is Verdict.FAIL
+    assert verdicts.pop("loss_equals_the_reference") is Verdict.FAIL
+    assert Verdict.FAIL not in verdicts.values()
+    assert any(line.startswith("Where no gradient came back, ") for line in report.uncovered(outcome))
+
+
 def test_a_class_ends_with_how_many_there_are_of_each_verdict() -> None:
     made = zip("abcd", (Verdict.PASS, Verdict.FAIL, Verdict.PASS, Verdict.INCONCLUSIVE), strict=True)
     outcomes = [Outcome(f"{name}.py", verdict, output=f"hello from {name}\n") for name, verdict in made]

@@ -883,6 +883,18 @@ CORNERS = {
     "the hidden layers have 7 units": (lambda case: case.sizes[1] == 7, lambda: sized(units=(4, 7, 3))),
     "all layers are square": (lambda case: len(set(case.sizes)) == 1, lambda: sized(units=(4, 4, 4))),
     "W1 is square": (lambda case: case.sizes[0] == case.sizes[1], lambda: sized(units=(4, 4, 3))),
+    "W1 is square or W2 is square": (
+        lambda case: case.sizes[1] in (case.sizes[0], case.sizes[2]),
+        lambda: sized(units=(4, 4, 4)),
+    ),
+    "n is the number of units of layer 1 or n = K": (
+        lambda case: case.samples in case.sizes[1:],
+        lambda: sized(5, units=(4, 5, 3)),
+    ),
+    "there are as many inputs as outputs": (
+        lambda case: case.sizes[0] == case.sizes[2],
+        lambda: sized(units=(4, 5, 4)),
+    ),
     "W2 is square": (lambda case: case.sizes[1] == case.sizes[2], lambda: sized(units=(4, 3, 3))),
     "n = K": (lambda case: case.samples == case.outputs, lambda: sized(3)),
     "n is above 8 and no multiple of it": (
@@ -930,6 +942,75 @@ def test_a_mistake_in_a_corner_is_named_with_its_condition(text: str) -> None:
         found.evidence,
     )
     assert f"only where {text}" in found.note
+
+
+def test_a_mistake_in_another_layer_for_each_of_several_sizes_is_named_under_one() -> None:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        (W1, b1), (W2, b2), (W3, b3) = parameters
+        h1 = np.tanh(inputs @ W1 + b1)
+        h2 = np.tanh(h1 @ W2 + b2)
+        dz3 = 2 * (h2 @ W3 + b3 - targets) / targets.size
+        back3, back2 = (W if W.shape[0] == W.shape[1] else W.T for W in (W3, W2))
+        dz2 = dz3 @ back3 * (1 - h2**2)
+        dz1 = dz2 @ back2 * (1 - h1**2)
+        pairs = ((inputs, dz1), (h1, dz2), (h2, dz3))
+        return [(x.T @ dz, dz.sum(axis=0)) for x, dz in pairs]
+
+    claims = read({"layers": 3})
+    found = diagnose(Wrong(wrong, claims), case_for(read({"layers": 3, "width": 3, "outputs": 3})))
+    assert found.mistakes == ("transpose_missing",)
+    assert found.note == "only where W2 is square or W3 is square"
+    assert "where W2 is square (" in found.evidence
+
+
+def test_three_factors_have_to_hold_of_small_sizes_too() -> None:
+    def wrong(*case: Any, **names: str) -> Parameters:
+        _, _, targets = case
+        by = max(targets.shape[1] / 3, 1)
+        return [(by * dW, by * db) for dW, db in manual_backprop.gradient(*case, **names)]
+
+    found = diagnose(Wrong(wrong), sized(units=(4, 5, 6)))
+    assert found.mistakes == ()
+
+
+def test_a_rounding_of_the_size_of_the_largest_entry_is_told_as_such() -> None:
+    def wrong(*case: Any, **names: str) -> Parameters:
+        right = manual_backprop.gradient(*case, **names)
+        return [(dW + 2.0**-54 * abs(dW).max(), db) for dW, db in right]
+
+    claims = read({"layers": 1})
+    case = case_for(claims)
+    kept = np.arange(case.inputs.shape[1]) > 0
+    found = diagnose(Wrong(wrong, claims), replace(case, inputs=case.inputs * kept))
+    assert found.explanation.startswith(
+        "each array is right but for rounding of the size of its largest entry"
+    )
+    assert (found.mistakes, found.note) == ((), "")
+
+
+def test_a_clip_with_an_epsilon_beside_the_norm_is_a_clip() -> None:
+    def wrong(*case: Any, **names: str) -> Parameters:
+        right = manual_backprop.gradient(*case, **names)
+        norm = np.sqrt(sum(np.sum(np.square(array)) for pair in right for array in pair)) + 1e-12
+        return [(dW / max(norm, 1), db / max(norm, 1)) for dW, db in right]
+
+    claims = read({"loss": "half_sse", "reduction": "sum"})
+    case = case_for(claims)
+    small = replace(case, targets=case.targets * 2)
+    found = diagnose(Wrong(wrong, claims), small)
+    assert found.mistakes == ("gradient_clipped",)
+    assert "something else" not in found.note
+
+
+def test_what_is_wrong_in_one_array_by_the_samples_has_no_layer_besides() -> None:
+    def wrong(*case: Any, **names: str) -> Parameters:
+        (dW, db), *upper = manual_backprop.gradient(*case, **names)
+        return [(dW / len(case[1]), db), *upper]
+
+    found = diagnosed(wrong, layers=3)
+    assert found.mistakes == ("divided_twice",)
+    assert found.evidence.endswith("(by the samples, again: in dW1 alone)")
+    assert found.contributions is None
 
 
 def test_a_dead_unit_is_told_where_a_batch_of_one_shows_it() -> None:
