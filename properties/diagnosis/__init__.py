@@ -9,7 +9,7 @@
 - `corners`: the condition under which it is wrong, where it is right in general;
 - `wording`: the census; `answer`: all of it put together;
 - `losses`: what is wrong with a loss;
-- `edges`: right formulas with weak numbers; `guards`: those with an ε in them.
+- `edges`: right formulas with weak numbers; `guards`: those with an ε or a cut in them.
 """
 
 from properties.diagnosis.answer import Diagnosis as Diagnosis

@@ -1,10 +1,12 @@
-"""A right formula with a small number ε in it: log(o + ε), a quotient by o + ε, o kept within [ε, 1 - ε].
+"""A right formula that is guarded against extreme numbers: by a small ε, or by an activation that is cut.
+
+log(o + ε), a quotient by o + ε, o kept within [ε, 1 - ε]; or softplus(z) = z where z > 20.
 
 Many programs guard an entropy so against log 0 and 0/0. Its value and its slope are then off by about ε/o:
 by nothing that can be seen where the outputs o are of size 1, and by everything where an output is
 smaller than ε. A guard is found on one case and has to explain fresh ones to the last rounding. The bounds
 of the plain formulas hold for the guarded ones too: a quotient by o + ε magnifies an error of o by less
-than one by o.
+than one by o. An activation that is cut at z has errors of about e^-|z|, and is simpler beyond.
 """
 
 from abc import ABC, abstractmethod
@@ -12,7 +14,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -161,9 +163,13 @@ class Guard(ABC):
 
     def gradient(self, case: Case) -> dict[str, Array]:
         """The guarded gradient, by name."""
+        return named(self._of(gradient, case))
+
+    def _of(self, function: Callable[..., Any], case: Case) -> Any:
+        """Our gradient or loss with the guard in it, in float64."""
         here = wide(case)
         with self.in_place(case), np.errstate(all="ignore"):
-            return named(gradient(here.parameters, here.inputs, here.targets, **case.choices))
+            return function(here.parameters, here.inputs, here.targets, **case.choices)
 
     def explains_gradient(self, case: Case, answer: Mapping[str, Array]) -> bool:
         """Whether rounding, or a kink, parts the answer from the guarded gradient, and nothing else does."""
@@ -264,9 +270,7 @@ class Cut(Guard):
 
     def value(self, case: Case) -> float:
         """The loss with that activation."""
-        here = wide(case)
-        with self.in_place(case), np.errstate(all="ignore"):
-            return float(loss(here.parameters, here.inputs, here.targets, **case.choices))
+        return float(self._of(loss, case))
 
     def near(self, case: Case) -> str:
         """`the largest z is 21`."""
