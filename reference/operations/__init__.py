@@ -6,11 +6,14 @@ Each file is a family, from the definitions, and ends in its rows.
 from collections.abc import Mapping
 
 from reference.operations.activations import ACTIVATIONS
+from reference.operations.arrays import ARRAYS
 from reference.operations.attention import ATTENTION
+from reference.operations.convolution import CONVOLUTION
 from reference.operations.dense import DENSE
 from reference.operations.losses import LOSSES
 from reference.operations.norms import NORMS
 from reference.operations.operation import Operation
+from reference.operations.pooling import POOLING
 from reference.operations.recurrent import RECURRENT
 from reference.operations.softmax import SOFTMAX
 
@@ -20,8 +23,11 @@ FAMILIES: tuple[tuple[Operation, ...], ...] = (
     SOFTMAX,
     LOSSES,
     NORMS,
+    CONVOLUTION,
+    POOLING,
     ATTENTION,
     RECURRENT,
+    ARRAYS,
 )
 
 OPERATIONS: Mapping[str, Operation] = {one.name: one for family in FAMILIES for one in family}

@@ -107,8 +107,9 @@ def rotary_interleaved(x: Array, *, base: float) -> Array:
     angles = _angles(x, base)
     c, s = jnp.cos(angles), jnp.sin(angles)
     pairs = x.reshape(*x.shape[:-1], x.shape[-1] // 2, 2)
-    a, b = pairs[..., 0], pairs[..., 1]
-    return jnp.stack([a * c - b * s, a * s + b * c], axis=-1).reshape(x.shape)
+    a, b = (lax.index_in_dim(pairs, i, axis=-1, keepdims=False) for i in (0, 1))
+    turned = (a * c - b * s)[..., None], (a * s + b * c)[..., None]
+    return jnp.concatenate(turned, axis=-1).reshape(x.shape)
 
 
 def apply_rotary(x: Array, cos: Array, sin: Array) -> Array:
@@ -134,7 +135,7 @@ def _attention_backward(dy: Array, q: Array, k: Array, v: Array) -> tuple[Array,
 def lines_with_one(rng: np.random.Generator, shape: tuple[int, ...], sizes: Any) -> np.ndarray[Any, Any]:
     """A mask with at least one 1 in every line of the last axis."""
     del sizes
-    mask = rng.integers(0, 2, shape)
+    mask = rng.integers(0, 2, shape).astype(float)
     np.put_along_axis(mask, rng.integers(0, shape[-1], (*shape[:-1], 1)), 1, axis=-1)
     return mask
 

@@ -114,7 +114,7 @@ def softmax_cross_entropy(x: Array, labels: Array, *, reduction: str) -> Array:
 
 def softmax_cross_entropy_ignoring(x: Array, labels: Array, *, reduction: str) -> Array:
     """Samples whose label is none of the columns (-100) don't count, in the sum nor in the mean's divisor."""
-    return weighted_cross_entropy(x, labels, jnp.ones_like(x[0]), reduction=reduction)
+    return weighted_cross_entropy(x, labels, jnp.ones(x.shape[1], x.dtype), reduction=reduction)
 
 
 def negative_log_likelihood(x: Array, labels: Array, *, reduction: str) -> Array:

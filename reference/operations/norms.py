@@ -80,7 +80,8 @@ def group_norm(x: Array, gain: Array, shift: Array, *, groups: int, eps: float) 
 
 def spatial_group_norm(x: Array, gain: Array, shift: Array, *, groups: int, eps: float) -> Array:
     """Group norm whose parameters are (1, c, 1, 1), as in CS231n's `spatial_groupnorm_forward`."""
-    return group_norm(x, gain[0, :, 0, 0], shift[0, :, 0, 0], groups=groups, eps=eps)
+    channels = x.shape[1]
+    return group_norm(x, gain.reshape(channels), shift.reshape(channels), groups=groups, eps=eps)
 
 
 def rms_norm(x: Array, gain: Array, *, eps: float) -> Array:

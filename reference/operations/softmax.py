@@ -15,8 +15,8 @@ def softmax(x: Array) -> Array:
 
 def logsumexp(x: Array) -> Array:
     """log Σ_k e^{x_k} along the last axis."""
-    top = lax.stop_gradient(x.max(axis=-1, keepdims=True))
-    return jnp.log(jnp.exp(x - top).sum(axis=-1)) + top[..., 0]
+    top = lax.stop_gradient(x.max(axis=-1))
+    return jnp.log(jnp.exp(x - top[..., None]).sum(axis=-1)) + top
 
 
 def log_softmax(x: Array) -> Array:
