@@ -92,7 +92,10 @@ class Operation:
             covers each of them.
         also: other names by which people know it.
         outputs: for several outputs, which of them are differentiable; empty for one.
-        mixes: whether a sample (axis n) of the output depends on other samples of an input.
+        mixes: whether a sample's part (axis n) depends on other samples, in an output or in the terms of a sum.
+        above: inequalities between the named axes that hold for all sizes, such as "h >= kh": `valid` need not
+            repeat them, and the trace with symbolic sizes knows them.
+        concrete: the axes whose sizes have to be numbers when the operation is traced.
     """
 
     name: str
@@ -105,16 +108,30 @@ class Operation:
     also: tuple[str, ...] = ()
     outputs: tuple[bool, ...] = ()
     mixes: bool = False
+    above: tuple[str, ...] = ()
+    concrete: tuple[str, ...] = ()
 
     @property
     def axes(self) -> tuple[str, ...]:
         """The names of all axes, in the order in which they occur."""
         return names_of(dimension for one in self.inputs.values() for dimension in one.dimensions)
 
+    def possible(self, sizes: Mapping[str, int], options: Mapping[str, Any]) -> bool:
+        """Whether the sizes satisfy `above`, and `valid` admits them with the options."""
+        larger = (one.split(">=") for one in self.above)
+        return all(size_of(a.strip(), sizes) >= size_of(b.strip(), sizes) for a, b in larger) and self.valid(
+            sizes, options
+        )
+
     @property
     def differentiable(self) -> tuple[int, ...]:
         """The places of the inputs that have a gradient."""
         return tuple(i for i, one in enumerate(self.inputs.values()) if one.differentiable)
+
+
+def inputs(**axes: str | Input) -> dict[str, Input]:
+    """Inputs by name; a string stands for real numbers with these axes."""
+    return {name: Input(one) if isinstance(one, str) else one for name, one in axes.items()}
 
 
 def names_of(dimensions: Iterable[str]) -> tuple[str, ...]:
@@ -136,7 +153,9 @@ def _tree(dimension: str) -> ast.expr:
     try:
         return ast.parse(dimension, mode="eval").body
     except SyntaxError:
-        raise AxesError(f"{dimension!r} is no axis: write a name, a number, or arithmetic as in 4*k.") from None
+        raise AxesError(
+            f"{dimension!r} is no axis: write a name, a number, or arithmetic as in 4*k."
+        ) from None
 
 
 def _evaluate(node: ast.expr, dimension: str, sizes: Mapping[str, int]) -> int:
