@@ -1,37 +1,29 @@
-"""A law is a sentence that holds for every case, and this is the search for a case where it does not.
+"""A property is a sentence that holds of every right derivative, and this is the search for a counterexample.
 
-A check takes a subject and a case. It returns where the sentence holds, raises `Violation` where it
-does not, `Inconclusive` where nobody can tell from this case, and `NotApplicable` where the sentence
-says nothing about this subject. Hypothesis looks for a violation and shrinks it.
+Nothing here knows what is under test. A check takes a subject and an example. It returns where the sentence holds,
+raises `Violation` where it does not, `Inconclusive` where nobody can tell from this example, and `NotApplicable`
+where the sentence says nothing about this subject. Hypothesis looks for a violation and shrinks it; whatever
+decides what is found is bounded by counts, so that a seed gives the same answer on every machine.
 """
 
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
-from math import inf
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Generic, TypeVar
 
-import numpy as np
-import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as with_seed
 from hypothesis.database import ExampleDatabase
 from hypothesis.errors import Flaky
 from hypothesis.strategies import SearchStrategy
 
-from properties.cases import Case
-from properties.comparison import Comparison, named
+from properties.comparison import Comparison
 
-if TYPE_CHECKING:
-    from properties.subjects import Subject
-
-Check = Callable[["Subject", Any], Comparison | None]
-"""A check of one subject on one example."""
-Examples = Callable[["Subject"], SearchStrategy[Any]]
-"""The strategy of a law's examples, from what the subject claims."""
+# The answers of a check ---------------------------------------------------------------------------------
 
 
 class Violation(AssertionError):  # noqa: N818  (no error of a program: an answer)
@@ -43,19 +35,23 @@ class NoGradient(Violation):
 
 
 class Inconclusive(Exception):  # noqa: N818  (no error: an answer)
-    """Nobody can tell from this case; the message is the reason, in a few words."""
-
-
-class SubjectGone(BaseException):
-    """The subject hangs, has ended, or broke what it was given: no further call makes sense."""
+    """Nobody can tell from this example; the message is the reason, in a few words."""
 
 
 class NotApplicable(Exception):  # noqa: N818  (no error: an answer)
     """The sentence says nothing about this subject; the message is the reason."""
 
 
+class SubjectGone(BaseException):
+    """The subject hangs, has ended, or broke what it was given: no further call makes sense."""
+
+
+class TimeIsOver(BaseException):
+    """The time limit is reached: what was decided by then stands, and nothing more is decided."""
+
+
 class Verdict(StrEnum):
-    """How a law, or a subject, comes out."""
+    """How a property, or a subject, comes out."""
 
     PASS = "PASS"  # noqa: S105  (a verdict)
     FAIL = "FAIL"
@@ -64,9 +60,93 @@ class Verdict(StrEnum):
     NOT_APPLICABLE = "NOT APPLICABLE"
 
 
-INCONCLUSIVE_SHARE = 0.25
-"""A law that can't tell in more than this part of its cases has not been shown to hold."""
+# Examples and properties --------------------------------------------------------------------------------
 
+
+class Example(ABC):
+    """What a subject is called with. A check takes one, or a tuple of some and other values."""
+
+    @property
+    @abstractmethod
+    def numbers(self) -> tuple[int, int]:
+        """How many numbers it has, and how many of them are not 0: the fewer, the simpler."""
+
+    @property
+    @abstractmethod
+    def saturates(self) -> bool:
+        """Whether a right formula may lose its digits here, so that weak numbers are no mistake."""
+
+    @property
+    @abstractmethod
+    def choices(self) -> Mapping[str, Any]:
+        """What was chosen for it by name, such as an activation or an ε."""
+
+    @property
+    @abstractmethod
+    def summary(self) -> str:
+        """Its sizes in a few words: `3-2, 1 sample`."""
+
+    @abstractmethod
+    def as_python(self) -> str:
+        """It as Python that can be pasted."""
+
+
+def examples_in(drawn: Any) -> list[Example]:
+    """The examples in what was drawn: itself, or those in a tuple."""
+    parts = drawn if isinstance(drawn, tuple) else (drawn,)
+    return [part for part in parts if isinstance(part, Example)]
+
+
+class Kind(StrEnum):
+    """What a property is about."""
+
+    CONTRACT = "contract"
+    """Whether an answer comes back at all, in the right shapes."""
+    TRUTH = "truth"
+    """The answer beside the right one: an answer of zeros breaks it."""
+    EDGES = "edges"
+    """As `TRUTH`, where numbers are extreme: a right formula may be weak there."""
+    VALUE = "value"
+    """The value of the forward pass, and not its derivative."""
+    RELATION = "relation"
+    """How answers hang together; an answer of zeros may well have it."""
+
+
+S = TypeVar("S")
+"""A subject: anything that the checks of a list of properties can call."""
+
+
+@dataclass(frozen=True)
+class Property(Generic[S]):
+    """A sentence that holds of every right subject of a kind.
+
+    Attributes:
+        check: the check of a subject on an example; its docstring is the sentence.
+        examples: the strategy of its examples, from a subject. It may raise `NotApplicable`.
+        kind: what it is about.
+        is_decisive: where nobody can tell whether it holds, nobody can tell of the subject.
+    """
+
+    check: Callable[[S, Any], Comparison | None]
+    examples: Callable[[S], SearchStrategy[Any]]
+    kind: Kind = Kind.RELATION
+    is_decisive: bool = False
+
+    @property
+    def name(self) -> str:
+        """The check's own, which is a sentence: `gradient_is_pure`."""
+        return self.check.__name__
+
+    @property
+    def sentence(self) -> str:
+        """What holds, in a line or a paragraph."""
+        return (self.check.__doc__ or "").strip()
+
+
+# What a search finds ------------------------------------------------------------------------------------
+
+INCONCLUSIVE_SHARE = 0.25
+"""A property that can't be told in more than this part of its cases has not been shown to hold."""
 
 INCONSTANT = "The same call gives different answers."
 
@@ -80,41 +160,57 @@ class Record:
     """What a search for a counterexample found.
 
     `tried` is false where the subject was given up before. `cases` counts those that were checked, `held` those
-    where the law holds, and `reasons` those that were inconclusive, by reason; `open_entries` of `entries` is
+    where the property holds, and `reasons` those that were inconclusive, by reason; `open_entries` of `entries` is
     what kinks left open, `ratio` the largest difference in terms of its bound, and `counterexample` the
-    smallest case on which the law failed, `failed` when it first did; `cut` says that the time was over before
-    all cases were drawn.
+    smallest case on which the property failed; `shrunk` counts the cases after the first that failed, and `cut` says
+    that the time was over before all cases were drawn.
     """
 
     name: str
     verdict: Verdict = Verdict.PASS
+    kind: Kind = Kind.RELATION
+    is_decisive: bool = False
     tried: bool = True
     cases: int = 0
     held: int = 0
-    at_the_edges: bool = False
     reasons: Counter[str] = field(default_factory=Counter)
     open_entries: int = 0
     entries: int = 0
     ratio: float = 0.0
     message: str = ""
     counterexample: Any = None
-    failed: float = inf
+    shrunk: int = 0
     cut: bool = False
     seconds: float = 0.0
 
-    def count(self, effort: "Effort") -> None:
+    @classmethod
+    def of(cls, one: Property[Any]) -> "Record":
+        """The empty record of a property."""
+        return cls(one.name, kind=one.kind, is_decisive=one.is_decisive)
+
+    @property
+    def sentence(self) -> str:
+        """The name in words: `gradient is pure`."""
+        return self.name.replace("_", " ")
+
+    @property
+    def example(self) -> Example | None:
+        """What the subject was called with where the property fails; None where it does not, or was not asked."""
+        return next(iter(examples_in(self.counterexample)), None)
+
+    def count(self, effort: "Effort", is_over: Callable[[], bool]) -> None:
         """Count a case that is about to be checked. Raises `_Enough` where it is one too many."""
-        now = perf_counter()
-        self.cut = now > effort.deadline
-        if self.cut or now > self.failed + effort.shrinking:
+        has_failed = self.counterexample is not None
+        self.cut = is_over()
+        if self.cut or (has_failed and self.shrunk >= effort.shrinking):
             raise _Enough
+        self.shrunk += has_failed
         self.cases += 1
 
-    def keep(self, example: Any, message: str) -> None:
+    def keep(self, drawn: Any, message: str) -> None:
         """Keep the simplest of the counterexamples."""
-        self.failed = min(self.failed, perf_counter())
-        if self.counterexample is None or _size(example) < _size(self.counterexample):
-            self.counterexample, self.message = example, message
+        if self.counterexample is None or _simplicity(drawn) < _simplicity(self.counterexample):
+            self.counterexample, self.message = drawn, message
 
     def add(self, found: Comparison | None) -> None:
         """Count what a comparison that holds has found."""
@@ -124,47 +220,46 @@ class Record:
             self.entries += sum(found.entries.values())
 
 
+SHRINKING = 1000
+"""Cases for the smallest one: after these it is small, and most searches need fewer to reach the end."""
+
+
 @dataclass(frozen=True)
 class Effort:
-    """How hard to search: cases for a law, and the seed (None: Hypothesis's own choice, derandomised in CI).
+    """How hard to search: cases for a property, and the seed (None: Hypothesis's own choice, derandomised in CI).
 
-    At the deadline, on the clock of `perf_counter`, the search and the shrinking end with what they have; the
-    shrinking also after so many seconds.
+    `shrinking` is how many cases may be tried to make a counterexample smaller.
     """
 
     cases: int
     seed: int | None = None
     derandomize: bool = False
     database: ExampleDatabase | None = None
-    shrink: bool = True
-    deadline: float = inf
-    shrinking: float = inf
+    shrinking: int = SHRINKING
+
+
+def _never() -> bool:
+    """Nobody waits."""
+    return False
 
 
 def search(
-    record: Record, check: Callable[[Any], Comparison | None], examples: SearchStrategy[Any], effort: Effort
+    record: Record,
+    check: Callable[[Any], Comparison | None],
+    examples: SearchStrategy[Any],
+    effort: Effort,
+    is_over: Callable[[], bool] = _never,
 ) -> Record:
-    """Look for an example on which `check` raises `Violation`, and shrink it; the answer goes to `record`."""
+    """Look for an example on which `check` raises `Violation`, and shrink it; the answer goes to `record`.
+
+    Where `is_over` becomes true, the search ends with what it has.
+    """
     started = perf_counter()
-
-    def judge(example: Any) -> None:
-        record.count(effort)
-        try:
-            found = check(example)
-        except Inconclusive as reason:
-            record.reasons[str(reason)] += 1
-        except Violation as violation:
-            if not record.at_the_edges and _saturates(example):
-                record.reasons["the units saturate, which is judged at the edges"] += 1
-                return
-            record.keep(example, str(violation))
-            raise
-        else:
-            record.held += 1
-            record.add(found)
-
-    vars(judge)["_hypothesis_internal_add_digest"] = record.name.encode()  # each law has its own examples
-    run = _seeded(given(examples)(judge), effort)
+    run_check = _recorded(record, check, effort, is_over)
+    vars(run_check)["_hypothesis_internal_add_digest"] = (
+        record.name.encode()
+    )  # each property has its own examples
+    run = _seeded(given(examples)(run_check), effort)
     try:
         try:
             run()
@@ -182,34 +277,63 @@ def search(
     return record
 
 
+def _recorded(
+    record: Record,
+    check: Callable[[Any], Comparison | None],
+    effort: Effort,
+    is_over: Callable[[], bool],
+) -> Callable[[Any], None]:
+    """The check as Hypothesis calls it: what it says is kept, and a violation is raised."""
+
+    def run_check(drawn: Any) -> None:
+        record.count(effort, is_over)
+        try:
+            found = check(drawn)
+        except Inconclusive as reason:
+            record.reasons[str(reason)] += 1
+        except Violation as violation:
+            if record.kind is not Kind.EDGES and any(example.saturates for example in examples_in(drawn)):
+                record.reasons["the units saturate, which is judged at the edges"] += 1
+                return
+            record.keep(drawn, str(violation))
+            raise
+        except TimeIsOver:
+            record.cut = True
+            raise _Enough from None
+        else:
+            record.held += 1
+            record.add(found)
+
+    return run_check
+
+
+def searched(one: Property[S], subject: S, effort: Effort) -> Record:
+    """What a search finds of one property of a subject."""
+    record = Record.of(one)
+    try:
+        return search(record, lambda drawn: one.check(subject, drawn), one.examples(subject), effort)
+    except NotApplicable as reason:
+        record.verdict, record.message = Verdict.NOT_APPLICABLE, str(reason)
+        return record
+
+
 def _ask_again(record: Record, check: Callable[[Any], Comparison | None]) -> None:
     """Raise `Flaky` where a counterexample is none any more, as Hypothesis does where it shrinks to the end."""
-    if record.counterexample is not None and not record.cut:
+    if record.counterexample is None or record.cut:
+        return
+    try:
         with suppress(Inconclusive):
             check(record.counterexample)
-        raise Flaky
+    except TimeIsOver:
+        record.cut = True
+    else:
+        raise Flaky("it holds when it is asked again")
 
 
-def _cases_of(example: Any) -> list[Case]:
-    """The cases of an example: itself, or those in a tuple."""
-    parts = example if isinstance(example, tuple) else (example,)
-    return [part for part in parts if isinstance(part, Case)]
-
-
-def _saturates(example: Any) -> bool:
-    """Whether one of the cases is one where weak numbers are no mistake."""
-    return any(case.saturates for case in _cases_of(example))
-
-
-def _size(example: Any) -> tuple[int, ...]:
-    """How simple an example looks, the smaller the simpler: entries, those that are not 0, length of its text."""
-    arrays = [
-        array
-        for case in _cases_of(example)
-        for array in (case.inputs, case.targets, *named(case.parameters).values())
-    ]
-    entries = sum(array.size for array in arrays)
-    return entries, sum(int(np.count_nonzero(array)) for array in arrays), len(repr(example))
+def _simplicity(drawn: Any) -> tuple[int, ...]:
+    """The smaller the simpler: numbers, those that are not 0, length of its text."""
+    counts = [example.numbers for example in examples_in(drawn)]
+    return sum(count for count, _ in counts), sum(count for _, count in counts), len(repr(drawn))
 
 
 def _seeded(run: Callable[[], None], effort: Effort) -> Callable[[], None]:
@@ -219,8 +343,13 @@ def _seeded(run: Callable[[], None], effort: Effort) -> Callable[[], None]:
     return _settings(effort)(run)
 
 
+def _phases(effort: Effort) -> Iterator[Phase]:
+    for phase in Phase:
+        if phase not in {Phase.explain, Phase.target} and (effort.shrinking or phase is not Phase.shrink):
+            yield phase
+
+
 def _settings(effort: Effort) -> settings:
-    skipped = {Phase.explain, Phase.target} if effort.shrink else {Phase.explain, Phase.target, Phase.shrink}
     return settings(
         max_examples=effort.cases,
         derandomize=effort.derandomize,
@@ -228,7 +357,7 @@ def _settings(effort: Effort) -> settings:
         deadline=None,
         print_blob=False,
         report_multiple_bugs=False,
-        phases=[phase for phase in Phase if phase not in skipped],
+        phases=list(_phases(effort)),
         suppress_health_check=[
             HealthCheck.too_slow,
             HealthCheck.data_too_large,
@@ -238,7 +367,7 @@ def _settings(effort: Effort) -> settings:
 
 
 def _weigh(record: Record) -> None:
-    """A law that no case contradicts holds, unless too many cases could not tell, or there was none."""
+    """A property that no case contradicts holds, unless too many cases could not tell, or there was none."""
     unknown = record.reasons.total()
     if record.counterexample is not None:
         record.verdict = Verdict.FAIL
@@ -251,36 +380,3 @@ def _weigh(record: Record) -> None:
         record.verdict = Verdict.INCONCLUSIVE
         listed = ", ".join(f"{count} × {reason}" for reason, count in record.reasons.most_common())
         record.message = f"Nobody can tell in {unknown} of {record.cases} cases: {listed}."
-
-
-class Court(Protocol):
-    """What pytest hands to a law: the subject on trial, and the search."""
-
-    @property
-    def subject(self) -> "Subject":
-        """The subject on trial."""
-        ...
-
-    def hear(self, name: str, check: Check, examples: Examples) -> None:
-        """Search for a counterexample and report the law's verdict to pytest."""
-        ...
-
-
-def law(examples: Examples) -> Callable[[Check], Callable[[Court], None]]:
-    """Turn a check `test_sentence_that_holds(subject, example)` into a pytest test that searches.
-
-    Args:
-        examples: the strategy of the examples, from what the subject claims.
-    """
-
-    def decorate(check: Check) -> Callable[[Court], None]:
-        name = check.__name__.removeprefix("test_")
-
-        def test(court: Court) -> None:
-            court.hear(name, check, examples)
-
-        test.__name__ = test.__qualname__ = check.__name__
-        test.__doc__, test.__module__ = check.__doc__, check.__module__
-        return pytest.mark.law(test)
-
-    return decorate
