@@ -138,6 +138,7 @@ class Counterpart:
         axes: shapes in which the known operation wants an input, where they differ ("n c*h*w" for "n c h w").
         options: its options by name, each with the name of the subject's option.
         fixed: its options whose value the subject does not choose.
+        said: whether the file says so (`REFERENCE`), or it is the operation of that name.
     """
 
     operation: str
@@ -145,6 +146,7 @@ class Counterpart:
     axes: Mapping[str, str] = field(default_factory=dict[str, str])
     options: Mapping[str, str] = field(default_factory=dict[str, str])
     fixed: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    said: bool = False
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ class Declaration:
         kind: what gives the derivative: one of `DERIVATIVES`, "class" or "function" (of a framework).
         calls: the functions that it has, by role.
         takes: what a `backward` is called with after the cotangents: "cache", "inputs" or "nothing".
-        apart: whether several cotangents are arguments of their own, rather than one tuple.
+        apart: how many cotangents are arguments of their own, as in (dh, dc, cache); 0 for one, or one tuple of them.
         options: the values of each option to draw from.
         sizes: the sizes of a named axis to draw from, where they are not free.
         valid: whether a combination (sizes, options) makes sense, where the judge knows.
@@ -174,7 +176,7 @@ class Declaration:
     kind: str
     calls: Mapping[str, Call]
     takes: str = "cache"
-    apart: bool = False
+    apart: int = 0
     options: Mapping[str, tuple[Any, ...]] = field(default_factory=dict[str, tuple[Any, ...]])
     sizes: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
     valid: Callable[[Mapping[str, int], Mapping[str, Any]], bool] | None = None
@@ -464,8 +466,8 @@ def call_of(
 
 def backward_of(
     function: Function, inputs: Sequence[str], options: Mapping[str, object], forward: Sequence[Argument]
-) -> tuple[Call, str, bool]:
-    """How a `backward` is called, what it takes after the cotangents, and whether these stand apart.
+) -> tuple[Call, str, int]:
+    """How a `backward` is called, what it takes after the cotangents, and how many of these stand apart.
 
     It takes a cache where it has two positional parameters (or, where forward keeps none, its one input); what
     `forward` takes, where it has as many besides; else the last one is the cache, and the others are one
@@ -480,19 +482,19 @@ def backward_of(
     names = [name for name in signature.positional if name not in keywords]
     count = len(names)
     if signature.any_positional and count <= 1:
-        return call_of(function, inputs, options, leading=1), "inputs", False
+        return call_of(function, inputs, options, leading=1), "inputs", 0
     if count == 0:
         raise DeclarationError(f"{function.name} takes nothing: it is called as {function.name}(dy, cache).")
     if count == 1:
-        return Call(function, (), keywords), "nothing", False
+        return Call(function, (), keywords), "nothing", 0
     if count == 2:  # noqa: PLR2004  (dy and cache)
-        return Call(function, tuple(inputs) if len(inputs) == 1 else (), keywords), "cache", False
+        return Call(function, tuple(inputs) if len(inputs) == 1 else (), keywords), "cache", 0
     is_cache = names[-1].lower().endswith(CACHE_NAMES) and names[-1] not in inputs
     taken = [one for one in forward if one not in keywords]
     for arguments in (tuple(taken), tuple(inputs)):
         if count == 1 + len(arguments) and not is_cache:
-            return Call(function, arguments, keywords), "inputs", False
-    return Call(function, (), keywords), "cache", True
+            return Call(function, arguments, keywords), "inputs", 0
+    return Call(function, (), keywords), "cache", count - 1
 
 
 # --- The whole file ------------------------------------------------------------------------------------------------
@@ -795,7 +797,7 @@ class Reader:
             file, _, function = reference.rpartition(":")
             if not file.endswith(".py") or not function.isidentifier():
                 raise DeclarationError(f'REFERENCE is {reference!r}; of a file it has to be "file.py:function".')
-            return Counterpart(reference)
+            return Counterpart(reference, said=True)
         operation = self.known.get(plain(reference))
         if operation is None:
             names = [one.name for one in self.known.values()]
@@ -805,9 +807,17 @@ class Reader:
                 f"REFERENCE names {operation.name}, which takes {', '.join(operation.inputs)}, and {', '.join(inputs)} "
                 "is declared: the inputs have to be the same, in the same order."
             )
-        return Counterpart(
-            operation.name, tuple(inputs), {}, {name: name for name in operation.options if name in options}
-        )
+        return _counterpart(operation, inputs, options, said=True)
+
+    def namesake(
+        self, name: str, inputs: Mapping[str, Input], options: Mapping[str, object]
+    ) -> Counterpart | None:
+        """The known operation of that name, if there is one that takes as many inputs."""
+        for one in operation_names(name):
+            operation = self.known.get(plain(one))
+            if operation is not None and len(operation.inputs) == len(inputs):
+                return _counterpart(operation, inputs, options)
+        return None
 
     def build(
         self,
@@ -827,7 +837,8 @@ class Reader:
             "dtype": _one_of(self.module, "DTYPE", DTYPES, "float64"),
             "arrays": _one_of(self.module, "ARRAYS", ARRAYS, _usual_arrays(special)),
             "outputs": _outputs(self.constants.get("OUTPUTS")),
-            "counterpart": self.counterpart(reference, inputs, options),
+            "counterpart": self.counterpart(reference, inputs, options)
+            or self.namesake(name, inputs, options),
             "options": options,
         }
         axes = names_of(dimension for one in inputs.values() for dimension in one.dimensions)
@@ -873,7 +884,7 @@ class Reader:
         more = self.more(inputs, roles, options)
         if "forward" in roles:
             calls["forward"] = call_of(roles["forward"], tuple(inputs), options, strict=True)
-        takes, apart = "cache", False
+        takes, apart = "cache", 0
         if "backward" in roles:
             forward = calls["forward"]
             more["backward"], takes, apart = backward_of(
@@ -991,7 +1002,7 @@ class Reader:
         calls = {
             role: Call(function, arguments) for role, function in roles.items() if role != "backward"
         }
-        takes, apart = "cache", False
+        takes, apart = "cache", 0
         if "backward" in roles:
             calls["backward"], takes, apart = backward_of(roles["backward"], tuple(row.inputs), {}, arguments)
         return Declaration(
@@ -1040,7 +1051,7 @@ class Reader:
             options=options,
             sizes=operation.sizes,
             valid=lambda sizes, options: operation.valid(sizes, {**defaults, **options}),
-            counterpart=Counterpart(operation.name, own, {}, {one: one for one in options}),
+            counterpart=_counterpart(operation, own, options),
             outputs=operation.outputs,
             dtype=_one_of(self.module, "DTYPE", DTYPES, "float64"),
             arrays=_one_of(self.module, "ARRAYS", ARRAYS, "numpy"),
@@ -1096,6 +1107,15 @@ class Reader:
             f"{self.module.name} has no function gradient({', '.join(NETWORK)}) of a network, and no forward and "
             f"backward of an operation{also}: one of these is what is checked."
         )
+
+
+def _counterpart(
+    operation: Operation, inputs: Iterable[str], options: Iterable[str], *, said: bool = False
+) -> Counterpart:
+    """A known operation that takes the inputs in that order, and the options by their own names."""
+    options = set(options)
+    same = {name: name for name in operation.options if name in options}
+    return Counterpart(operation.name, tuple(inputs), options=same, said=said)
 
 
 def _usual_arrays(special: Function | None) -> str:
