@@ -12,6 +12,7 @@ A forward pass and all that it leaves behind (cache, object, graph) is a `Run`. 
 
 from __future__ import annotations
 
+import importlib
 import random
 import re
 import sys
@@ -28,7 +29,7 @@ CACHE_BYTES = 32 << 20
 CACHE_DEPTH = 4
 
 Value = Any  # of the subject
-Plan = dict  # from JSON
+Plan = dict[str, Any]  # from JSON
 STEPS = re.compile(r"\.?([A-Za-z_]\w*)|\[(?:'([^']*)'|\"([^\"]*)\"|(-?\d+))\]")
 
 
@@ -141,9 +142,13 @@ class Operations:
     def called(self, run: Run, role: str, *leading: Value, inputs: bool = True) -> Value:
         """What the function of a role returns, called with `leading` and what the plan says."""
         call = run.plan["calls"][role]
-        return self.function(run.plan, role)(*leading, *arguments(run, call, inputs=inputs), **keywords(run, call))
+        return self.function(run.plan, role)(
+            *leading, *arguments(run, call, inputs=inputs), **keywords(run, call)
+        )
 
-    def begin(self, plan: Plan, arrays: list[Any], options: dict[str, Value], sizes: dict[str, int], decoder: Value) -> Run:
+    def begin(
+        self, plan: Plan, arrays: list[Any], options: dict[str, Value], sizes: dict[str, int], decoder: Value
+    ) -> Run:
         """A run, with the inputs as the subject's arrays."""
         run = Run(plan, options, sizes, decoder)
         run.arrays = [array for array in arrays if type(array) is np.ndarray]
@@ -165,7 +170,9 @@ class Operations:
         elif kind == "value_and_gradient":
             value = self.called(run, kind)
             if not isinstance(value, (tuple, list)) or len(value) < 2:  # noqa: PLR2004 - value and gradient
-                raise Broken(f"{name_in(plan, kind)} has to return the value and the gradient, not {a(value)}")
+                raise Broken(
+                    f"{name_in(plan, kind)} has to return the value and the gradient, not {a(value)}"
+                )
             run.outputs = [value[0]]
             run.gradient = value[1] if len(value) == 2 else tuple(value[1:])  # noqa: PLR2004
         else:
@@ -194,8 +201,7 @@ class Operations:
         plan = run.plan
         call = plan["calls"]["forward"]
         if plan["arrays"] == "jax":
-            import jax  # noqa: PLC0415 - the subject's own
-
+            jax = framework("jax")
             function = self.function(plan, "forward")
 
             def of_differentiable(*values: Value) -> Value:
@@ -251,8 +257,7 @@ class Operations:
         plan = run.plan
         flags = plan["outputs"] or [True] * len(run.outputs)
         if plan["arrays"] == "jax":
-            import jax  # noqa: PLC0415 - the subject's own
-
+            jax = framework("jax")
             rest = iter(run.cotangents)
             full = [
                 next(rest)
@@ -261,8 +266,7 @@ class Operations:
                 for flag, output in zip(flags, run.outputs)  # noqa: B905 - Python 3.9
             ]
             return run.pull(tuple(full) if run.keeps else full[0])
-        import torch  # noqa: PLC0415 - the subject's own
-
+        torch = framework("torch")
         outputs = [output for flag, output in zip(flags, run.outputs) if flag]  # noqa: B905 - Python 3.9
         return torch.autograd.grad(
             outputs,
@@ -309,7 +313,8 @@ def split(run: Run, value: Value) -> None:
             raise Broken(f"{forward} returns its {len(value)} outputs and no cache, which {backward} takes")
         run.outputs = list(value)
     else:
-        run.outputs, run.cache, run.keeps = list(value[:-1]), value[-1], True
+        *run.outputs, run.cache = list(value)
+        run.keeps = True
         if plan["apart"] and len(run.outputs) != plan["apart"]:
             raise Broken(
                 f"{backward} takes {plan['apart']} cotangents and a cache, and {forward} returns {len(value)} values: "
@@ -317,7 +322,9 @@ def split(run: Run, value: Value) -> None:
             )
 
 
-def arguments(run: Run, call: Plan, given: dict[str, Value] | None = None, *, inputs: bool = True) -> list[Value]:
+def arguments(
+    run: Run, call: Plan, given: dict[str, Value] | None = None, *, inputs: bool = True
+) -> list[Value]:
     """What a call passes by position: inputs, options, sizes, and dicts of options."""
     known = {**run.sizes, **run.options, **(run.given if given is None else given)}
     if not inputs:
@@ -394,24 +401,27 @@ def seed_all(seed: int) -> None:
             torch.manual_seed(seed)
 
 
+def framework(name: str) -> Any:
+    """The subject's own torch or jax, which it has imported: we know them by name alone."""
+    return importlib.import_module(name)
+
+
 def is_tensor(value: Value) -> bool:
     """Whether this is an array of torch, known by its name."""
     return any(
-        kind.__name__ == "Tensor" and kind.__module__.partition(".")[0] == "torch" for kind in type(value).__mro__
+        kind.__name__ == "Tensor" and kind.__module__.partition(".")[0] == "torch"
+        for kind in type(value).__mro__
     )
 
 
 def to_subject(array: Any, arrays: str) -> Value:
     """An array of NumPy as one of the subject's kind; torch's share its memory, so that a change is seen."""
     if arrays == "torch":
-        import torch  # noqa: PLC0415 - the subject's own
-
+        torch = framework("torch")
         whole = np.asarray(array)
         return torch.from_numpy(whole if whole.flags.writeable else whole.copy())
     if arrays == "jax":
-        import jax.numpy as jnp  # noqa: PLC0415 - the subject's own
-
-        return jnp.array(array)
+        return framework("jax").numpy.array(array)
     return array
 
 

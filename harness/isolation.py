@@ -71,9 +71,10 @@ ENVIRONMENT = {
 class SubjectFault(Exception):  # noqa: N818 - the fault is the subject's, and an answer of this module
     """What the subject did wrong, as one sentence in its user's words.
 
-    `kind` is one of: exception, contract (functions that don't fit together), syntax, import, not_found (no such file, module or function), exit, crash,
-    timeout, memory, size (of what it returned), protocol (it broke the channel to the judge), interpreter (of
-    no use for running it). `trace` is the subject's own traceback, of the frames in its own files, or empty.
+    `kind` is one of: exception, contract (functions that don't fit together), syntax, import, not_found (no
+    such file, module or function), exit, crash, timeout, memory, size (of what it returned), protocol (it broke
+    the channel to the judge), interpreter (of no use for running it). `trace` is the subject's own traceback,
+    of the frames in its own files, or empty.
     """
 
     def __init__(self, kind: str, sentence: str, trace: str = "") -> None:
@@ -133,7 +134,9 @@ class Operated:
     once: str  # what its cache holds that can be read only once
     changed: Paths  # inputs and cotangents
     cache: tuple[str, ...]  # arrays of the cache that changed
-    aliased: tuple[tuple[tuple[int, ...], tuple[int, ...], str], ...]  # result, argument, or array of the cache
+    aliased: tuple[
+        tuple[tuple[int, ...], tuple[int, ...], str], ...
+    ]  # result, argument, or array of the cache
     reused: Paths  # results in the memory of earlier ones
     overwritten: tuple[tuple[str, tuple[int, ...]], ...]  # earlier results: of forward or backward, place
     warnings: tuple[str, ...]

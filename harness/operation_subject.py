@@ -194,7 +194,9 @@ class OperationSubject:
         values = list(done.value) if isinstance(done.value, list | tuple) else [done.value]
         count = len(self.declaration.outputs) or 1
         if len(values) == 2 * count or (len(values) == 2 and isinstance(values[1], list | tuple)):  # noqa: PLR2004
-            values = list(values[1]) if isinstance(values[1], list | tuple) else values[count:]  # (y, J v), as JAX
+            values = (
+                list(values[1]) if isinstance(values[1], list | tuple) else values[count:]
+            )  # (y, J v), as JAX
         return tuple(_floats(value, f"what {name} returns", None) for value in values)
 
     def hvp(
@@ -379,12 +381,20 @@ class OperationSubject:
                 f"{function} returns {len(values)} {_plural('output', len(values))}, and OUTPUTS says which of "
                 f"{len(flags)} are differentiable."
             )
-        names = [f"output {i + 1} of {function}" if len(values) > 1 else f"what {function} returns" for i in range(len(values))]
+        names = [
+            f"output {i + 1} of {function}" if len(values) > 1 else f"what {function} returns"
+            for i in range(len(values))
+        ]
         if not values:
             raise ContractError(f"{function} returns an empty tuple; it has to return its output.")
         found: list[Array] = []
         for value, flag, name in zip(values, flags, names, strict=True):
-            if flag and len(values) > 1 and isinstance(value, Unsupported | list | tuple) and value is values[-1]:
+            if (
+                flag
+                and len(values) > 1
+                and isinstance(value, Unsupported | list | tuple)
+                and value is values[-1]
+            ):
                 takes = ", ".join(self.declaration.inputs)
                 raise ContractError(
                     f"{name} is {_a(value)}; if it is a cache, let the backward pass take it: backward(dy, cache), and "
@@ -394,8 +404,8 @@ class OperationSubject:
         scalar = self.declaration.kind in ("gradient", "value_and_gradient")
         if scalar and (len(found) > 1 or found[0].size != 1):
             raise ContractError(
-                f"{function} has to return one number, of which there is a gradient, not an array of shape {found[0].shape}"
-                ": for an array, give backward(dy, cache) or jacobian."
+                f"{function} has to return one number, of which there is a gradient, not an array of shape "
+                f"{found[0].shape}: for an array, give backward(dy, cache) or jacobian."
             )
         return tuple(one.reshape(()) for one in found) if scalar else tuple(found)
 
@@ -420,15 +430,14 @@ class OperationSubject:
         names = list(self.declaration.differentiable if wanted is None else wanted)
         value = done.value
         if isinstance(value, Unsupported):
-            raise ContractError(
-                f"{function} returns {value}; it has to return {_list_of_gradients(names)}."
-            )
+            raise ContractError(f"{function} returns {value}; it has to return {_list_of_gradients(names)}.")
         if done.keys is not None:
             by_key = dict(zip(done.keys, value, strict=True))
             missing = [name for name in names if name not in by_key and f"d{name}" not in by_key]
             if missing:
                 raise ContractError(
-                    f"{function} returns a dict with {', '.join(done.keys) or 'nothing'}, and no gradient of {missing[0]}."
+                    f"{function} returns a dict with {', '.join(done.keys) or 'nothing'}, "
+                    f"and no gradient of {missing[0]}."
                 )
             return [by_key[name] if name in by_key else by_key[f"d{name}"] for name in names]
         values = list(value) if isinstance(value, list | tuple) else [value]
@@ -439,7 +448,8 @@ class OperationSubject:
         if len(values) != len(names):
             raise ContractError(
                 f"{function} returns {len(values)} {_plural('gradient', len(values))}, and there are {len(names)} "
-                f"differentiable {_plural('input', len(names))}: it has to return {_list_of_gradients(names)}, in that order."
+                f"differentiable {_plural('input', len(names))}: it has to return {_list_of_gradients(names)}, "
+                "in that order."
             )
         return values
 
@@ -526,8 +536,8 @@ class OperationSubject:
         wanted = np.asarray(given).dtype
         if wanted.kind == "f" and np.finfo(array.dtype).eps > np.finfo(wanted).eps:
             raise ContractError(
-                f"{name} is {array.dtype} where the input is {wanted}: digits are lost on the way; where that is meant, "
-                f'say so with DTYPE = "{array.dtype}".'
+                f"{name} is {array.dtype} where the input is {wanted}: digits are lost on the way; where that is "
+                f'meant, say so with DTYPE = "{array.dtype}".'
             )
 
     def _check_order(
@@ -541,8 +551,8 @@ class OperationSubject:
         if sorted(map(repr, shapes)) == sorted(map(repr, wanted)):
             fits = [names[wanted.index(shape)] for shape in shapes if shape in wanted]
             raise ContractError(
-                f"{function} returns its gradients in the wrong order: their shapes are those of {', '.join(fits)}, and "
-                f"it has to be {', '.join(names)}."
+                f"{function} returns its gradients in the wrong order: their shapes are those of {', '.join(fits)}, "
+                f"and it has to be {', '.join(names)}."
             )
 
     def _manners(self, done: Operated, results: Sequence[str]) -> Manners:
@@ -560,7 +570,9 @@ class OperationSubject:
             return names[index] if index < len(names) else "a result"
 
         def earlier(who: str, place: tuple[int, ...]) -> str:
-            return result(place, ["y"] if who == "forward" else [f"d{one}" for one in self.declaration.differentiable])
+            return result(
+                place, ["y"] if who == "forward" else [f"d{one}" for one in self.declaration.differentiable]
+            )
 
         return Manners(
             mutated=(*map(argument, done.changed), *done.cache),

@@ -1,8 +1,10 @@
 """Every way in which people write a derivative is met as it is; what doesn't fit is told in one sentence."""
 
+import os
+import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,7 @@ SAID = 'OPERATION = {"x": "n d", "W": "d k", "b": "k"}\n'
 
 
 @contextmanager
-def loaded(folder: Path, source: str, **options: Any) -> Iterator[Loaded]:
+def loaded(folder: Path, source: str, **options: Any) -> Generator[Loaded]:
     """The operations of a file mine.py with this text."""
     path = folder / "mine.py"
     path.write_text(LINES + textwrap.dedent(source), "utf-8")
@@ -51,7 +53,7 @@ def assert_close(found: Mapping[Any, Any], expected: Mapping[Any, Any]) -> None:
         np.testing.assert_allclose(found[name], array, rtol=1e-12, atol=1e-12)
 
 
-# --- A dense layer, in every style ---------------------------------------------------------------------------------
+# --- A dense layer, in every style --------------------------------------------------------------------------
 
 DENSE_STYLES = {
     "a pair with a cache": SAID
@@ -190,7 +192,7 @@ def test_a_dense_layer_gives_its_gradients_in_every_style(style: str, tmp_path: 
         assert (found.missing, found.network) == ((), False)
 
 
-# --- Scalars, several outputs, options, labels -------------------------------------------------------------------------
+# --- Scalars, several outputs, options, labels --------------------------------------------------------------
 
 BETA, LABELS = np.array([0.5, -1.0, 0.25]), np.array([1, 0, 1, 1])
 LOGISTIC = {"beta": BETA, "X": X, "y": LABELS}
@@ -210,7 +212,7 @@ SCALAR_STYLES = {
     "def value_and_grad(*inputs): return value(*inputs), {'beta': score(*inputs)}": "value_and_gradient",
     "forward = value\ndef jacobian(*inputs): return score(*inputs)": "jacobian",
     "forward = value\ndef jvp(inputs, tangents): return score(*inputs) @ tangents[0]": "jvp",
-    "def forward(*inputs): return value(*inputs), inputs\ndef backward(dy, cache): return dy * score(*cache)": "backward",
+    "def forward(*v): return value(*v), v\ndef backward(dy, cache): return dy * score(*cache)": "backward",
     "forward = value\ndef backward(dy, beta, X, y): return dy * score(beta, X, y), None, None": "backward",
 }
 
@@ -285,17 +287,19 @@ def test_two_outputs_and_the_input_are_no_output_and_a_cache_where_outputs_says_
 
 OPTION_STYLES = {
     "by keyword": "def forward(x, *, a, b): return a * x + b\ndef backward(dy, x, *, a, b): return a * dy",
-    "by name, with a cache": "def forward(x, b=0, a=1): return a * x + b, a\ndef backward(dy, cache): return cache * dy",
+    "by name, with a cache": "def forward(x, b=0, a=1): return a * x + b, a\ndef backward(dy, c): return c * dy",
     "after the inputs": "def forward(x, p, q): return p * x + q\ndef backward(dy, x, p, q): return p * dy",
-    "after the inputs of anything": "def forward(*v): return v[1] * v[0] + v[2]\ndef backward(dy, *v): return v[1] * dy",
+    "after the inputs of anything": "def forward(*v): return v[1] * v[0] + v[2]\ndef backward(d, *v): return v[1] * d",
     "as any keyword": "def forward(x, **o): return o['a'] * x + o['b']\ndef backward(dy, x, **o): return o['a'] * dy",
-    "by a backward with a cache": "def forward(x, a, b): return a * x + b, None\ndef backward(dy, cache, a): return a * dy",
+    "by a backward with a cache": "def forward(x, a, b): return a * x + b, None\ndef backward(dy, c, a): return a * dy",
 }
 
 
 @pytest.mark.parametrize("style", OPTION_STYLES)
 def test_options_go_by_keyword_or_after_the_inputs(style: str, tmp_path: Path) -> None:
-    source = f'OPERATION = {{"x": "n"}}\nOPTIONS = {{"a": [2.0, 3.0], "b": range(1, 3)}}\n{OPTION_STYLES[style]}'
+    source = (
+        f'OPERATION = {{"x": "n"}}\nOPTIONS = {{"a": [2.0, 3.0], "b": range(1, 3)}}\n{OPTION_STYLES[style]}'
+    )
     with loaded(tmp_path, source) as found:
         (subject,) = found.subjects
         assert subject.declaration.options == {"a": (2.0, 3.0), "b": (1, 2)}
@@ -345,23 +349,24 @@ def test_values_and_combinations_that_the_file_says_are_asked_of_it(tmp_path: Pa
 
 
 def test_the_forward_pass_may_be_asked_with_complex_numbers(tmp_path: Path) -> None:
-    source = 'OPERATION = {"x": "n"}\ndef forward(x): return np.exp(x)\ndef backward(dy, x): return dy * np.exp(x)'
+    source = (
+        'OPERATION = {"x": "n"}\ndef forward(x): return np.exp(x)\ndef backward(dy, x): return dy * np.exp(x)'
+    )
     with loaded(tmp_path, source) as found:
         x = TWO["x"] + 1e-20j * np.arange(3)
         assert np.array_equal(found.subjects[0].forward({"x": x}).outputs[0], np.exp(x))
 
 
-# --- Files that need no declaration ---------------------------------------------------------------------------------------
+# --- Files that need no declaration -------------------------------------------------------------------------
 
-CS231N = (
-    "affine relu batchnorm batchnorm_alt layernorm dropout conv_naive max_pool_naive spatial_batchnorm "
-    "spatial_groupnorm rnn_step rnn lstm_step lstm word_embedding temporal_affine softmax_loss svm_loss "
-    "temporal_softmax_loss"
-).split()
-"""All pairs and losses of the second and the third assignment."""
+CS231N = """
+    affine relu batchnorm batchnorm_alt layernorm dropout conv_naive max_pool_naive spatial_batchnorm
+    spatial_groupnorm rnn_step rnn lstm_step lstm word_embedding temporal_affine softmax_loss svm_loss
+    temporal_softmax_loss
+"""
 
 
-def draw(subject: OperationSubject, seed: int, *, scale: float = 1.0) -> tuple[Arrays, Arrays]:
+def draw(subject: OperationSubject, seed: int) -> tuple[Arrays, Arrays]:
     """Inputs and options of a case that tells most mistakes: several samples, sizes that differ, labels twice."""
     rng, declared = np.random.default_rng(seed), subject.declaration
     options: Arrays = {}
@@ -371,17 +376,21 @@ def draw(subject: OperationSubject, seed: int, *, scale: float = 1.0) -> tuple[A
         sizes = {axis: int(rng.choice(declared.sizes.get(axis, (2, 3, 4, 5)))) for axis in declared.axes}
         if subject.valid(sizes, options) and sizes.get("n", 2) > 1:
             break
-    inputs: Arrays = {}
-    for name, one in declared.inputs.items():
-        shape = one.shape(sizes)
-        below = sizes[one.below] if isinstance(one.below, str) else one.below
-        drawn = {
-            "labels": lambda shape=shape, below=below: rng.integers(0, below, shape),
-            "mask": lambda shape=shape: rng.random(shape) < 0.6,
-            "positive": lambda shape=shape: rng.uniform(0.5, 2, shape),
-        }.get(str(one.values), lambda shape=shape: scale * rng.normal(size=shape))
-        inputs[name] = drawn()
-    return inputs, options
+    return {name: values_of(one, sizes, rng) for name, one in declared.inputs.items()}, options
+
+
+def values_of(one: Input, sizes: dict[str, int], rng: np.random.Generator) -> Any:
+    """Values of their kind."""
+    shape = one.shape(sizes)
+    match one.values:
+        case "labels":
+            return rng.integers(0, sizes[one.below] if isinstance(one.below, str) else one.below, shape)
+        case "mask":
+            return rng.random(shape) < 0.6
+        case "positive":
+            return rng.uniform(0.5, 2, shape)
+        case _:
+            return rng.normal(size=shape)
 
 
 def error_of(subject: OperationSubject, seed: int) -> dict[str, float]:
@@ -409,7 +418,7 @@ def error_of(subject: OperationSubject, seed: int) -> dict[str, float]:
 
 def test_a_file_of_cs231n_is_found_whole_and_each_of_its_gradients_is_right() -> None:
     with load_operations(EXAMPLES / "cs231n_layers.py") as found:
-        assert sorted(one.name for one in found.subjects) == sorted(CS231N)
+        assert sorted(one.name for one in found.subjects) == sorted(CS231N.split())
         assert (found.missing, found.network) == ((), False)
         for subject in found.subjects:
             for seed in (1, 2):
@@ -418,12 +427,12 @@ def test_a_file_of_cs231n_is_found_whole_and_each_of_its_gradients_is_right() ->
 
 def test_one_mistake_in_each_layer_of_cs231n_shows_in_the_gradients_that_come_back() -> None:
     with load_operations(EXAMPLES / "cs231n_layers_wrong.py") as found:
-        assert sorted(one.name for one in found.subjects) == sorted(CS231N)
+        assert sorted(one.name for one in found.subjects) == sorted(CS231N.split())
         right = [s.name for s in found.subjects if max(max(error_of(s, i).values()) for i in range(4)) < 1e-3]
         assert right == []
 
 
-DECLARED = "layer_norm dense_class huber_loss logistic_score residuals".split()
+DECLARED = ("layer_norm", "dense_class", "huber_loss", "logistic_score", "residuals")
 
 
 @pytest.mark.parametrize("name", DECLARED)
@@ -471,9 +480,14 @@ def test_functions_of_torch_are_differentiated_by_torch(torch_python: str) -> No
     x, beta, dy = RNG.normal(size=(3, 4)), np.array(0.7), RNG.normal(size=(3, 4))
     s = 1 / (1 + np.exp(-beta * x))
     dx, dbeta = dy * (s + beta * x * s * (1 - s)), x * x * s * (1 - s)
-    for file, expected in (("torch_function.py", (dy * dbeta).sum()), ("torch_function_wrong.py", dbeta.sum())):
+    for file, expected in (
+        ("torch_function.py", (dy * dbeta).sum()),
+        ("torch_function_wrong.py", dbeta.sum()),
+    ):
         with load_operations(EXAMPLES / file, python=torch_python) as found:
-            result = found.subjects[0].vjp({"x": x, "beta": beta}, [dy], layout="strided", cotangent_layout="F")
+            result = found.subjects[0].vjp(
+                {"x": x, "beta": beta}, [dy], layout="strided", cotangent_layout="F"
+            )
             np.testing.assert_allclose(result.outputs[0], x * s, rtol=1e-14)
             assert_close(result.gradients, {"x": dx, "beta": expected})
 
@@ -497,7 +511,9 @@ def test_arrays_of_torch_are_watched_as_numpy_s_are(torch_python: str, tmp_path:
         assert_close(subject.backward(forward).gradients, {"x": np.full(3, 4.0)})
 
 
-def test_a_function_of_torch_without_a_gradient_for_an_input_is_told(torch_python: str, tmp_path: Path) -> None:
+def test_a_function_of_torch_without_a_gradient_for_an_input_is_told(
+    torch_python: str, tmp_path: Path
+) -> None:
     source = """
     import torch
     OPERATION = {"x": "n", "y": "n"}
@@ -516,23 +532,27 @@ def test_a_function_of_torch_without_a_gradient_for_an_input_is_told(torch_pytho
 @pytest.fixture(scope="session")
 def torch_python() -> str:
     """An interpreter that has torch, named by MANUAL_BACKPROP_TORCH_PYTHON, or ours."""
-    import os  # noqa: PLC0415
-    import subprocess  # noqa: PLC0415
-
     python = os.environ.get("MANUAL_BACKPROP_TORCH_PYTHON", sys.executable)
-    done = subprocess.run([python, "-c", "import torch, numpy"], capture_output=True, check=False, timeout=120)  # noqa: S603
+    command = [python, "-c", "import torch, numpy"]
+    done = subprocess.run(command, capture_output=True, check=False, timeout=120)  # noqa: S603
     if done.returncode:
         pytest.skip("no torch here: name an interpreter that has it by MANUAL_BACKPROP_TORCH_PYTHON")
     return python
 
 
-# --- Known operations, and what a file is taken for ---------------------------------------------------------------------
+# --- Known operations, and what a file is taken for ---------------------------------------------------------
+
+
+def first(x: Any, *_: Any, **__: Any) -> Any:
+    """Stands for a forward pass: nobody calls it here."""
+    return x
+
 
 KNOWN = (
-    Operation("swish", lambda x, beta: x, {"x": Input("n d"), "beta": Input("")}, also=("silu",)),
+    Operation("swish", first, {"x": Input("n d"), "beta": Input("")}, also=("silu",)),
     Operation(
         "lp_norm",
-        lambda x, *, p: x,
+        first,
         {"x": Input("n d")},
         {"p": (2, 3), "eps": (0.0,)},
         {"d": (2, 3)},
@@ -561,9 +581,11 @@ def test_a_pair_of_a_known_operation_needs_no_word(tmp_path: Path) -> None:
             ("lp_norm", ("x",), {"p": "p"}, False),
         ]
         assert [one.sentence for one in found.missing] == [
-            "mine.py doesn't say what other_forward takes: add the inputs with their axes (equal names have equal "
-            "sizes), and the others as OPTIONS:\n"
-            '    OPERATIONS = {"other": {"q": "n d", "r": "d"}}'
+            (
+                "mine.py doesn't say what other_forward takes: add the inputs with their axes (equal names have equal "
+                "sizes), and the others as OPTIONS:\n"
+                '    OPERATIONS = {"other": {"q": "n d", "r": "d"}}'
+            )
         ]
 
 
@@ -591,8 +613,11 @@ TAKEN_FOR = {
     "def step(parameters, inputs, targets, rate): return []\n" + HELPERS: ([], True),
     "PROBLEM = {}\n" + HELPERS: ([], True),
     NETWORK + HELPERS + 'OPERATIONS = {"dense": {"x": "n d", "W": "d k", "b": "k"}}': (["dense"], False),
-    NETWORK + HELPERS + 'PROBLEM = {}\nOPERATIONS = {"dense": {"x": "n d", "W": "d k", "b": "k"}}': (["dense"], True),
-    'OPERATION = {"x": "n", "y": "n", "z": "n"}\ndef forward(x, y, z): return 0\ndef gradient(x, y, z): return x, y, z': (
+    NETWORK + HELPERS + 'PROBLEM = {}\nOPERATIONS = {"dense": {"x": "n d", "W": "d k", "b": "k"}}': (
+        ["dense"],
+        True,
+    ),
+    'OPERATION = {"x": "n", "y": "n", "z": "n"}\ndef forward(*v): return 0\ndef gradient(x, y, z): return x, y, z': (
         ["mine"],
         False,
     ),
@@ -624,14 +649,17 @@ def test_an_affine_layer_that_takes_rows_alone_is_asked_with_rows_alone(tmp_path
         assert axes["conv"] == ["n c h w", "f c hh ww", "f"]  # wrong in every reading: the first
 
 
-# --- What breaks the contract: one sentence --------------------------------------------------------------------------------
+# --- What breaks the contract: one sentence -----------------------------------------------------------------
 
 PAIR = SAID + "def forward(x, W, b): return x @ W + b, (x, W)\ndef backward(dy, cache): "
 BROKEN = {
     "nothing": (PAIR + "pass", "backward returns None; it has to return (dx, dW, db)."),
     "too few": (
         PAIR + "return dy @ cache[1].T, cache[0].T @ dy",
-        "backward returns 2 gradients, and there are 3 differentiable inputs: it has to return (dx, dW, db), in that order.",
+        (
+            "backward returns 2 gradients, and there are 3 differentiable inputs: it has to return (dx, dW, db), "
+            "in that order."
+        ),
     ),
     "one of them None": (
         PAIR + "return dy @ cache[1].T, None, dy.sum(axis=0)",
@@ -651,7 +679,10 @@ BROKEN = {
     ),
     "swapped": (
         PAIR + "return cache[0].T @ dy, dy @ cache[1].T, dy.sum(axis=0)",
-        "backward returns its gradients in the wrong order: their shapes are those of W, x, b, and it has to be x, W, b.",
+        (
+            "backward returns its gradients in the wrong order: their shapes are those of W, x, b, and it has to "
+            "be x, W, b."
+        ),
     ),
     "integers": (
         PAIR + "return (dy @ cache[1].T).astype(int), cache[0].T @ dy, dy.sum(axis=0)",
@@ -659,8 +690,10 @@ BROKEN = {
     ),
     "single precision": (
         PAIR + "return (dy @ cache[1].T).astype('f4'), cache[0].T @ dy, dy.sum(axis=0)",
-        "dx is float32 where the input is float64: digits are lost on the way; where that is meant, say so with "
-        'DTYPE = "float32".',
+        (
+            "dx is float32 where the input is float64: digits are lost on the way; where that is meant, say so with "
+            'DTYPE = "float32".'
+        ),
     ),
     "lists": (
         PAIR + "return (dy @ cache[1].T).tolist(), cache[0].T @ dy, dy.sum(axis=0)",
@@ -681,23 +714,31 @@ BROKEN = {
     ),
     "an exception": (
         PAIR + "return dy @ cache[1]",
-        "backward raised ValueError: matmul: Input operand 1 has a mismatch in its core dimension 0, with gufunc "
-        "signature (n?,k),(k,m?)->(n?,m?) (size 3 is different from 2) (line 4 of mine.py).",
+        (
+            "backward raised ValueError: matmul: Input operand 1 has a mismatch in its core dimension 0, with gufunc "
+            "signature (n?,k),(k,m?)->(n?,m?) (size 3 is different from 2) (line 4 of mine.py)."
+        ),
     ),
     "a cache that nobody returns": (
         SAID + "def forward(x, W, b): return x @ W + b\ndef backward(dy, cache): return cache",
-        "forward returns no cache, and backward takes (dy, cache): return (y, cache), or let it take the inputs: "
-        "backward(dy, x, W, b).",
+        (
+            "forward returns no cache, and backward takes (dy, cache): return (y, cache), or let it take the inputs: "
+            "backward(dy, x, W, b)."
+        ),
     ),
     "a cache that nobody takes": (
         SAID + "def forward(x, W, b): return x @ W + b, {}\ndef backward(dy, x, W, b): return x, W, b",
-        "output 2 of forward is a dict; if it is a cache, let the backward pass take it: backward(dy, cache), and not "
-        "backward(dy, x, W, b).",
+        (
+            "output 2 of forward is a dict; if it is a cache, let the backward pass take it: backward(dy, cache), and "
+            "not backward(dy, x, W, b)."
+        ),
     ),
     "cotangents that are too many": (
         SAID + "def forward(x, W, b): return x @ W + b, x\ndef backward(dy, dz, cache): return x, W, b",
-        "backward takes 2 cotangents and a cache, and forward returns 2 values: it has to be one output for each "
-        "cotangent, and the cache.",
+        (
+            "backward takes 2 cotangents and a cache, and forward returns 2 values: it has to be one output for each "
+            "cotangent, and the cache."
+        ),
     ),
     "no value": (
         SAID + "def forward(x, W, b): pass\ndef backward(dy, x, W, b): return x, W, b",
@@ -705,20 +746,27 @@ BROKEN = {
     ),
     "an array that has a gradient": (
         SAID + "def forward(x, W, b): return x\ndef gradient(x, W, b): return x, W, b",
-        "forward has to return one number, of which there is a gradient, not an array of shape (4, 3): for an array, "
-        "give backward(dy, cache) or jacobian.",
+        (
+            "forward has to return one number, of which there is a gradient, not an array of shape (4, 3): for an "
+            "array, give backward(dy, cache) or jacobian."
+        ),
     ),
     "a value without a gradient": (
         SAID + "def value_and_gradient(x, W, b): return 0.0",
         "value_and_gradient has to return the value and the gradient, not a float.",
     ),
     "a Jacobian in the wrong order": (
-        SAID + "def forward(x, W, b): return (x @ W)[0]\ndef jacobian(x, W, b): return np.zeros((4, 3, 2)), W, b",
+        SAID
+        + "def forward(x, W, b): return (x @ W)[0]\ndef jacobian(x, W, b): return np.zeros((4, 3, 2)), W, b",
         "the Jacobian by x has shape (4, 3, 2), and has to have (2, 4, 3).",
     ),
     "outputs that are others": (
+        "OUTPUTS = [True, False, True]\n" + PAIR + "return x, W, b",
+        "forward returns 1 output, and OUTPUTS says which of 3 are differentiable.",
+    ),
+    "outputs that leave no cache": (
         "OUTPUTS = [True, False]\n" + PAIR + "return x, W, b",
-        "forward returns 1 output, and OUTPUTS says which of 2 are differentiable.",
+        "forward returns its 2 outputs and no cache, which backward takes.",
     ),
     "an attribute that isn't there": (
         SAID
@@ -729,8 +777,10 @@ class Dense:
         self.gradient_of_W, self.db = np.ones((3, 2)), dy.sum(axis=0)
         return dy @ self.W.T
 """,
-        "After backward there is no dW, where the gradient of W should be: say where it is with PARAMETERS = "
-        '{"W": "gradient_of_W"}.',
+        (
+            "After backward there is no dW, where the gradient of W should be: say where it is with PARAMETERS = "
+            '{"W": "gradient_of_W"}.'
+        ),
     ),
     "backward before forward": (
         SAID
@@ -741,7 +791,10 @@ class Dense:
 """,
         "Dense.backward raised AttributeError: 'Dense' object has no attribute 'x' (line 6 of mine.py).",
     ),
-    "exit": (PAIR + "raise SystemExit(3)", "backward called sys.exit(3) instead of returning (line 4 of mine.py)."),
+    "exit": (
+        PAIR + "raise SystemExit(3)",
+        "backward called sys.exit(3) instead of returning (line 4 of mine.py).",
+    ),
     "endless": (PAIR + "\n  while True: pass", "backward did not finish within 1 s."),
     "a crash": (PAIR + "\n  import os; os.abort()", "backward crashed Python: Aborted."),
     "2 GB": (
@@ -751,6 +804,12 @@ class Dense:
 }
 
 
+def there_and_back(subject: OperationSubject) -> None:
+    """A forward and a backward pass of the dense case."""
+    forward = subject.forward(DENSE)
+    subject.backward(forward, [np.ones_like(one) for one in forward.outputs])
+
+
 @pytest.mark.parametrize("name", BROKEN)
 def test_what_breaks_the_contract_is_told_in_one_sentence(name: str, tmp_path: Path) -> None:
     source, sentence = BROKEN[name]
@@ -758,18 +817,22 @@ def test_what_breaks_the_contract_is_told_in_one_sentence(name: str, tmp_path: P
         (subject,) = found.subjects
         gone = name in {"exit", "endless", "a crash", "2 GB"}
         with pytest.raises(SubjectGone if gone else ContractError) as caught:
-            forward = subject.forward(DENSE)
-            subject.backward(forward, [DY[: len(one)].reshape(one.shape) for one in forward.outputs])
+            there_and_back(subject)
         assert str(caught.value).split("\n")[0] == sentence
 
 
-# --- Manners -----------------------------------------------------------------------------------------------------------------
+# --- Manners ------------------------------------------------------------------------------------------------
 
 ELEMENTWISE = 'OPERATION = {"x": "n d"}\n'
 RUDE = {
     "forward changes its input": ("def forward(x): x += 1; return x * 2, None", "return dy", ("x",), ()),
     "backward changes dy": ("def forward(x): return x * 2, x", "dy *= 2; return dy + 0", (), ("dy",)),
-    "backward changes the input": ("def forward(x): return x * 2, x", "cache *= 2; return dy + 0", (), ("x",)),
+    "backward changes the input": (
+        "def forward(x): return x * 2, x",
+        "cache *= 2; return dy + 0",
+        (),
+        ("x",),
+    ),
     "backward changes its cache": (
         "def forward(x): return x * 2, {'h': [x * 2]}",
         "cache['h'][0] += 1; return dy + 0",
@@ -815,7 +878,10 @@ which = 0
 
 
 def test_a_cache_that_can_be_read_once_is_a_remark_and_its_second_reading_an_error(tmp_path: Path) -> None:
-    source = f"{ELEMENTWISE}def forward(x): return x * 2, (x, (r for r in x))\ndef backward(dy, cache): return dy * next(cache[1])"
+    source = f"""{ELEMENTWISE}
+def forward(x): return x * 2, (x, (row for row in x))
+def backward(dy, cache): return dy * next(cache[1])
+"""
     with loaded(tmp_path, source) as found:
         (subject,) = found.subjects
         forward = subject.forward({"x": X[:1]})
@@ -828,7 +894,13 @@ def test_a_cache_that_can_be_read_once_is_a_remark_and_its_second_reading_an_err
 
 
 def test_a_broadcast_cotangent_has_stride_0_and_can_t_be_written_to(tmp_path: Path) -> None:
-    source = f"{ELEMENTWISE}def forward(x): return x, None\ndef backward(dy, cache): print(dy.strides); dy *= 2; return dy"
+    source = f"""{ELEMENTWISE}
+def forward(x): return x, None
+def backward(dy, cache):
+    print(dy.strides)
+    dy *= 2
+    return dy
+"""
     with loaded(tmp_path, source) as found:
         (subject,) = found.subjects
         rows = np.broadcast_to(np.arange(3.0), (4, 3))
@@ -894,15 +966,22 @@ def test_a_forward_pass_is_kept_while_there_are_few_others(tmp_path: Path) -> No
 
 
 def test_nothing_of_ours_can_be_imported_by_an_operation(tmp_path: Path) -> None:
-    source = PAIR + "\n  import sys; assert not [m for m in sys.modules if 'adapters' in m or 'harness' in m]\n  import harness"
-    with loaded(tmp_path, source) as found, pytest.raises(ContractError, match="harness belongs to the judge"):
+    source = (
+        PAIR
+        + "\n  import sys; assert not [m for m in sys.modules if 'adapters' in m or 'harness' in m]\n  import harness"
+    )
+    with loaded(tmp_path, source) as found, pytest.raises(SubjectGone, match="harness belongs to the judge"):
         found.subjects[0].vjp(DENSE, [DY])
 
 
-# --- What is missing, or written wrongly ------------------------------------------------------------------------------------
+# --- What is missing, or written wrongly --------------------------------------------------------------------
 
 FORWARD, BACKWARD = "def forward(x, W, b): return x\n", "def backward(dy, cache): return dy\n"
-CLASS = "class Dense:\n    def __init__(self, {}): pass\n    def forward(self, x): return x\n    def backward(self, dy): return dy\n"
+CLASS = """class Dense:
+    def __init__(self, {}): pass
+    def forward(self, x): return x
+    def backward(self, dy): return dy
+"""
 WRONG = {
     "": (
         "mine.py has no function gradient(parameters, inputs, targets) of a network, and no forward and backward of an "
@@ -913,7 +992,8 @@ WRONG = {
         "operation (it has gradients): one of these is what is checked."
     ),
     "def gradient(x, y): return x, y": (
-        "mine.py has gradient(x, y): of a network it has to take (parameters, inputs, targets); of a scalar function it "
+        "mine.py has gradient(x, y): of a network it has to take (parameters, inputs, targets); of a scalar "
+        "function it "
         "needs forward(x, y) and the axes of the inputs:\n"
         '    OPERATION = {"x": "n d", "y": "d"}'
     ),
@@ -944,14 +1024,15 @@ WRONG = {
         "(rng, shape, sizes)."
     ),
     "OPERATION = {'x': {'axes': 'n', 'values': 'labels'}}\n": (
-        "OPERATION['x'] has labels, and doesn't say below which number: add \"below\": \"v\"."
+        'OPERATION[\'x\'] has labels, and doesn\'t say below which number: add "below": "v".'
     ),
     "OPERATION = {'W': 'vocab d', 'x': {'axes': 'n', 'values': 'labels', 'below': 'vocabs'}}\n": (
         "OPERATION['x'] has labels below 'vocabs', which is no axis of an input; did you mean 'vocab'?"
     ),
     "OPERATION = {'x': {'axes': 'n', 'values': 'mask'}}\n": "OPERATION has no input that a gradient could be for.",
     "OPERATION = {'x': 'n', 'W': 'n'}\n" + FORWARD + BACKWARD: (
-        "forward takes 'b' too, and nothing says what it is: declare it as an input, or as an option with the values to "
+        "forward takes 'b' too, and nothing says what it is: declare it as an input, or as an option with "
+        "the values to "
         "draw from:\n"
         '    OPTIONS = {"b": [1, 2]}'
     ),
@@ -962,14 +1043,15 @@ WRONG = {
         "forward takes x, W, b, and the inputs are declared as W, x, b: the order has to be the same."
     ),
     SAID + "OPTIONS = {'epsilon': 1e-5}\ndef forward(x, W, b, *, eps=0): return x\n" + BACKWARD: (
-        "OPTIONS has 'epsilon', which forward doesn't take."
+        "OPTIONS has 'epsilon', which forward doesn't take; did you mean 'eps'?"
     ),
-    SAID + "OPTIONS = {'epss': 1e-5}\ndef forward(x, W, b, *, eps=0): return x\n" + BACKWARD: (
-        "OPTIONS has 'epss', which forward doesn't take; did you mean 'eps'?"
-    ),
-    SAID + "OPTIONS = {'eps': []}\n" + FORWARD + BACKWARD: "OPTIONS['eps'] is an empty list: name one value at least.",
+    SAID
+    + "OPTIONS = {'eps': []}\n"
+    + FORWARD
+    + BACKWARD: "OPTIONS['eps'] is an empty list: name one value at least.",
     SAID + "OPTIONS = {'eps': [np.ones(2)]}\n" + FORWARD + BACKWARD: (
-        "OPTIONS['eps'] holds a ndarray; an option is a number, a truth value, a string, None, or a tuple of these: pass "
+        "OPTIONS['eps'] holds a ndarray; an option is a number, a truth value, a string, None, or a tuple of "
+        "these: pass "
         "an array as an input."
     ),
     SAID + "SIZES = {'dd': 3}\n" + FORWARD + BACKWARD: (
@@ -994,12 +1076,16 @@ WRONG = {
     SAID + "def foward(x, W, b): return x\n" + BACKWARD: (
         "mine.py has backward and no forward(x, W, b), which says what it is the derivative of; did you mean 'foward'?"
     ),
-    SAID + "REFERENCE = 'swich'\n" + FORWARD + BACKWARD: "REFERENCE names 'swich', which is not known; did you mean 'swish'?",
+    SAID
+    + "REFERENCE = 'swich'\n"
+    + FORWARD
+    + BACKWARD: "REFERENCE names 'swich', which is not known; did you mean 'swish'?",
     SAID + "REFERENCE = 'swish'\n" + FORWARD + BACKWARD: (
-        "REFERENCE names swish, which takes x, beta, and x, W, b is declared: the inputs have to be the same, in the same "
+        "REFERENCE names swish, which takes x, beta, and x, W, b is declared: the inputs have to be the "
+        "same, in the same "
         "order."
     ),
-    "OPERATIONS = {'afine': {'x': 'n'}}\ndef affine_forward(x): return x, x\ndef affine_backward(dy, cache): return dy": (
+    "OPERATIONS = {'afine': {'x': 'n'}}\ndef affine_forward(x): return x, x\ndef affine_backward(dy, x): return dy": (
         "mine.py has no function afine_forward for OPERATIONS['afine']; did you mean 'affine_forward'?"
     ),
     "OPERATIONS = {'f': {'inputs': {'x': 'n'}, 'option': {}}}\ndef f(x): return x": (
@@ -1007,7 +1093,8 @@ WRONG = {
     ),
     SAID + "LAYER = 3": "LAYER has to be the class itself, not 3.",
     SAID + CLASS.format("self_made"): (
-        "Dense is made with self_made, and nothing says what self_made is: call an axis so in OPERATION (it has d, k, n), "
+        "Dense is made with self_made, and nothing says what self_made is: call an axis so in OPERATION (it "
+        "has d, k, n), "
         "or give values to draw from:\n"
         '    OPTIONS = {"self_made": [3]}'
     ),
@@ -1033,7 +1120,7 @@ def test_a_line_to_paste_works_once_it_is_pasted(tmp_path: Path) -> None:
     def other_backward(dy, cache): return dy * cache[1], (dy * cache[0]).sum(axis=0)
     """
     with loaded(tmp_path, source) as found:
-        line = found.missing[0].sentence.split("\n")[1]
-    with loaded(tmp_path, source + line) as found:
+        line = found.missing[0].sentence.split("\n")[1].strip()
+    with loaded(tmp_path, textwrap.dedent(source) + line) as found:
         assert [one.name for one in found.subjects] == ["other"]
         assert max(error_of(found.subjects[0], 1).values()) < 1e-8

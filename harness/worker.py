@@ -87,11 +87,41 @@ DAEMONS = 122  # exit status: there were processes that had left the worker's fa
 SIGNALLED = 128  # exit status, plus the signal
 OURS = frozenset({"manual_backprop", "reference", "properties", "harness", "lesson", "benchmarks"})
 DECLARED = frozenset(  # what a file says of itself, but for PROBLEM
-    "OPERATION OPERATIONS OPTIONS SIZES REFERENCE DTYPE OUTPUTS ARRAYS LAYER PARAMETERS ONCE FUNCTION".split()
+    {
+        "OPERATION",
+        "OPERATIONS",
+        "OPTIONS",
+        "SIZES",
+        "REFERENCE",
+        "DTYPE",
+        "OUTPUTS",
+        "ARRAYS",
+        "LAYER",
+        "PARAMETERS",
+        "ONCE",
+        "FUNCTION",
+    }
 )
 CONTRACT = frozenset(  # functions that are known by their names, wherever they come from
-    "forward backward gradient grad jacobian jvp hessian hvp value_and_gradient stand_in valid step loss".split()
+    {
+        "forward",
+        "backward",
+        "gradient",
+        "grad",
+        "jacobian",
+        "jac",
+        "jvp",
+        "hessian",
+        "hess",
+        "hvp",
+        "value_and_gradient",
+        "value_and_grad",
+        "stand_in",
+        "valid",
+        "step",
+    }
 )
+LIBRARIES = frozenset({"numpy", "scipy", "jax", "jaxlib", "torch", "math", "autograd"})
 HERE = Path(__file__).resolve()
 ROOT = HERE.parents[1]
 LIBRARY = Path(os.__file__).parent
@@ -576,14 +606,16 @@ class Subject:
             value = vars(module)[name]
             if name.isupper() and len(name) > 1:
                 constants[name] = Words().encode(value) if name in DECLARED else None
-            elif callable(value) and (name in CONTRACT or self.owns(value)):
+            elif callable(value) and (self.owns(value) or (name in CONTRACT and not in_library(value))):
                 functions[name] = described(value)
         return {"constants": constants, "functions": functions}
 
     def owns(self, value: Value) -> bool:
         """Whether a function or a class was written in the subject's folder."""
         with suppress(Exception):
-            code = getattr(value, "__code__", None) or getattr(getattr(value, "__wrapped__", None), "__code__", None)
+            code = getattr(value, "__code__", None) or getattr(
+                getattr(value, "__wrapped__", None), "__code__", None
+            )
             if code is not None:
                 return bool(self.own(code.co_filename))
             return bool(self.own(getattr(sys.modules[value.__module__], "__file__", "")))
@@ -598,7 +630,7 @@ class Subject:
         options = Decoder(bytearray(), plain=True).decode(order["options"])
         self.warnings.clear()
         answer: dict[str, Any] = {"run": 0, "once": "", "keys": None}
-        run: Any = None
+        run: Any = None  # of `adapters`
         if do == "draw":
             value = self.operations.draw(order["path"], order["seed"], order["shape"], order["sizes"])
         elif do == "valid":
@@ -632,11 +664,17 @@ class Subject:
         """Whose memory the results lie in, and which earlier results this call changed."""
         aliased: list[list[Any]] = []
         reused: list[Place] = []
+        decoders, watched = ([], []) if run is None else (run.decoders, run.watched)
         for place, array in arrays if run is not None else []:
-            owners = [[group, *(own or ())] for group, one in enumerate(run.decoders) if (own := one.owner(array)) is not None]
-            inner = [label for label, own, _ in run.watched if may_share_memory(own, array)]
+            owners = [
+                [group, *own]
+                for group, decoder in enumerate(decoders)
+                for own in [decoder.owner(array)]
+                if own is not None
+            ]
+            inner = [label for label, own, _ in watched if may_share_memory(own, array)]
             if owners or inner:
-                aliased.append([place, owners[0] if owners else [], inner[0] if inner else ""])
+                aliased.append([place, *(owners[:1] or [[]]), *(inner[:1] or [""])])
             elif any(may_share_memory(earlier, array) for _, _, earlier, _ in self.answered):
                 reused.append(place)
         overwritten = [[who, place] for who, place, array, was in self.answered if array.tobytes() != was]
@@ -762,10 +800,15 @@ def load_file(path: str) -> types.ModuleType:
     return module
 
 
+def in_library(value: Value) -> bool:
+    """Whether a function is one of NumPy, or of its like, that a `from numpy import *` brought along."""
+    return str(getattr(value, "__module__", "")).partition(".")[0] in LIBRARIES
+
+
 def standing_alone(name: str) -> Any:
     """A file beside this one, loaded by its path, with the built-ins that we keep; no subject can import it."""
     spec = spec_from_file_location(name, HERE.parent / f"{name}.py")
-    assert spec is not None  # noqa: S101 - it is a .py file
+    assert spec is not None  # noqa: S101 - the judge has looked that this is a .py file
     assert spec.loader is not None  # noqa: S101 - as above
     module = module_from_spec(spec)
     vars(module)["__builtins__"] = __builtins__
@@ -779,7 +822,10 @@ adapters = standing_alone("adapters")
 def described(value: Value) -> dict[str, Any]:
     """What a declaration needs of a function or a class: the fields of `isolation.Function`."""
     family = getattr(value, "__self__", value)  # of F.apply: F
-    names = [(name_of(kind), str(kind.__module__)) for kind in (family if isinstance(family, type) else type(value)).__mro__]
+    names = [
+        (name_of(kind), str(kind.__module__))
+        for kind in (family if isinstance(family, type) else type(value)).__mro__
+    ]
     sort, methods, signature = "function", {}, None
     if any(name == "Function" and module.startswith("torch.autograd") for name, module in names):
         sort, signature = "autograd", describe(family.forward)

@@ -40,7 +40,9 @@ def pools_after_conv(sizes: Sizes, options: Options) -> bool:
     """Whether both fit, the pooling on what the convolution gives. The two strides are one here."""
     if not windows(sizes, options):
         return False
-    after = {side: 1 + (sizes[side] + 2 * options["pad"] - sizes[2 * side]) // options["stride"] for side in "hw"}
+    after = {
+        side: 1 + (sizes[side] + 2 * options["pad"] - sizes[2 * side]) // options["stride"] for side in "hw"
+    }
     return pools(after, options)
 
 
@@ -104,7 +106,9 @@ def _norms(
             {key: options[key] for key in drawn},
             sizes,
             counterpart=Counterpart(
-                known, options=EPS_ALONE if "eps" in drawn else {}, fixed={} if "eps" in drawn else {"eps": 1e-5}
+                known,
+                options=EPS_ALONE if "eps" in drawn else {},
+                fixed={} if "eps" in drawn else {"eps": 1e-5},
             ),
         )
         for arguments, drawn in takes
@@ -113,7 +117,12 @@ def _norms(
 
 CONVENTIONS: tuple[Convention, ...] = (
     # --- layers.py of the second assignment
-    Convention(("affine", "fc", "dense", "linear"), OF_IMAGES, sizes=IMAGES, counterpart=Counterpart("dense_of_images")),
+    Convention(
+        ("affine", "fc", "dense", "linear"),
+        OF_IMAGES,
+        sizes=IMAGES,
+        counterpart=Counterpart("dense_of_images"),
+    ),
     Convention(("affine", "fc", "dense", "linear"), AFFINE, counterpart=Counterpart("dense")),
     Convention(("linear",), shapes(x="n d", w="m d", b="m"), counterpart=Counterpart("linear")),
     Convention(("relu",), shapes(x="n d"), counterpart=Counterpart("relu")),
@@ -162,7 +171,9 @@ CONVENTIONS: tuple[Convention, ...] = (
         POOL,
         {**IMAGES, "h": (2, 3, 4, 5), "w": (2, 3, 4, 6)},
         pools,
-        Counterpart("max_pool2d", options={"height": "pool_height", "width": "pool_width", "stride": "stride"}),
+        Counterpart(
+            "max_pool2d", options={"height": "pool_height", "width": "pool_width", "stride": "stride"}
+        ),
     ),
     _loss(("softmax_loss",), SCORES, counterpart=Counterpart("softmax_cross_entropy")),
     _loss(("svm_loss",), SCORES, counterpart=Counterpart("multiclass_hinge")),

@@ -235,8 +235,9 @@ class Contents:
 
 def near(word: object, words: Iterable[str]) -> str:
     """`; did you mean "eps"?` where one of the words is near, else nothing."""
-    found = get_close_matches(str(word), [str(one) for one in words], n=1)
-    return f"; did you mean {found[0]!r}?" if found else "."
+    by_letters = {str(one).lower(): str(one) for one in words}
+    found = get_close_matches(str(word).lower(), by_letters, n=1)
+    return f"; did you mean {by_letters[found[0]]!r}?" if found else "."
 
 
 def shown(value: object) -> str:
@@ -298,6 +299,15 @@ def _input(value: object, where: str) -> Input:
             raise DeclarationError(f"{where} has an unknown key {shown(key)}{near(key, INPUT_KEYS)}")
     if "axes" not in value:
         raise DeclarationError(f'{where} has no axes: add "axes": "n d", or "axes": "" for a scalar.')
+    values, below, ignore = _values(value, where)
+    constant = value.get("constant", False)
+    if not isinstance(constant, bool):
+        raise DeclarationError(f"{where} has constant = {shown(constant)}; it has to be True or False.")
+    return Input(_axes(value["axes"], where), values, below, ignore, constant)
+
+
+def _values(value: Mapping[str, Any], where: str) -> tuple[Any, Any, Any]:
+    """What the numbers of an input are: values, below and ignore."""
     values, below, ignore = value.get("values", "real"), value.get("below"), value.get("ignore")
     if not isinstance(values, Function) and values not in VALUES:
         raise DeclarationError(
@@ -307,13 +317,8 @@ def _input(value: object, where: str) -> Input:
     if values == "labels" and (not isinstance(below, int | str) or isinstance(below, bool)):
         raise DeclarationError(f'{where} has labels, and doesn\'t say below which number: add "below": "v".')
     if ignore is not None and (not isinstance(ignore, int) or isinstance(ignore, bool)):
-        raise DeclarationError(
-            f"{where} ignores {shown(ignore)}; it has to be a whole number such as -100."
-        )
-    constant = value.get("constant", False)
-    if not isinstance(constant, bool):
-        raise DeclarationError(f"{where} has constant = {shown(constant)}; it has to be True or False.")
-    return Input(_axes(value["axes"], where), values, below, ignore, constant)
+        raise DeclarationError(f"{where} ignores {shown(ignore)}; it has to be a whole number such as -100.")
+    return values, below, ignore
 
 
 def _axes(value: object, where: str) -> str:
@@ -527,8 +532,9 @@ class Convention:
         return signature.required <= count <= len(signature.positional) and not signature.required_keywords
 
 
-IMPLEMENTATIONS = frozenset(
-    "naive fast slow loop loops vec vectorized vectorised im2col strides alt simple efficient numpy np v1 v2 1 2".split()
+IMPLEMENTATIONS = (
+    *("naive", "fast", "slow", "loop", "loops", "vec", "vectorized", "vectorised", "im2col", "strides"),
+    *("alt", "simple", "efficient", "numpy", "np", "v1", "v2", "1", "2"),
 )
 """Words at the end of a function's name that say how it is written, and not what it computes."""
 
@@ -565,7 +571,9 @@ def pairs_of(functions: Mapping[str, Function]) -> dict[str, tuple[Function, Fun
             place = words.index(back)
             operation = "_".join(word for word in words if word != back)
             named = [*words[:place], there, *words[place + 1 :]]
-            while "_".join(named) not in functions and len(named) > place + 1 and named[-1] in IMPLEMENTATIONS:
+            while (
+                "_".join(named) not in functions and len(named) > place + 1 and named[-1] in IMPLEMENTATIONS
+            ):
                 named.pop()
             forward = functions.get("_".join(named))
             if forward is not None and forward.sort == "function":
@@ -576,9 +584,7 @@ def pairs_of(functions: Mapping[str, Function]) -> dict[str, tuple[Function, Fun
 class Reader:
     """Reads one module: see `read`."""
 
-    def __init__(
-        self, module: Module, known: Iterable[Operation], conventions: Iterable[Convention]
-    ) -> None:
+    def __init__(self, module: Module, known: Iterable[Operation], conventions: Iterable[Convention]) -> None:
         """The module, the known operations and the conventions."""
         self.module = module
         self.constants = module.constants
@@ -654,7 +660,10 @@ class Reader:
 
     def one(self) -> Declaration:
         """What `OPERATION`, `LAYER` or `FUNCTION` declares."""
-        roles = {role: self.find_role(role, names) for role, names in ROLES.items()}
+        roles = {
+            role: next((self.functions[name] for name in names if name in self.functions), None)
+            for role, names in ROLES.items()
+        }
         special = self.special(roles)
         options = read_options(self.constants.get("OPTIONS"))
         forward = special or roles["forward"]
@@ -669,21 +678,19 @@ class Reader:
             return read_inputs(self.constants["OPERATION"], "OPERATION")
         operation = self.known.get(plain(str(self.constants.get("REFERENCE", ""))))
         names = () if forward is None else forward.signature.positional
-        if operation is not None and (forward is None or forward.sort != "class"):
-            if len(names) >= len(operation.inputs) or not names:
-                own = names[: len(operation.inputs)] or tuple(operation.inputs)
-                return dict(zip(own, operation.inputs.values(), strict=True))
+        is_class = forward is not None and forward.sort == "class"
+        if operation is not None and not is_class and (len(names) >= len(operation.inputs) or not names):
+            own = names[: len(operation.inputs)] or tuple(operation.inputs)
+            return dict(zip(own, operation.inputs.values(), strict=True))
         if forward is not None and forward.sort == "class":
-            names = (*forward.methods["forward"].positional, "W") if "forward" in forward.methods else ("x", "W")
+            names = (
+                (*forward.methods["forward"].positional, "W") if "forward" in forward.methods else ("x", "W")
+            )
         raise DeclarationError(
             f"{self.module.name} doesn't say what {forward.name if forward else 'forward'} takes: add the inputs "
             "with their axes (equal names have equal sizes):"
             + paste(f"OPERATION = {template(names or ('x', 'w'))}")
         )
-
-    def find_role(self, role: str, names: Sequence[str]) -> Function | None:
-        """The function of the module for a role."""
-        return next((self.functions[name] for name in names if name in self.functions), None)
 
     def special(self, roles: Mapping[str, Function | None]) -> Function | None:
         """The class or the framework's function that is judged, declared or the only one that there is."""
@@ -719,7 +726,9 @@ class Reader:
         """One entry of `OPERATIONS`: its inputs, or a dict of `inputs` and of all that a file may say."""
         where = f"OPERATIONS[{name!r}]"
         if not isinstance(entry, Mapping):
-            raise DeclarationError(f"{where} has to be a dict of the inputs with their axes, not {shown(entry)}.")
+            raise DeclarationError(
+                f"{where} has to be a dict of the inputs with their axes, not {shown(entry)}."
+            )
         inner = entry.get("inputs")
         full = isinstance(inner, Mapping) and "axes" not in inner
         keys = ("inputs", "options", "sizes", "reference", "outputs", *ROLES)
@@ -756,7 +765,9 @@ class Reader:
             declaration,
             sizes={**declaration.sizes, **sizes},
             outputs=_outputs(said.get("outputs")) or declaration.outputs,
-            counterpart=self.counterpart(reference, inputs, options) if reference else declaration.counterpart,
+            counterpart=self.counterpart(reference, inputs, options)
+            if reference
+            else declaration.counterpart,
         )
 
     def given(self, value: object, where: str) -> Function:
@@ -765,7 +776,9 @@ class Reader:
             return value
         if isinstance(value, str) and value in self.functions:
             return self.functions[value]
-        raise DeclarationError(f"{where} is {shown(value)}, which is no function of the file{near(value, self.functions)}")
+        raise DeclarationError(
+            f"{where} is {shown(value)}, which is no function of the file{near(value, self.functions)}"
+        )
 
     def roles_of(self, name: str) -> dict[str, Function]:
         """The functions of an operation of that name, by role: affine_forward, forward_affine, affine_forward_fast."""
@@ -796,12 +809,16 @@ class Reader:
         if ":" in reference:
             file, _, function = reference.rpartition(":")
             if not file.endswith(".py") or not function.isidentifier():
-                raise DeclarationError(f'REFERENCE is {reference!r}; of a file it has to be "file.py:function".')
+                raise DeclarationError(
+                    f'REFERENCE is {reference!r}; of a file it has to be "file.py:function".'
+                )
             return Counterpart(reference, said=True)
         operation = self.known.get(plain(reference))
         if operation is None:
             names = [one.name for one in self.known.values()]
-            raise DeclarationError(f"REFERENCE names {reference!r}, which is not known{near(reference, names)}")
+            raise DeclarationError(
+                f"REFERENCE names {reference!r}, which is not known{near(reference, names)}"
+            )
         if len(operation.inputs) != len(inputs):
             raise DeclarationError(
                 f"REFERENCE names {operation.name}, which takes {', '.join(operation.inputs)}, and {', '.join(inputs)} "
@@ -855,7 +872,9 @@ class Reader:
             return self.layer(name, inputs, special, calls, common)
         if special is not None:
             calls["forward"] = call_of(special, tuple(inputs), options, strict=True)
-            return Declaration(name, inputs, "function", {**calls, **self.more(inputs, roles, options)}, **common)
+            return Declaration(
+                name, inputs, "function", {**calls, **self.more(inputs, roles, options)}, **common
+            )
         return self.functions_of(name, inputs, roles, options, calls, common)
 
     def functions_of(
@@ -916,9 +935,7 @@ class Reader:
         """A declaration of a class."""
         for method in ("forward", "backward"):
             if method not in layer.methods:
-                raise DeclarationError(
-                    f"{layer.name} has no method {method}{near(method, layer.methods)}"
-                )
+                raise DeclarationError(f"{layer.name} has no method {method}{near(method, layer.methods)}")
         parameters = self.parameters(inputs, layer)
         own = {one.name for one in parameters}
         passed = tuple(one for one in inputs if one not in own)
@@ -947,7 +964,14 @@ class Reader:
             )
         found: list[Parameter] = []
         for attribute, gradient in value.items():
-            last = str(attribute).replace("]", "").replace("[", ".").replace("'", "").replace('"', "").split(".")[-1]
+            last = (
+                str(attribute)
+                .replace("]", "")
+                .replace("[", ".")
+                .replace("'", "")
+                .replace('"', "")
+                .split(".")[-1]
+            )
             if last not in inputs:
                 raise DeclarationError(
                     f"PARAMETERS has {shown(attribute)}, and OPERATION no input {last}{near(last, inputs)}"
@@ -999,9 +1023,7 @@ class Reader:
         """The declaration of functions that follow one of the rows: the first, and else the others in turn."""
         row, *others = rows
         arguments = row.arguments or tuple(row.inputs)
-        calls = {
-            role: Call(function, arguments) for role, function in roles.items() if role != "backward"
-        }
+        calls = {role: Call(function, arguments) for role, function in roles.items() if role != "backward"}
         takes, apart = "cache", 0
         if "backward" in roles:
             calls["backward"], takes, apart = backward_of(roles["backward"], tuple(row.inputs), {}, arguments)
@@ -1031,7 +1053,9 @@ class Reader:
         signature = forward.signature
         count = len(operation.inputs)
         own = signature.positional[:count]
-        options = {one: some for one, some in operation.options.items() if one in signature.keywords - set(own)}
+        options = {
+            one: some for one, some in operation.options.items() if one in signature.keywords - set(own)
+        }
         inputs = dict(zip(own, operation.inputs.values(), strict=False))
         if len(own) < count:
             return None
@@ -1075,11 +1099,14 @@ class Reader:
             for one in self.functions.values()
             if one.sort in ("custom_vjp", "autograd") or {"forward", "backward"} <= one.methods.keys()
         ]
-        derivative = next((name for role in DERIVATIVES for name in ROLES[role] if name in self.functions), "")
+        derivative = next(
+            (name for role in DERIVATIVES for name in ROLES[role] if name in self.functions), ""
+        )
         if layers:
             one = layers[0]
-            constant = "LAYER" if one.sort == "class" else "FUNCTION"
-            names = one.methods["forward"].positional if "forward" in one.methods else one.signature.positional
+            names = (
+                one.methods["forward"].positional if "forward" in one.methods else one.signature.positional
+            )
             names = names[1:] if one.sort == "autograd" else names
             inputs = template(names or ("x",))
             if one.sort == "class":
@@ -1101,7 +1128,9 @@ class Reader:
                 f"scalar function it needs forward({takes}) and the axes of the inputs:"
                 + paste(f"OPERATION = {template(self.functions[derivative].signature.positional or ('x',))}")
             )
-        close = [name for name in self.functions if get_close_matches(name, ["gradient", "forward", "backward"])]
+        close = [
+            name for name in self.functions if get_close_matches(name, ["gradient", "forward", "backward"])
+        ]
         also = f" (it has {close[0]})" if close else ""
         return (
             f"{self.module.name} has no function gradient({', '.join(NETWORK)}) of a network, and no forward and "
@@ -1134,7 +1163,11 @@ def _constructor(layer: Function, known: Iterable[str], constants: Mapping[str, 
     for name in required:
         if name not in known:
             declared = constants.get("OPERATION")
-            axes = sorted(names_of(str(one) for one in declared.values())) if isinstance(declared, Mapping) else []
+            axes = (
+                sorted(names_of(str(one) for one in declared.values()))
+                if isinstance(declared, Mapping)
+                else []
+            )
             raise DeclarationError(
                 f"{layer.name} is made with {', '.join(required)}, and nothing says what {name} is: call an axis so in "
                 f"OPERATION (it has {', '.join(axes) or 'none'}), or give values to draw from:"
@@ -1145,9 +1178,7 @@ def _constructor(layer: Function, known: Iterable[str], constants: Mapping[str, 
     return Call(layer, by_position, keywords)
 
 
-def read(
-    module: Module, known: Iterable[Operation] = (), conventions: Iterable[Convention] = ()
-) -> Contents:
+def read(module: Module, known: Iterable[Operation] = (), conventions: Iterable[Convention] = ()) -> Contents:
     """What a module has to be judged.
 
     Args:

@@ -147,7 +147,9 @@ def max_pool_forward_naive(x, pool_param):
     out = np.zeros((*x.shape[:2], rows, columns), x.dtype)
     for i in range(rows):
         for j in range(columns):
-            out[:, :, i, j] = x[:, :, i * stride : i * stride + height, j * stride : j * stride + width].max((2, 3))
+            out[:, :, i, j] = x[:, :, i * stride : i * stride + height, j * stride : j * stride + width].max(
+                (2, 3)
+            )
     return out, (x, pool_param)
 
 

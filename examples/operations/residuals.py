@@ -1,4 +1,4 @@
-"""The residuals of a decay a·exp(-k t) + c against measurements, and their Jacobian, as a least-squares solver takes them."""
+"""Residuals of a·exp(-k t) + c against measurements, and their Jacobian, as a least-squares solver takes them."""
 
 import numpy as np
 
