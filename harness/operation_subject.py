@@ -16,10 +16,14 @@ from harness.loading import UnusableSubject
 from properties.conventions import CONVENTIONS
 from properties.declaration import Call, Contents, Declaration, DeclarationError, Function, Missing, read
 from properties.law import SubjectGone
+from reference import operations
 from reference.operations.operation import Input, Operation
 
 Array: TypeAlias = NDArray[Any]
 Layout: TypeAlias = Literal["C", "F", "strided", "broadcast"]
+
+KNOWN: tuple[Operation, ...] = tuple(getattr(operations, "OPERATIONS", {}).values())
+"""The operations whose derivatives are known to the last digit."""
 
 TOLD = frozenset({"exception", "contract"})
 """Faults after which the next call makes sense; after the others the subject is gone."""
@@ -701,7 +705,7 @@ class Loaded:
     network: bool
 
 
-def contents_of(name: str, module: IsolatedModule, known: Iterable[Operation] = ()) -> Contents:
+def contents_of(name: str, module: IsolatedModule, known: Iterable[Operation] = KNOWN) -> Contents:
     """What a module has. Raises `UnusableSubject` where it can't be imported, or declares what can't be read."""
     try:
         found = replace(module.description.module, name=Path(name).name)
@@ -718,7 +722,7 @@ def load_operations(
     *,
     python: str | None = None,
     limits: Limits | None = None,
-    known: Iterable[Operation] = (),
+    known: Iterable[Operation] = KNOWN,
 ) -> Generator[Loaded]:
     """The operations of a file, each in a worker that starts at its first call; all are stopped at the end.
 

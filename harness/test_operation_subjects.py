@@ -15,7 +15,9 @@ import pytest
 from harness.contract import ContractError
 from harness.isolation import Limits
 from harness.loading import UnusableSubject
+from harness.operation_subject import KNOWN as KNOWN_OPERATIONS
 from harness.operation_subject import Loaded, OperationSubject, load_operations
+from properties.conventions import CONVENTIONS
 from properties.law import SubjectGone
 from reference.operations.operation import Input, Operation
 
@@ -647,6 +649,20 @@ def test_an_affine_layer_that_takes_rows_alone_is_asked_with_rows_alone(tmp_path
         assert axes["affine"] == ["n d", "d m", "m"]
         assert axes["linear"] == ["n d", "m d", "m"]
         assert axes["conv"] == ["n c h w", "f c hh ww", "f"]  # wrong in every reading: the first
+
+
+@pytest.mark.skipif(not KNOWN_OPERATIONS, reason="the table of known operations is not here")
+def test_the_counterparts_of_the_conventions_are_known_with_their_inputs_and_options() -> None:
+    known = {one.name: one for one in KNOWN_OPERATIONS}
+    for row in CONVENTIONS:
+        if row.counterpart is not None:
+            operation = known[row.counterpart.operation]
+            assert row.counterpart.options.keys() | row.counterpart.fixed.keys() <= operation.options.keys()
+            theirs, ours = (
+                [(one.differentiable, len(one.dimensions)) for one in inputs.values()]
+                for inputs in (operation.inputs, row.inputs)
+            )
+            assert theirs == ours, row.names
 
 
 # --- What breaks the contract: one sentence -----------------------------------------------------------------

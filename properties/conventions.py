@@ -61,6 +61,7 @@ CONV_SIZES = {
     "hh": (1, 2, 3),
     "ww": (1, 2, 3),
 }
+CONV_KNOWN = Counterpart("conv2d", options={"stride": "stride", "padding": "pad"}, fixed={"dilation": 1})
 STRIDES = {"stride": (1, 2, 3), "pad": (0, 1, 2)}
 POOL = {"pool_height": (2, 1, 3), "pool_width": (2, 1, 3), "stride": (2, 1, 3)}
 NORM = shapes(x="n d", gamma="d", beta="d")
@@ -153,7 +154,7 @@ CONVENTIONS: tuple[Convention, ...] = (
         STRIDES,
         CONV_SIZES,
         windows,
-        Counterpart("conv2d", options={"stride": "stride", "padding": "pad"}),
+        CONV_KNOWN,
     ),
     Convention(
         ("conv",),
@@ -162,7 +163,7 @@ CONVENTIONS: tuple[Convention, ...] = (
         STRIDES,
         CONV_SIZES,
         windows,
-        Counterpart("conv2d", options={"stride": "stride", "padding": "pad"}),
+        CONV_KNOWN,
     ),
     Convention(
         ("max_pool", "maxpool"),
@@ -172,7 +173,9 @@ CONVENTIONS: tuple[Convention, ...] = (
         {**IMAGES, "h": (2, 3, 4, 5), "w": (2, 3, 4, 6)},
         pools,
         Counterpart(
-            "max_pool2d", options={"height": "pool_height", "width": "pool_width", "stride": "stride"}
+            "max_pool2d",
+            options={"kernel": ("pool_height", "pool_width"), "stride": "stride"},
+            fixed={"padding": 0, "ceil": False},
         ),
     ),
     _loss(("softmax_loss",), SCORES, counterpart=Counterpart("softmax_cross_entropy")),
@@ -216,7 +219,7 @@ CONVENTIONS: tuple[Convention, ...] = (
     _loss(
         ("temporal_softmax_loss",),
         shapes(x="n t v", y=Input("n t", "labels", below="v"), mask=Input("n t", "mask")),
-        counterpart=Counterpart("temporal_softmax_cross_entropy"),
+        counterpart=Counterpart("temporal_softmax_loss"),
     ),
     # --- the linear classifiers of the first assignment
     _loss(

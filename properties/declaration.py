@@ -136,15 +136,16 @@ class Counterpart:
         operation: its name in `reference.operations`, or "mine.py:function".
         inputs: the subject's inputs in the order of the known operation; empty: as they are declared.
         axes: shapes in which the known operation wants an input, where they differ ("n c*h*w" for "n c h w").
-        options: its options by name, each with the name of the subject's option.
-        fixed: its options whose value the subject does not choose.
+        options: its options by name, each with the name of the subject's option, or the names of those that make
+            a tuple.
+        fixed: its options that have one value here. Those in neither are open: any of their values may be meant.
         said: whether the file says so (`REFERENCE`), or it is the operation of that name.
     """
 
     operation: str
     inputs: tuple[str, ...] = ()
     axes: Mapping[str, str] = field(default_factory=dict[str, str])
-    options: Mapping[str, str] = field(default_factory=dict[str, str])
+    options: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict[str, str | tuple[str, ...]])
     fixed: Mapping[str, Any] = field(default_factory=dict[str, Any])
     said: bool = False
 
@@ -1143,7 +1144,7 @@ def _counterpart(
 ) -> Counterpart:
     """A known operation that takes the inputs in that order, and the options by their own names."""
     options = set(options)
-    same = {name: name for name in operation.options if name in options}
+    same: dict[str, str | tuple[str, ...]] = {name: name for name in operation.options if name in options}
     return Counterpart(operation.name, tuple(inputs), options=same, said=said)
 
 
