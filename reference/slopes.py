@@ -43,8 +43,9 @@ tried, as in relu(x) - relu(-x) at 0, are no kinks of the function, and 1 is its
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,10 +62,9 @@ _AT_THE_POINT = {2.0**-53: -26, 2.0**-24: -14}
 """log₂ of the step within which a kink is taken to lie at the point itself, by unit roundoff."""
 _LEVELS = 4
 _MOVES = 4
-_VALUE = np.array([64, -20, 1]) / 45  # S from D(t), D(2t), D(4t)
-_AMPLIFIED = float(abs(_VALUE / [1, 2, 4]).sum())  # 1.65: how far ε at every point carries S, over t
-_JUMP = np.array([16, -10, 1]) / 7  # the jump from E(t), E(2t), E(4t)
-_JUMP_AMPLIFIED = float(4 * abs(_JUMP / [1, 2, 4]).sum())  # 12.1: the same; E errs by 4ε/t
+_GOLDEN = (math.sqrt(5) - 1) / 2
+_PLACES = np.array([0, *sorted(6 * (i * _GOLDEN % 1) for i in range(1, 7))])
+"""Where a table of differences is taken, in units of its step; 0 is the point."""
 _SAFETY = 2.0
 _AIM = 2.0**-30
 """Steps move no further where the error of a column is below this share of it."""
@@ -279,11 +279,10 @@ def slopes(  # noqa: PLR0913
         found += [_measured(ground, ground.scattered(large)) for _ in range(lines if large else 0)]
         if len(small) > 0:
             found.append(_measured(ground, ground.scattered(small)))
-        kinks = np.array([one.jump != 0 for one in found]).any(axis=0) if found else np.empty(0, bool)
-        if kinks.any():
+        if any(one.jump.any() for one in found):
             coordinates = [one for one in found if one.direction.entry is not None]
             found += _ties(ground, coordinates)
-            found = _beside(ground, found, kinks)
+            found = _beside(ground, found)
         found = _with_conditioning(ground, found)
     size = (len(found), ground.value.size)
     return Slopes(
@@ -351,12 +350,16 @@ class _Ground:
         except (ArithmeticError, ValueError):
             return np.full(self.value.size, np.nan)
 
+    def shifted(self, direction: Direction, t: float, base: Sequence[Array] | None = None) -> list[Array]:
+        """The inputs at x + tv, or at another base + tv."""
+        return [
+            array if part is None else (array + t * part).astype(array.dtype)
+            for array, part in zip(base or self.point, direction.arrays, strict=True)
+        ]
+
     def moved(self, direction: Direction, t: float) -> Floats:
         """All outputs at x + tv, (outputs,)."""
-        return self.at([
-            array if part is None else (array + t * part).astype(array.dtype)
-            for array, part in zip(self.point, direction.arrays, strict=True)
-        ])
+        return self.at(self.shifted(direction, t))
 
     def _lengths(self, number: int) -> Floats:
         """A power of 2 for each number of an input: its own size, or of the others where it is far smaller."""
@@ -372,14 +375,16 @@ class _Ground:
         low, high = self._within[number] or (-np.inf, np.inf)
         return array - low, high - array
 
-    def reach(self, direction: Direction) -> float:
-        """The largest t for which x ± tv lies within the domain, with as much again to spare."""
-        rooms = [
-            float((np.minimum(*self._room(i))[part != 0] / abs(part[part != 0])).min(initial=np.inf))
-            for i, part in enumerate(direction.arrays)
-            if part is not None
-        ]
-        return min(rooms, default=np.inf) / 2
+    def rooms(self, direction: Direction) -> tuple[float, float]:
+        """How far t may fall and rise until x + tv leaves the domain."""
+        found: list[tuple[float, float]] = []
+        for number, part in enumerate(direction.arrays):
+            if part is not None and part.any():
+                below, above = (room[part != 0] for room in self._room(number))
+                size, up = abs(part[part != 0]), part[part != 0] > 0
+                fall, rise = np.where(up, below, above), np.where(up, above, below)
+                found.append((float((fall / size).min()), float((rise / size).min())))
+        return min((one[0] for one in found), default=np.inf), min((one[1] for one in found), default=np.inf)
 
     def largest(self, direction: Direction) -> float:
         """The t for which x + tv has moved by what is large for its inputs."""
@@ -441,12 +446,20 @@ class _Ground:
 
     def _table(self, direction: Direction, step: float, orders: Sequence[int]) -> tuple[Any, Floats]:
         """Three standard deviations of the noise by a table of differences, (outputs,), and its values."""
-        values = np.array([self.value, *(self.moved(direction, step * i) for i in range(1, 7))])
-        deviations = [
-            np.sqrt(math.factorial(k) ** 2 / math.factorial(2 * k) * (np.diff(values, k, axis=0) ** 2).mean(axis=0))
-            for k in orders
-        ]
+        values = np.array([self.moved(direction, step * place) for place in _PLACES])
+        deviations = [np.sqrt(((_differences(k) @ (values - self.value)) ** 2).mean(axis=0)) for k in orders]
         return 3 * np.maximum.reduce(deviations), values
+
+
+@cache
+def _differences(order: int) -> Floats:
+    """The divided differences of an order at `_PLACES`, (differences, places), each row of length 1."""
+    rows = np.zeros((len(_PLACES) - order, len(_PLACES)))
+    for row in range(len(rows)):
+        places = _PLACES[row : row + order + 1]
+        apart = places[:, None] - places + np.eye(order + 1)
+        rows[row, row : row + order + 1] = 1 / apart.prod(axis=1)
+    return rows / np.sqrt((rows**2).sum(axis=1, keepdims=True))
 
 
 def _power_of_two(size: Any) -> Floats:
@@ -463,15 +476,15 @@ def _power_of_two(size: Any) -> Floats:
 class _Found:
     """What is known of every output along a line: arrays (outputs,), but for `direction`.
 
-    `step` is the t that was used, infinite where the output does not depend on the line at all; `jump` is the
-    difference of the one-sided slopes, 0 where it may be rounding.
+    `gain` is how far an error of 1 in every value may carry it, 0 where the output does not depend on the line at
+    all; `jump` is the difference of the one-sided slopes, 0 where it may be rounding.
     """
 
     direction: Direction
     value: Floats
     error: Floats
     open: Floats
-    step: Floats
+    gain: Floats
     jump: Floats
 
 
@@ -491,7 +504,7 @@ _Values = dict[int, tuple[Floats, Floats]]
 
 def _measured(ground: _Ground, direction: Direction) -> _Found:
     """Every output's slope along a line, with steps that suit it."""
-    reach = ground.reach(direction)
+    reach = min(ground.rooms(direction)) / 2
     if not reach > 0:
         return _unknown(direction, ground.value.size)
     top = math.floor(math.log2(reach)) if math.isfinite(reach) else 1000
@@ -499,7 +512,7 @@ def _measured(ground: _Ground, direction: Direction) -> _Found:
     at = min(_START, top - (_LEVELS - 1))
     values: _Values = {}
     windows = {at: _window(ground, direction, values, at)}
-    apart = _apart(ground, direction, windows[at], reach)
+    apart = _apart(ground, direction, windows[at])
     at_the_point = _AT_THE_POINT[ground.roundoff]
     best = _best(windows, apart)
     if ground.weights @ best.open > _AIM * (ground.weights @ abs(best.value)) and at > at_the_point:
@@ -520,51 +533,88 @@ def _unknown(direction: Direction, outputs: int) -> _Found:
     return _Found(direction, nothing, nothing + np.inf, nothing, nothing + 1, nothing)
 
 
+def _step(level: int) -> float:
+    """About 2^level, and in no simple ratio to another step.
+
+    What is added to a number 1 inside is rounded to a multiple of 2^-52, and if the first step's rounding is a small
+    one, so is that of twice the step, and twice as large: all differences would err alike.
+    """
+    return 2.0 ** (level + 0.25 * ((level * _GOLDEN) % 1))
+
+
+class _Weights(NamedTuple):
+    """What to multiply D, or E, of the four steps with; and how far an error of 1 in every value goes.
+
+    `value` (4,) gives S; `earlier` (3, 4) gives R from each two steps next to each other.
+    """
+
+    value: Floats
+    earlier: Floats
+    amplified: float
+
+
+@cache
+def _weights(at: int, powers: tuple[int, int], values: float) -> _Weights:
+    """To free the steps from 2^at on of two powers of t; an entry sums `values` numbers, over t."""
+    steps = np.array([_step(at + i) for i in range(_LEVELS)])
+    relative = steps / steps[0]
+
+    def extrapolated(chosen: slice, freed: tuple[int, ...]) -> Floats:
+        matrix = relative[chosen] ** np.array([0, *freed])[:, None]
+        found = np.zeros(_LEVELS)
+        found[chosen] = np.linalg.solve(matrix, np.eye(len(matrix))[0])
+        return found
+
+    value = extrapolated(slice(3), powers)
+    earlier = np.array([extrapolated(slice(i, i + 2), powers[:1]) for i in range(_LEVELS - 1)])
+    return _Weights(value, earlier, values * float((abs(value) / steps).sum()))
+
+
 def _window(ground: _Ground, direction: Direction, values: _Values, at: int) -> _Window:
     """The four steps from 2^at on."""
     for level in range(at, at + _LEVELS):
         if level not in values:
-            values[level] = ground.moved(direction, 2.0**level), ground.moved(direction, -(2.0**level))
+            values[level] = ground.moved(direction, _step(level)), ground.moved(direction, -_step(level))
     plus, minus = (np.array([values[at + i][side] for i in range(_LEVELS)]) for side in (0, 1))
-    t = 2.0**at
-    steps = t * 2.0 ** np.arange(_LEVELS)[:, None]
+    steps = np.array([_step(at + i) for i in range(_LEVELS)])[:, None]
     D = (plus - minus) / (2 * steps)  # (4, outputs)
     E = ((plus - ground.value) + (minus - ground.value)) / steps
-    R = (4 * D[:-1] - D[1:]) / 3
-    A = 2 * E[:-1] - E[1:]
-    value, jump = _VALUE @ D[:3], _JUMP @ E[:3]
+    of_D, of_E = _weights(at, (2, 4), 1), _weights(at, (1, 3), 4)
+    value, jump = of_D.value @ D, of_E.value @ E
     largest = np.maximum(abs(plus), abs(minus)).max(axis=0)
     epsilon = np.maximum(ground.noise, ground.roundoff * np.maximum(largest, abs(ground.value)))
     moved = (plus != ground.value).any(axis=0) | (minus != ground.value).any(axis=0)
     epsilon = np.where(moved, epsilon, ground.roundoff * abs(ground.value) / 2 ** (_LEVELS - 1))
-    truncation, noise = abs(value - R).max(axis=0), _AMPLIFIED * epsilon / t
-    jump_error = abs(jump - A).max(axis=0) + _JUMP_AMPLIFIED * epsilon / t
-    kinked = abs(jump) > _SAFETY * jump_error
-    error = _SAFETY * (truncation + noise + ground.roundoff * abs(E[0]) / t) + np.where(kinked, 0, abs(jump) / 2)
+    truncation, noise = abs(value - of_D.earlier @ D).max(axis=0), of_D.amplified * epsilon
+    kinked = abs(jump) > _SAFETY * (abs(jump - of_E.earlier @ E).max(axis=0) + of_E.amplified * epsilon)
+    curvature = ground.roundoff * abs(E[0] / steps[0])
+    error = _SAFETY * (truncation + noise + curvature) + np.where(kinked, 0, abs(jump) / 2)
     known = np.isfinite(error) & np.isfinite(value)
     found = _Found(
         direction,
         np.where(known, value, 0),
         np.where(known, error, np.inf),
         np.where(known & kinked, abs(jump) / 2, 0),
-        np.full(value.size, t),
+        np.full(value.size, _SAFETY * of_D.amplified),
         np.where(known & kinked, jump, 0),
     )
     return _Window(found, np.where(known, truncation, np.inf), np.where(known, noise, 0), moved)
 
 
-def _apart(ground: _Ground, direction: Direction, window: _Window, reach: float) -> Floats:
+def _apart(ground: _Ground, direction: Direction, window: _Window) -> Floats:
     """How far an output that does not depend on a coordinate may depend on it all the same, (outputs,).
 
-    It changes neither in the window nor by a step as long as the other numbers of the input are large, so that
-    its slope is rounding over that step; NaN for outputs that change.
+    It changes neither in the window nor, to either side, by steps as long as the input's numbers are large (one
+    side alone does not tell: e^-x is lost in 1 + e^-x there). Its slope is rounding over such a step; NaN for
+    outputs that change.
     """
     nothing = np.full(ground.value.size, np.nan)
     if direction.entry is None or window.moved.all():
         return nothing
-    far = min(0.17 * ground.largest(direction), reach)
-    same = ~window.moved & (ground.moved(direction, far) == ground.value)
-    return np.where(same, 2 * ground.roundoff * abs(ground.value) / far, nothing)
+    far = [min(0.17 * ground.largest(direction), room / 2) for room in ground.rooms(direction)]
+    moved = [ground.moved(direction, t) for t in (-far[0], far[1])]
+    same = ~window.moved & (moved[0] == ground.value) & (moved[1] == ground.value)
+    return np.where(same, 2 * ground.roundoff * abs(ground.value) / max(far), nothing)
 
 
 def _best(windows: dict[int, _Window], apart: Floats) -> _Found:
@@ -587,7 +637,7 @@ def _best(windows: dict[int, _Window], apart: Floats) -> _Found:
         np.where(same, 0, best),
         np.where(same, apart, error),
         np.where(same, 0, opened),
-        np.where(same, np.inf, of([one.step for one in all_found])),
+        np.where(same, 0, of([one.gain for one in all_found])),
         np.where(same, 0, of([one.jump for one in all_found])),
     )
 
@@ -597,7 +647,7 @@ def _following(ground: _Ground, window: _Window, best: _Found, at: int, most: in
 
     Truncation grows as t⁴ and noise falls as 1/t, so that they meet at t (noise/truncation)^(1/5).
     """
-    weights = np.where(np.isfinite(best.step), ground.weights, 0)
+    weights = np.where(best.gain > 0, ground.weights, 0)
     error, size = _product(best.error, weights), weights @ abs(best.value)
     if error <= max(_AIM * size, _AIM_OF_SUM * abs(ground.cotangent @ best.value)):
         return None
@@ -670,32 +720,30 @@ def _rounded(ratio: float) -> float:
     return math.ldexp(round(mantissa * 2**20), exponent - 20)
 
 
-def _beside(ground: _Ground, found: Sequence[_Found], kinks: Any) -> list[_Found]:
-    """Open wholly what has neighbours with slopes outside of the one-sided ones, in outputs that have kinks."""
+def _beside(ground: _Ground, found: Sequence[_Found]) -> list[_Found]:
+    """Open wholly what has neighbours with slopes outside of the one-sided ones.
+
+    Lines that kink, or have such neighbours, meet in one point; in an output where one has such neighbours, no
+    slope of theirs is known. (Of three numbers that tie, one is in the middle; alone it can't be moved and remain
+    there, so that no line shows that the median has a slope by it.)
+    """
     away, step = (2.0**exponent for exponent in _BESIDE[ground.roundoff])
-    jumps = np.array([abs(one.jump) for one in found]).max(axis=0)
-    allowed = jumps / 2**_BENT
-    worst = [np.zeros(ground.value.size) for _ in found]
+    outside = np.zeros((len(found), ground.value.size))
     for _ in range(_NEIGHBOURS):
-        aside = ground.scattered(ground.moving, generic=True)
-        base = [
-            array if part is None else (array + away * part).astype(array.dtype)
-            for array, part in zip(ground.point, aside.arrays, strict=True)
-        ]
+        base = ground.shifted(ground.scattered(ground.moving, generic=True), away)
         for number, one in enumerate(found):
-            plus, minus = (
-                ground.at([
-                    array if part is None else (array + t * part).astype(array.dtype)
-                    for array, part in zip(base, one.direction.arrays, strict=True)
-                ])
-                for t in (step, -step)
-            )
-            outside = abs((plus - minus) / (2 * step) - one.value) - one.open - one.error
-            worst[number] = np.maximum(worst[number], np.where(np.isnan(outside), np.inf, outside))
+            plus, minus = (ground.at(ground.shifted(one.direction, t, base)) for t in (step, -step))
+            slope = (plus - minus) / (2 * step)
+            beyond = abs(slope - one.value) - one.open - one.error
+            outside[number] = np.maximum(outside[number], np.where(np.isnan(beyond), np.inf, beyond))
+    size = np.array([abs(one.value) + abs(one.jump) for one in found]).max(axis=0)
     noise = 2 * np.maximum(ground.noise, ground.roundoff * abs(ground.value)) / step
+    outside = outside > size / 2**_BENT + noise  # (lines, outputs)
+    bent = outside.any(axis=0)
+    meeting = [(one.jump != 0).any() or far.any() for one, far in zip(found, outside, strict=True)]
     return [
-        replace(one, open=np.where(kinks & np.isfinite(one.step) & (far > allowed + noise), np.inf, one.open))
-        for one, far in zip(found, worst, strict=True)
+        replace(one, open=np.where(bent, np.inf, one.open)) if meets else one
+        for one, meets in zip(found, meeting, strict=True)
     ]
 
 
@@ -709,5 +757,5 @@ def _with_conditioning(ground: _Ground, found: Sequence[_Found]) -> list[_Found]
         else:
             number, index = one.direction.entry
             size += abs(float(ground.point[number][index]) / one.direction.length * one.value)
-    noise = _SAFETY * _AMPLIFIED * ground.roundoff * np.maximum(size, along)
-    return [replace(one, error=one.error + noise / one.step) for one in found]
+    noise = ground.roundoff * np.maximum(size, along)
+    return [replace(one, error=one.error + noise * one.gain) for one in found]
