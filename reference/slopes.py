@@ -77,6 +77,12 @@ _BESIDE = {_DOUBLE: (-18, -24), _SINGLE: (-8, -11)}
 _BENT = 6
 _NEIGHBOURS = 3
 _PAIRS = 256
+_HALF = 8
+_IMAGINARY = 2.0**-300
+_NEARER = (2.0**-1, 2.0**-2, 2.0**-4)
+_EXCESS = 8.0
+_TINY = {_DOUBLE: 2.0**-1022, _SINGLE: 2.0**-126}
+"""What is smaller may be lost to underflow."""
 
 
 class NotRepeatableError(ValueError):
@@ -200,7 +206,7 @@ class Slopes:
             terms = 8 + math.log2(max(1, len(weights)))
             sums = (
                 value @ weights,
-                _product(error, weights) + terms * self.roundoff * size,
+                _product(error, weights) + terms * self.roundoff * size + _TINY[self.roundoff] * (1 + abs(weights).sum()),
                 _product(opened, weights),
             )
         sums = [np.where(np.isfinite(sums[0]), one, other) for one, other in zip(sums, (0, np.inf, 0), strict=True)]
@@ -232,13 +238,13 @@ def _product(errors: Floats, weights: Floats) -> Floats:
     return np.where(weights == 0, 0, errors) @ abs(weights)
 
 
-def _flat(arrays: Sequence[Array | None], shapes: Sequence[tuple[int, ...]]) -> Floats:
+def _flat(arrays: Sequence[Array | None], shapes: Sequence[tuple[int, ...]], dtype: type = np.float64) -> Array:
     """All outputs, or cotangents, one after another; 0 for None."""
     parts = [
-        np.zeros(math.prod(shape)) if array is None else np.broadcast_to(np.asarray(array, np.float64), shape).ravel()
+        np.zeros(math.prod(shape), dtype) if array is None else np.asarray(array, dtype).reshape(shape).ravel()
         for array, shape in zip(arrays, shapes, strict=True)
     ]
-    return np.concatenate([np.empty(0), *parts])
+    return np.concatenate([np.empty(0, dtype), *parts])
 
 
 def slopes(  # noqa: PLR0913
@@ -249,6 +255,7 @@ def slopes(  # noqa: PLR0913
     differentiable: Sequence[bool] | None = None,
     within: Sequence[Interval | None] | None = None,
     single: bool = False,
+    complex_steps: bool = True,
     entries: int = 64,
     lines: int = 16,
     seed: int = 0,
@@ -263,6 +270,7 @@ def slopes(  # noqa: PLR0913
         differentiable: which inputs to move; by default those of floats.
         within: for each input, the open interval that its numbers must not leave; None for any number.
         single: whether forward works in single precision inside. It is found out where it shows in the outputs.
+        complex_steps: whether to try forward with complex numbers.
         entries: an input with at most so many numbers is measured by coordinate.
         lines: how many random lines there are through all larger inputs.
         seed: of these lines.
@@ -275,10 +283,14 @@ def slopes(  # noqa: PLR0913
     with np.errstate(all="ignore"):
         small = [i for i in ground.moving if ground.point[i].size <= entries]
         large = [i for i in ground.moving if ground.point[i].size > entries]
-        found = [_measured(ground, one) for i in small for one in ground.coordinates(i)]
-        found += [_measured(ground, ground.scattered(large)) for _ in range(lines if large else 0)]
-        if len(small) > 0:
-            found.append(_measured(ground, ground.scattered(small)))
+        coordinates = [one for i in small for one in ground.coordinates(i)]
+        scattered = [ground.scattered(large) for _ in range(lines if large else 0)]
+        check = [_measured(ground, ground.scattered(small or large))] if ground.moving else []
+        departures = _departures(ground) if complex_steps else None
+        found = None if departures is None else _by_complex_steps(ground, [*coordinates, *scattered], departures, check)
+        if found is None:
+            found = [_measured(ground, one) for one in (*coordinates, *scattered)]
+        found += check
         if any(one.jump.any() for one in found):
             coordinates = [one for one in found if one.direction.entry is not None]
             found += _ties(ground, coordinates)
@@ -343,12 +355,22 @@ class _Ground:
         self.calls += 1
         return self._forward(inputs)
 
-    def at(self, inputs: list[Array]) -> Floats:
+    def at(self, inputs: list[Array], dtype: type = np.float64) -> Array:
         """All outputs at other inputs, (outputs,); NaN where there are none."""
         try:
-            return _flat(self._outputs(inputs), self.shapes)
-        except (ArithmeticError, ValueError):
-            return np.full(self.value.size, np.nan)
+            return _flat(self._outputs(inputs), self.shapes, dtype)
+        except (ArithmeticError, ValueError, TypeError, Warning):
+            return np.full(self.value.size, np.nan, dtype)
+
+    def complex_at(self, direction: Direction, z: complex) -> Array:
+        """All outputs at x + zv, (outputs,), complex."""
+        return self.at(
+            [
+                array if part is None else array + z * part
+                for array, part in zip(self.point, direction.arrays, strict=True)
+            ],
+            np.complex128,
+        )
 
     def shifted(self, direction: Direction, t: float, base: Sequence[Array] | None = None) -> list[Array]:
         """The inputs at x + tv, or at another base + tv."""
@@ -415,14 +437,16 @@ class _Ground:
             array[index] = length
         return Direction(tuple(arrays), next(iter(lengths)) if len(lengths) == 1 else None)
 
-    def scattered(self, numbers: Sequence[int], *, generic: bool = False) -> Direction:
-        """Random signs for all numbers of some inputs, each by its length; `generic`: all of different size."""
+    def scattered(
+        self, numbers: Sequence[int], *, generic: bool = False, lengths: Floats | None = None
+    ) -> Direction:
+        """Random signs for all numbers of some inputs, each by its length; `generic`: times ½ to 1."""
         arrays: list[Floats | None] = [None] * len(self.point)
         for number in numbers:
-            lengths = self.lengths[number]
-            assert lengths is not None  # noqa: S101
-            signs = self._random.choice([-1.0, 1.0], lengths.shape)
-            arrays[number] = lengths * signs * (self._random.uniform(0.5, 1, lengths.shape) if generic else 1)
+            size = self.lengths[number] if lengths is None else lengths
+            assert size is not None  # noqa: S101
+            signs = self._random.choice([-1.0, 1.0], size.shape)
+            arrays[number] = size * signs * (self._random.uniform(0.5, 1, size.shape) if generic else 1)
         return Direction(tuple(arrays))
 
     def _noise(self, *, single: bool) -> Floats:
@@ -438,16 +462,33 @@ class _Ground:
         direction = self.scattered(self.moving, generic=True)  # so that no value is short by chance
         short = 0.0 if single else self._table(direction, 2.0**-48, (3, 4, 5))[0]
         wide, values = self._table(direction, 2.0**-22, (5, 6))
+        hidden = [self._hidden(direction, share, single=single) for share in _NEARER]
         changing = (values != values[0]).any(axis=0) & np.isfinite(values).all(axis=0)
         with_few_digits = values[:, changing] == values[:, changing].astype(np.float32)
         single = single or bool(changing.any() and with_few_digits.all())
         self.roundoff = _SINGLE if single else _DOUBLE
-        return np.maximum.reduce([np.nan_to_num(short), np.nan_to_num(wide), np.nan_to_num(difference)])
+        return np.maximum.reduce([np.nan_to_num(one) for one in (short, wide, difference, *hidden)])
 
-    def _table(self, direction: Direction, step: float, orders: Sequence[int]) -> tuple[Any, Floats]:
+    def _hidden(self, direction: Direction, share: float, *, single: bool) -> Floats:
+        """Noise that can't be seen at the point, (outputs,).
+
+        In 1 + tanh x at x = -20 nothing is left of tanh, and its value is 0 without noise; nearer to 0 it is seen to be
+        rounded as a number of size 1 is. What counts is noise beyond that of f itself and of the inputs.
+        """
+        nearer = [
+            (array * (share if i in self.moving else 1)).astype(array.dtype) for i, array in enumerate(self.point)
+        ]
+        noise, values = self._table(direction, 2.0**-22 * share, (5, 6), nearer)
+        slope = abs(values - values[0]).max(axis=0) / (2.0**-22 * _PLACES[-1])
+        usual = (_SINGLE if single else _DOUBLE) * (abs(values).max(axis=0) + slope)
+        return np.where(noise > _EXCESS * usual, noise, 0)
+
+    def _table(
+        self, direction: Direction, step: float, orders: Sequence[int], base: Sequence[Array] | None = None
+    ) -> tuple[Any, Floats]:
         """Three standard deviations of the noise by a table of differences, (outputs,), and its values."""
-        values = np.array([self.moved(direction, step * place) for place in _PLACES])
-        deviations = [np.sqrt(((_differences(k) @ (values - self.value)) ** 2).mean(axis=0)) for k in orders]
+        values = np.array([self.at(self.shifted(direction, step * place, base)) for place in _PLACES])
+        deviations = [np.sqrt(((_differences(k) @ (values - values[0])) ** 2).mean(axis=0)) for k in orders]
         return 3 * np.maximum.reduce(deviations), values
 
 
@@ -584,7 +625,7 @@ def _window(ground: _Ground, direction: Direction, values: _Values, at: int) -> 
     largest = np.maximum(abs(plus), abs(minus)).max(axis=0)
     epsilon = np.maximum(ground.noise, ground.roundoff * np.maximum(largest, abs(ground.value)))
     moved = (plus != ground.value).any(axis=0) | (minus != ground.value).any(axis=0)
-    epsilon = np.where(moved, epsilon, ground.roundoff * abs(ground.value) / 2 ** (_LEVELS - 1))
+    epsilon = np.where(moved, epsilon, np.maximum(ground.noise, ground.roundoff * abs(ground.value) / 2 ** (_LEVELS - 1)))
     truncation, noise = abs(value - of_D.earlier @ D).max(axis=0), of_D.amplified * epsilon
     kinked = abs(jump) > _SAFETY * (abs(jump - of_E.earlier @ E).max(axis=0) + of_E.amplified * epsilon)
     curvature = ground.roundoff * abs(E[0] / steps[0])
@@ -614,7 +655,8 @@ def _apart(ground: _Ground, direction: Direction, window: _Window) -> Floats:
     far = [min(0.17 * ground.largest(direction), room / 2) for room in ground.rooms(direction)]
     moved = [ground.moved(direction, t) for t in (-far[0], far[1])]
     same = ~window.moved & (moved[0] == ground.value) & (moved[1] == ground.value)
-    return np.where(same, 2 * ground.roundoff * abs(ground.value) / max(far), nothing)
+    unseen = _SAFETY * (ground.noise + ground.roundoff * abs(ground.value)) + _TINY[ground.roundoff]
+    return np.where(same, unseen / max(far), nothing)
 
 
 def _best(windows: dict[int, _Window], apart: Floats) -> _Found:
@@ -660,6 +702,93 @@ def _following(ground: _Ground, window: _Window, best: _Found, at: int, most: in
         return None
     ratio = noise / truncation if truncation > 0 else np.inf
     return min(most, at + (min(10, 4 + math.floor(math.log2(ratio) / 5)) if math.isfinite(ratio) else 10))
+
+
+# --- complex steps ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Departure:
+    """By how much a complex step along a number of one input may err, (outputs,), over its part of `lengths`."""
+
+    error: Floats
+    lengths: Floats
+    gain: float
+
+
+def _departures(ground: _Ground) -> dict[int, _Departure] | None:
+    """How far from analytic the outputs are by each input; None where more than noise, or without complex numbers.
+
+    On a circle, f(x + r e^(iθ) v) = Σ_m c_m e^(imθ), and c_m = 0 for m < 0 where f is analytic. For |z|, z̄, Re z and
+    the like c₋₁ / r is at least half of what they do to a complex step. Of 16 places on a circle 9 are enough, as
+    f(z̄) is the conjugate of f(z) (J. N. Lyness and C. B. Moler, *Numerical differentiation of analytic functions*,
+    1967). A random v of no simple ratios leaves nothing to cancel. Long circles are tried first, as noise counts
+    for less there: all numbers of an input move like its largest, then each like itself.
+    """
+    found: dict[int, _Departure] = {}
+    for number in ground.moving if ground.roundoff == _DOUBLE else ():
+        own = ground.lengths[number]
+        assert own is not None  # noqa: S101
+        for lengths, radius in ((np.full(own.shape, own.max()), 2.0**-4), (own, 2.0**-4), (own, 2.0**-8)):
+            departure = _departure(ground, number, lengths, radius)
+            if isinstance(departure, _Departure):
+                found[number] = departure
+                break
+        else:
+            return None
+    return found if len(found) == len(ground.moving) else None
+
+
+def _departure(ground: _Ground, number: int, lengths: Floats, radius: float) -> _Departure | None:
+    """Of one input on one circle; None where it is too long."""
+    direction = ground.scattered([number], generic=True, lengths=lengths)
+    if not radius < min(ground.rooms(direction)) / 2:
+        return None
+    angles = 1j * np.pi * np.arange(_HALF + 1) / _HALF
+    first = ground.complex_at(direction, radius)
+    if not np.isfinite(first[ground.weights > 0]).all():
+        return None
+    half = np.array([first, *(ground.complex_at(direction, radius * place) for place in np.exp(angles[1:]))])
+    whole = np.concatenate([half, half[-2:0:-1].conj()])  # (16, outputs)
+    epsilon = np.maximum(ground.noise, ground.roundoff * abs(whole).max(axis=0))
+    departure = abs(np.fft.fft(whole, axis=0)[_HALF + 1 :]) / len(whole)  # c₋₇ ... c₋₁
+    if not (departure <= _EXCESS * epsilon)[:, ground.weights > 0].all():
+        return None
+    gain = 2 * _SAFETY / radius  # the parts of v are up to 2 times shorter than `lengths`
+    return _Departure(gain * (departure.max(axis=0) + epsilon), lengths, gain)
+
+
+def _by_complex_steps(
+    ground: _Ground,
+    directions: Sequence[Direction],
+    departures: dict[int, _Departure],
+    check: Sequence[_Found],
+) -> list[_Found] | None:
+    """Im f(x + ihv) / h, without a subtraction (W. Squire and G. Trapp, SIAM Review 40, 1998); None where it is wrong.
+
+    It errs by as much as f departs from an analytic function within rounding, for which `departures` are bounds:
+    what does not show in values can't be held against a backward pass. Along n numbers with random signs errors add
+    up as √n. Differences have to agree.
+    """
+
+    def along(direction: Direction) -> _Found:
+        value = ground.complex_at(direction, 1j * _IMAGINARY).imag / _IMAGINARY
+        error, gain = 8 * ground.roundoff * abs(value), 0.0
+        for number, part in enumerate(direction.arrays):
+            if part is not None:
+                departure = departures[number]
+                share = float((abs(part) / departure.lengths).max() * math.sqrt(np.count_nonzero(part)))
+                error, gain = error + share * departure.error, gain + share * departure.gain
+        known, nothing = np.isfinite(value) & np.isfinite(error), np.zeros(value.size)
+        value, error = np.where(known, value, 0), np.where(known, error, np.inf)
+        return _Found(direction, value, error, nothing, nothing + gain, nothing)
+
+    for one in check:
+        ours = along(one.direction)
+        apart = abs(ours.value - one.value) > ours.error + one.error
+        if (one.jump != 0).any() or (apart | ~np.isfinite(ours.error))[ground.weights > 0].any():
+            return None
+    return [along(direction) for direction in directions]
 
 
 # --- several kinks at the point -----------------------------------------------------------------------------
@@ -748,7 +877,7 @@ def _beside(ground: _Ground, found: Sequence[_Found]) -> list[_Found]:
 
 
 def _with_conditioning(ground: _Ground, found: Sequence[_Found]) -> list[_Found]:
-    """Add to the noise what the rounding of all inputs does to an output, u Σ_j |x_j ∂f/∂x_j|."""
+    """Add to the noise what the rounding of all inputs does to an output, u Σ_j |x_j ∂f/∂x_j|, and underflow."""
     size = np.zeros(ground.value.size)
     along = np.zeros(ground.value.size)
     for one in found:
@@ -757,5 +886,5 @@ def _with_conditioning(ground: _Ground, found: Sequence[_Found]) -> list[_Found]
         else:
             number, index = one.direction.entry
             size += abs(float(ground.point[number][index]) / one.direction.length * one.value)
-    noise = ground.roundoff * np.maximum(size, along)
+    noise = ground.roundoff * np.maximum(size, along) + _TINY[ground.roundoff]
     return [replace(one, error=one.error + noise * one.gain) for one in found]
