@@ -295,7 +295,12 @@ class Decoder:
         self.offset = 0
         self.layout = layout
         self.spread = 2 if layout == "strided" else 1
-        self.memory = bytearray(b"\xff") * (self.spread * len(payload)) if layout else payload
+        self.memory: Any = (
+            payload  # with a layout it owns itself: a subject may walk up the bases of its arrays
+        )
+        if layout:
+            self.memory = ndarray(self.spread * len(payload), "u1")
+            self.memory.fill(255)
         self.arrays: list[tuple[Place, Any, Place, bytearray]] = []  # place, array, shape, bytes
         self.lists: list[tuple[Place, list[Any], list[Any]]] = []  # place, list, its items
 

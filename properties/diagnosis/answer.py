@@ -13,8 +13,8 @@ from properties.diagnosis import choices, contributions, corners, guards, losses
 from properties.diagnosis.hypotheses import Account
 from properties.diagnosis.matching import Matcher
 from properties.diagnosis.other_arrays import LEFT_OVER, WEIGHED
-from properties.diagnosis.probes import Interview, Maker, OutOfTime, Probe, claim_of
-from properties.search import SubjectGone
+from properties.diagnosis.probes import STEPS, Interview, Maker, OutOfSteps, Probe, claim_of
+from properties.search import SubjectGone, TimeIsOver
 from properties.subjects import Subject
 
 FITTED, FRESH = 3, 5
@@ -64,22 +64,24 @@ class Diagnosis:
     answer: str
 
 
-def diagnose(subject: Subject, case: Case, *, budget_seconds: float = 3.0) -> Diagnosis:
+def diagnose(subject: Subject, case: Case, *, steps: int = STEPS) -> Diagnosis:
     """Name the mistake of a subject that is wrong on a case.
 
     Args:
         subject: a gradient that breaks a law.
         case: the smallest example on which it does; fresh cases are made with its choices.
-        budget_seconds: after this time what is known by then is told.
+        steps: after so many what is known by then is told.
     """
-    interview = Interview(subject, budget_seconds)
+    interview = Interview(subject, steps)
     finding = Finding()
     try:
         with np.errstate(all="ignore"):  # wrong numbers may be of any size
             _look(interview, case, finding)
-    except OutOfTime:
+    except OutOfSteps:
         if not finding.evidence:
-            finding.notes.append("the time was over before everything was tried")
+            finding.notes.append("the search for its name was given up before everything was tried")
+    except TimeIsOver:
+        finding.notes.append("the time was over before everything was tried")
     except SubjectGone as gone:
         finding.notes.append(str(gone))
     _add_impurity(interview, finding)
