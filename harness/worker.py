@@ -530,6 +530,7 @@ class Subject:
             "aliased": decoder.shared(encoder.arrays),
             "overwritten": [place for place, array, was in self.returned if array.tobytes() != was],
             "warnings": self.warnings,
+            "processor": sum(os.times()[:4]),  # seconds since it began, with those of its ended children
         }
         self.returned = [(place, array, array.tobytes()) for place, array in encoder.arrays]
         return answer, encoder.arrays

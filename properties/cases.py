@@ -51,7 +51,7 @@ class Case(Example):
     loss: str = "mse"
     reduction: str = "mean"
     regime: str = field(default="given", compare=False)
-    times: int = field(default=1, compare=False)
+    times: int = field(default=1, compare=False, kw_only=True)
 
     @property
     def choices(self) -> Choices:

@@ -60,10 +60,11 @@ class TimeIsOver(BaseException):
 
 
 class Verdict(StrEnum):
-    """How a property, or a subject, comes out."""
+    """How a property, or a subject, comes out; ERROR is a subject of which nothing could be judged."""
 
     PASS = "PASS"  # noqa: S105  (a verdict)
     FAIL = "FAIL"
+    ERROR = "ERROR"
     UNSTABLE = "UNSTABLE"
     INCONCLUSIVE = "INCONCLUSIVE"
     NOT_APPLICABLE = "NOT APPLICABLE"
@@ -399,6 +400,6 @@ def _weigh(record: Record) -> None:
     elif unknown > INCONCLUSIVE_SHARE * record.cases:
         record.verdict = Verdict.INCONCLUSIVE
         listed = ", ".join(f"{count} × {reason}" for reason, count in record.reasons.most_common())
-        record.message = f"Nobody can tell in {unknown} of {record.cases} cases: {listed}."
+        record.message = f"Undecided in {unknown} of {record.cases} cases: {listed}."
     elif record.weakness is not None:
         record.verdict, record.message = Verdict.UNSTABLE, str(record.weakness)
