@@ -1,4 +1,4 @@
-"""Hands pytest to the harness. All processes of one run share what JAX compiles."""
+"""Loads the part of the plugin that a checkout's tests need. All processes of one run share what JAX compiles."""
 
 import atexit
 import os
@@ -10,4 +10,4 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # the first process of the ru
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     atexit.register(shutil.rmtree, compiled, ignore_errors=True)
 
-pytest_plugins = ["harness.plugin"]
+pytest_plugins = ["harness.items"]

@@ -54,7 +54,7 @@ def publish(outcomes: list[Outcome], hints: int, failing: Collection[Verdict]) -
 
 def annotation(outcome: Outcome, hints: int) -> str:
     """One workflow command: the error, on the line of the subject's function where there is a file."""
-    properties = _place(outcome.subject) | {"title": _title(outcome, hints)}
+    properties = _place(outcome) | {"title": _title(outcome, hints)}
     listed = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
     return f"::error {listed}::{_data(_text(outcome, hints))}"
 
@@ -90,16 +90,22 @@ def _text(outcome: Outcome, hints: int) -> str:
     return "\n".join(filter(None, [outcome.message, outcome.trace, *told(outcome, hints)]))
 
 
-def _place(subject: str) -> dict[str, str]:
-    """File (from the root of the repository) and line of the judged function; nothing for a module's name."""
-    path = Path(subject).resolve()
+def _place(outcome: Outcome) -> dict[str, str]:
+    """File (from the root of the repository) and line; nothing for a module's name.
+
+    The line is one that the message names in this file, such as that of a syntax error, or else that of the function.
+    """
+    path = Path(outcome.subject).resolve()
     if not path.is_file():
         return {}
     root = Path(os.environ.get("GITHUB_WORKSPACE", "")).resolve()
+    name = re.escape(path.name)
+    told = re.search(rf"{name} has a syntax error in line (\d+)|\(line (\d+) of {name}\)", outcome.message)
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     found = (n for n, line in enumerate(lines, start=1) if re.match(r"def (gradient|step)\b", line))
+    line = int(told[1] or told[2]) if told else next(found, 1)
     file = path.relative_to(root) if path.is_relative_to(root) else path
-    return {"file": file.as_posix(), "line": str(next(found, 1))}
+    return {"file": file.as_posix(), "line": str(line)}
 
 
 def _data(text: str) -> str:

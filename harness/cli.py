@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ INTERRUPTED = 128 + signal.SIGINT
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 """The errors of an output that takes nothing more."""
 A_DAY = 24 * 60 * 60
+USUAL, QUICK = 100, 25
+"""Cases for each property, and with `--quick`."""
 REPORTS = ("json_path", "junit", "html", "gradescope")
 
 
@@ -76,8 +79,14 @@ def main() -> None:
 @main.command()
 @click.argument("subjects", nargs=-1, metavar="[FILE]...")
 @click.option(
-    "--cases", type=click.IntRange(min=1), default=100, show_default=True, help="Cases for each property."
+    "--cases", type=click.IntRange(min=1), help="Cases for each property.  [default: 100, or 25 with --quick]"
 )
+@click.option(
+    "--only", multiple=True, metavar="PROPERTY", help="Try this property alone; may be given several times."
+)
+@click.option("--quick", is_flag=True, help="Fewer cases, and an end with the first property that fails.")
+@click.option("--quiet", "-q", is_flag=True, help="The verdict alone, a line for each file.")
+@click.option("--verbose", "-v", is_flag=True, help="List the properties too.")
 @click.option("--seed", type=click.IntRange(min=0), help="Repeat the run that had this seed.")
 @click.option(
     "--hints",
@@ -86,7 +95,7 @@ def main() -> None:
     show_default=True,
     help="How much to tell of a mistake: 0 where it shows, 1 a hint besides, 2 its name and the cure.",
 )
-@click.option("--strict", is_flag=True, help="UNSTABLE is a failure too.")
+@click.option("--strict", is_flag=True, help="Count UNSTABLE as a failure.")
 @click.option("--python", metavar="PATH", help="The interpreter that runs the files, with what they import.")
 @click.option(
     "--jobs", type=click.IntRange(min=1), help="Judge so many files at once.  [default: one a core]"
@@ -96,7 +105,7 @@ def main() -> None:
     type=click.FloatRange(min=1, max=A_DAY),
     default=120,
     show_default=True,
-    help="Seconds for each file in all, the judge's own among them; a twelfth for one call.",
+    help="Seconds of processor time for each file in all; four times as many on the clock, and a twelfth for one call.",
 )
 @click.option("--show-output", is_flag=True, help="Show what the file printed.")
 @click.option("--json", "json_path", type=_FILE, help="Write the results as JSON.")
@@ -105,10 +114,9 @@ def main() -> None:
 @click.option("--gradescope", type=_FILE, help="Write the grade of one FILE, as Gradescope reads it.")
 @click.option("--github", is_flag=True, help="Annotate the failing files, and write the summary of the job.")
 def verify(subjects: tuple[str, ...], **given: Any) -> None:
-    """Judge the gradient in each FILE (or in all files of a folder), or the bundled one.
+    """Verify the gradient in each FILE (or in all files of a folder), or the bundled one.
 
-    Exit status: 0 where all pass, 1 where a subject fails or can't be judged, 2 for a wrong call, 130 where it was
-    interrupted.
+    Exit status: 0 if all pass, 1 if one fails or could not be judged, 2 for a wrong call, 130 if interrupted.
     """
     try:
         paths = [path for subject in subjects for path in expanded(subject)]
@@ -126,7 +134,11 @@ def verify(subjects: tuple[str, ...], **given: Any) -> None:
     from harness.session import Options, run  # noqa: PLC0415  (JAX takes a second to import: not for --help)
 
     options = Options(
-        cases=given["cases"],
+        cases=given["cases"] or (QUICK if given["quick"] else USUAL),
+        only=_checked(given["only"]),
+        quick=given["quick"],
+        quiet=given["quiet"],
+        verbose=given["verbose"],
         seed=secrets.randbelow(2**32) if given["seed"] is None else given["seed"],
         hints=given["hints"],
         strict=given["strict"],
@@ -141,6 +153,20 @@ def verify(subjects: tuple[str, ...], **given: Any) -> None:
         github=given["github"],
     )
     sys.exit(run(paths, options))
+
+
+def _checked(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of properties, with spaces or without. Raises a usage error for one that there is not."""
+    from properties.network import PROPERTIES  # noqa: PLC0415  (as above)
+
+    known = [one.name for one in PROPERTIES]
+    wanted = tuple(name.strip().replace(" ", "_") for name in names)
+    for name in wanted:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            asked = f": did you mean {near[0]}?" if near else f". They are: {', '.join(known)}."
+            raise click.UsageError(f"There is no property {name}{asked}")
+    return wanted
 
 
 def _check_interpreter(python: str) -> None:

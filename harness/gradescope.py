@@ -58,18 +58,27 @@ def _holds(record: Record, failing: Collection[Verdict]) -> bool:
 
 def _property(record: Record, failing: Collection[Verdict], *, is_right_in_part: bool) -> dict[str, Any]:
     output = record.message if record.verdict is Verdict.PASS else f"{record.verdict.value}: {record.message}"
-    earned = _holds(record, failing)
+    earned = holds = _holds(record, failing)
     if earned and not is_right_in_part and record.kind is not Kind.VALUE:
         earned, output = False, "It holds, and counts once one of the comparisons with the truth holds too."
-    return _test(record.sentence, points=int(earned), output=output)
+    return _test(record.sentence, points=int(earned), output=output, passed=holds)
 
 
-def _test(name: str, *, points: int, output: str, of: int = 1, visibility: str = "visible") -> dict[str, Any]:
+def _test(
+    name: str,
+    *,
+    points: int,
+    output: str,
+    of: int = 1,
+    visibility: str = "visible",
+    passed: bool | None = None,
+) -> dict[str, Any]:
+    """A line of the grade; it is shown as passed where it has its point, or as `passed` says."""
     return {
         "name": name,
         "score": points,
         "max_score": of,
-        "status": "passed" if points else "failed",
+        "status": "passed" if (points if passed is None else passed) else "failed",
         "output": output,
         "output_format": "text",
         "visibility": visibility,

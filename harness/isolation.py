@@ -118,6 +118,7 @@ class Result:
     aliased: Paths  # the returned arrays that lie in the memory of an argument
     overwritten: Paths  # the arrays of the call before that this one changed
     warnings: tuple[str, ...]  # the first few
+    processor: float  # seconds that its process has used since it began
     seconds: float  # as the judge sees it
 
 
@@ -574,7 +575,9 @@ def _operated(answer: dict[str, Any], payload: bytearray) -> dict[str, Any]:
     }
 
 
-def _returned(answer: dict[str, Any], payload: bytearray) -> tuple[Any, Paths, Paths, Paths, tuple[str, ...]]:
+def _returned(
+    answer: dict[str, Any], payload: bytearray
+) -> tuple[Any, Paths, Paths, Paths, tuple[str, ...], float]:
     """Parse the answer to a call. Raises as `MALFORMED`."""
     decoder = worker.Decoder(payload)
     value = decoder.decode(answer["value"])
@@ -582,7 +585,7 @@ def _returned(answer: dict[str, Any], payload: bytearray) -> tuple[Any, Paths, P
         raise ValueError("the payload is too long")
     warnings = tuple(map(_text, answer["warnings"]))
     mutated, aliased, overwritten = (_paths(answer[key]) for key in ("mutated", "aliased", "overwritten"))
-    return value, mutated, aliased, overwritten, warnings
+    return value, mutated, aliased, overwritten, warnings, float(answer["processor"])
 
 
 def _paths(value: list[list[int]]) -> Paths:

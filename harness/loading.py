@@ -1,6 +1,6 @@
 """A user's module as a subject: in its own process, behind the contract."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -100,10 +100,14 @@ class FileSubject:
         for function, count in ((self.function, 3 + (self.function == "step")), ("loss", 3)):
             if function in functions:
                 _check_arity(function, functions[function], count)
+        _check_choices(self.function, functions[self.function], self.claims)
         self.has_loss = "loss" in functions
         self._impurity = ""
         self.overwrites = False
         """Whether a call changed the arrays that the call before had returned."""
+        self.check_limit: Callable[[], None] = lambda: None
+        """Called before every call; it may raise `TimeIsOver`."""
+        self._processor, self._processor_before = 0.0, 0.0
         self.takes_keywords = True
         """False for a wrapper that takes any keyword and passes it on to a function that does not."""
 
@@ -134,12 +138,19 @@ class FileSubject:
         gradient = self._gradient_of_step(case, RATES[fmt])
         with np.errstate(all="ignore"):
             arrays, parameters = named(gradient), named(case.parameters)
-            right, allowed = named(case.oracle.gradient), named(case.oracle.error)
+            right, opened = named(case.oracle.gradient), named(case.oracle.open)
+            allowed = {name: error + opened[name] for name, error in named(case.oracle.error).items()}
             rates = {name: np.full(array.shape, RATES[fmt]) for name, array in arrays.items()}
 
+            def resolved(name: str) -> Any:
+                """How far the parameter's own rounding may carry what is read off."""
+                return 2 * float(np.finfo(fmt).eps) * abs(parameters[name]) / rates[name]
+
             def lost(name: str) -> Any:
-                off = 2 * float(np.finfo(fmt).eps) * abs(parameters[name]) / rates[name]
-                return ((arrays[name] != 0) | (right[name] != 0)) & (off > allowed[name])
+                """Which entries a step can't tell from the right ones, though they may be off by more than allowed."""
+                off = resolved(name)
+                near = abs(arrays[name] - right[name]) <= off + allowed[name]
+                return ((arrays[name] != 0) | (right[name] != 0)) & (off > allowed[name]) & near
 
             for rate in OTHER_RATES[fmt]:
                 wanted = {
@@ -150,7 +161,15 @@ class FileSubject:
                     for name, array in named(self._gradient_of_step(case, rate)).items():
                         better = wanted[name] & np.isfinite(array)
                         arrays[name][better], rates[name][better] = array[better], rate
-            if any(lost(name).any() for name in arrays):
+            for name, array in arrays.items():
+                array[(right[name] == 0) & (abs(array) <= resolved(name))] = (
+                    0  # all that a step can show of 0
+                )
+            is_wrong = any(
+                (abs(array - right[name]) > resolved(name) + allowed[name]).any()
+                for name, array in arrays.items()
+            )
+            if not is_wrong and any(lost(name).any() for name in arrays):
                 raise Inconclusive("the step's own rounding hides so small a gradient")
         return gradient
 
@@ -216,6 +235,11 @@ class FileSubject:
         return read_loss(self._call("loss", (case.parameters, case.inputs, case.targets), case))
 
     @property
+    def processor_seconds(self) -> float:
+        """What its processes have used so far."""
+        return self._processor_before + self._processor
+
+    @property
     def output(self) -> str:
         """What the module printed."""
         return self._module.output
@@ -233,6 +257,7 @@ class FileSubject:
         self._module.renew()
 
     def _call(self, function: str, arguments: tuple[Any, ...], case: Case) -> Any:
+        self.check_limit()
         signature = self._signatures[function]
         taken = signature.positional[: len(arguments)]
         keywords: dict[str, str | float] = {
@@ -253,6 +278,9 @@ class FileSubject:
             named = ", ".join(f"{key}={value!r}" for key, value in keywords.items())
             hint = f" It is called with {named}." if named and NOT_CALLABLE in str(fault) else ""
             raise ContractError(f"{fault}{hint}\n{fault.trace}".rstrip()) from None
+        if result.processor < self._processor:  # a new process begins at 0
+            self._processor_before += self._processor
+        self._processor = result.processor
         self.overwrites = self.overwrites or bool(result.overwritten)
         self._impurity = ""
         if result.mutated:
@@ -275,6 +303,21 @@ def _check_arity(function: str, signature: Signature, count: int) -> None:
             f"{function} takes ({', '.join(signature.positional)}), and is called as "
             f"{function}({', '.join(names)}){extra}."
         )
+
+
+CHOICES = ("hidden", "output", "loss", "reduction")
+"""What is passed by keyword, as a name, to a function that takes it."""
+
+
+def _check_choices(function: str, signature: Signature, claims: Sequence[Claim]) -> None:
+    """Raise `UnusableSubject` where one of several values is drawn, and the function is not told which."""
+    for key in CHOICES:
+        several = next((getattr(claim, key) for claim in claims if len(getattr(claim, key)) > 1), ())
+        if several and key not in signature.keywords and not signature.any_keyword:
+            raise UnusableSubject(
+                f"PROBLEM lists {len(several)} values for {key!r}. One of them is drawn for each case, the same for "
+                f"all layers, and passed by keyword: let {function} take {key}, or name one value."
+            )
 
 
 def _layout(case: Case) -> Literal["C", "F", "strided"]:

@@ -15,7 +15,7 @@ from harness.isolation import IsolatedModule, Limits, Operated, SubjectFault, Un
 from harness.loading import UnusableSubject
 from properties.conventions import CONVENTIONS
 from properties.declaration import Call, Contents, Declaration, DeclarationError, Function, Missing, read
-from properties.law import SubjectGone
+from properties.search import SubjectGone
 from reference import operations
 from reference.operations.operation import Input, Operation
 

@@ -11,18 +11,16 @@ from typing import Any
 
 from hypothesis.configuration import set_hypothesis_home_dir
 
+from harness.clock import Clock
 from harness.isolation import Limits
 from harness.loading import FileSubject, UnusableSubject, load
 from harness.verification import Explanations, Verification, own_failure, with_fault
 from properties import network
 from properties.diagnosis import Diagnosis
 from properties.network.explanations import NetworkExplanations
-from properties.search import INCONSTANT, Effort, Example, Record, SubjectGone, Verdict
+from properties.search import INCONSTANT, Effort, Example, Property, Record, SubjectGone, TimeIsOver, Verdict
 from properties.subjects import Bundled, Subject
 from reference import envelope
-
-SEARCHING = 0.9
-"""Of the time of a subject; the rest is for the name of its mistake."""
 
 OVERWRITTEN = (
     "{} overwrites what its last call returned: whoever calls it again has to copy the arrays before."
@@ -32,19 +30,30 @@ LEFT_BEHIND = (
     "outlives its call."
 )
 
-LATE = "The time was over: {} of the properties had no case yet, {} had and hold; --time-limit gives more."
+LATE = "The time ran out: of the properties {} had no case yet, {} hold in the cases that they had; --time-limit gives more."
 
-WEAK = "The formula is right, and its numbers are weak:"
+WEAK = "Right on well-scaled cases, but numerically unstable:"
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to judge, and how: `path` None for the bundled backprop; `seconds` is all the time that it has."""
+    """What to verify, and how.
+
+    `path` is None for the bundled backprop; `only` names some of the properties, none for all; with `stops` the first
+    that fails is the last; `seconds` is all the time that it has (see `harness.clock`).
+    """
 
     path: str | None
     effort: Effort
     python: str | None = None
     seconds: float = 120.0
+    only: tuple[str, ...] = ()
+    stops: bool = False
+
+    @property
+    def properties(self) -> tuple[Property[Subject], ...]:
+        """Those that are tried, in order."""
+        return tuple(one for one in network.PROPERTIES if not self.only or one.name in self.only)
 
 
 @dataclass
@@ -79,6 +88,13 @@ class Outcome:
         found = ((record, record.example) for record in self.failures)
         return next(((record, example) for record, example in found if example is not None), None)
 
+    @property
+    def shown(self) -> tuple[Record, Example] | None:
+        """The example to show: the counterexample, or for none that of a weakness."""
+        weak = ((record, record.example) for record in self.records if record.verdict is Verdict.UNSTABLE)
+        found = ((record, example) for record, example in weak if example is not None)
+        return self.counterexample or next(found, None)
+
 
 def _silently(record: Record) -> None:
     """Announce nothing."""
@@ -91,33 +107,38 @@ def verify(request: Request, announce: Callable[[Record], None] = _silently) -> 
     try:
         with _storage(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of our own arithmetic on a subject's numbers
-            outcome = _verify(request, announce, started)
+            outcome = _verify(request, announce)
     except Exception as error:  # noqa: BLE001  (nobody can tell, and the other subjects wait)
         outcome = Outcome(name, Verdict.INCONCLUSIVE, message=own_failure(error))
     outcome.seconds = perf_counter() - started
     options = f"--cases {request.effort.cases} --seed {request.effort.seed}"
+    options += "".join(f" --only {name}" for name in request.only)
     outcome.again = f"manual-backprop verify {shlex.quote(request.path) if request.path else ''} {options}"
     return outcome
 
 
-def _verify(request: Request, announce: Callable[[Record], None], started: float) -> Outcome:
+def _verify(request: Request, announce: Callable[[Record], None]) -> Outcome:
     outcome = Outcome(request.path or Bundled().name)
     with contextlib.ExitStack() as stack:
         try:
             subject = _subject(request, stack)
         except UnusableSubject as error:
-            outcome.verdict, outcome.message, outcome.trace = Verdict.FAIL, str(error), error.trace
+            outcome.verdict, outcome.message, outcome.trace = Verdict.ERROR, str(error), error.trace
             return outcome
+        envelope.warm_up()
+        clock = Clock(request.seconds)
         if isinstance(subject, FileSubject):
             outcome.function = subject.function
-        envelope.warm_up()
+            clock = Clock(request.seconds, lambda: subject.processor_seconds)
+            subject.check_limit = clock.check
         verification = Verification(
             subject,
-            network.PROPERTIES,
+            request.properties,
             request.effort,
-            started + SEARCHING * request.seconds,
+            clock,
             NetworkExplanations(),
             announce=announce,
+            stops=request.stops,
         )
         outcome.records = verification.run()
         try:
@@ -141,11 +162,7 @@ def _subject(request: Request, stack: contextlib.ExitStack) -> Subject:
 
 def _limits(request: Request) -> Limits:
     """A call that takes a twelfth of the whole time is taken to hang."""
-    return Limits(
-        call_seconds=request.seconds / 12,
-        total_seconds=request.seconds,
-        remedy="--time-limit gives it more",
-    )
+    return Limits(call_seconds=request.seconds / 12, remedy="--time-limit gives it more")
 
 
 @contextlib.contextmanager
@@ -185,6 +202,8 @@ def conclude(outcome: Outcome, verification: Verification[Any]) -> None:
         return
     try:
         _explain(outcome, verification, verification.explains)
+    except TimeIsOver:
+        pass  # it is wrong all the same
     except SubjectGone as fault:
         outcome.message = with_fault(outcome.message, str(fault))
     except Exception as error:  # noqa: BLE001  (it is wrong all the same, and only its name is lost)

@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection, wait
 from queue import SimpleQueue
 from time import perf_counter
 
+from harness.clock import PATIENCE
 from harness.outcomes import Outcome, Request, verify
 from properties.search import Record, Verdict
 
@@ -32,7 +33,7 @@ def verify_here(request: Request, announce: Callable[[Record], None]) -> Outcome
         over.set()
         interrupt_main()
 
-    timer = threading.Timer(request.seconds + GRACE, end)
+    timer = threading.Timer(PATIENCE * request.seconds + GRACE, end)
     timer.daemon = True
     timer.start()
     try:
@@ -42,7 +43,10 @@ def verify_here(request: Request, announce: Callable[[Record], None]) -> Outcome
             raise
         name, seconds = str(request.path), request.seconds
         return Outcome(
-            name, Verdict.INCONCLUSIVE, message=f"{name} {TOO_SLOW.format(seconds)}", seconds=seconds + GRACE
+            name,
+            Verdict.INCONCLUSIVE,
+            message=f"{name} {TOO_SLOW.format(seconds)}",
+            seconds=PATIENCE * seconds + GRACE,
         )
     finally:
         timer.cancel()
@@ -110,7 +114,7 @@ class _Worker:
                 return self._lost(
                     "brought the process down that verifies it: it may not touch other processes."
                 )
-        if perf_counter() - self.started > self.request.seconds + GRACE:
+        if perf_counter() - self.started > PATIENCE * self.request.seconds + GRACE:
             return self._lost(TOO_SLOW.format(self.request.seconds), Verdict.INCONCLUSIVE)
         return None
 

@@ -29,9 +29,13 @@ FOLDED = 60
 
 UNKNOWN = "none known"
 
+NOT_YOURS = "It could not be decided; that is no mistake of yours, but the run exits with 1."
+"""What INCONCLUSIVE means."""
+
 COLOURS = {
     Verdict.PASS: "green",
     Verdict.FAIL: "bold red",
+    Verdict.ERROR: "bold magenta",
     Verdict.UNSTABLE: "yellow",
     Verdict.INCONCLUSIVE: "yellow",
     Verdict.NOT_APPLICABLE: "dim",
@@ -77,21 +81,24 @@ def uncovered(outcome: Outcome) -> list[str]:
     silent = 0
     for record in outcome.records:
         if record.cut and record.verdict is not Verdict.FAIL:
-            lines.append(f"{record.sentence}: the time was over after {record.cases} cases.")
+            lines.append(f"{record.sentence}: the time ran out after {record.cases} cases.")
         reasons = record.reasons.copy()
         silent += reasons.pop(NOTHING_TO_SAY, 0) > 0
         if reasons:
             listed = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
-            lines.append(f"{record.sentence}: {reasons.total()} of {record.cases} cases open: {listed}.")
-        if record.open_entries:
-            lines.append(
-                f"{record.sentence}: {record.open_entries} of {record.entries} entries lie at a kink, "
-                "where any slope between the one-sided ones is right."
-            )
+            lines.append(f"{record.sentence}: {reasons.total()} of {record.cases} cases undecided: {listed}.")
         if record.verdict is Verdict.NOT_APPLICABLE and not outcome.failures:
             lines.append(f"{record.sentence}: not applicable, {record.message}.")
+    at_kinks = [record for record in outcome.records if record.open_entries]
+    if at_kinks:
+        found, entries = (
+            sum(getattr(record, name) for record in at_kinks) for name in ("open_entries", "entries")
+        )
+        lines.append(
+            f"{found} of {entries} entries lie at a kink, where any slope between the one-sided ones is right."
+        )
     if silent:
-        lines.append(f"Where {NOTHING_TO_SAY}, {silent} properties have nothing to say.")
+        lines.append(f"{silent} properties have nothing to say of the cases where {NOTHING_TO_SAY}.")
     return lines
 
 
@@ -173,17 +180,30 @@ def _breaks_the_contract(outcome: Outcome) -> bool:
     return any(record.kind is Kind.CONTRACT for record in outcome.failures)
 
 
-def one(console: Console, outcome: Outcome, *, hints: int, show_output: bool = False) -> None:
-    """The whole story of one subject."""
+def one(
+    console: Console, outcome: Outcome, *, hints: int, show_output: bool = False, verbose: bool = False
+) -> None:
+    """The whole story of one subject: the answer first, and the properties after it."""
+    story(console, outcome, hints=hints)
     if outcome.records:
-        console.print(properties_table(outcome))
+        console.print()
+        if verbose:
+            console.print(properties_table(outcome))
+        else:
+            console.print(Text(f"{counted(outcome)} (-v lists them)", style="dim"))
         if left := untried(outcome):
             console.print(Text(left, style="dim"))
-        console.print()
-    story(console, outcome, hints=hints)
     if show_output and outcome.output:
         console.print("\n[bold]What it printed[/]")
         _plainly(console, outcome.output)
+
+
+def counted(outcome: Outcome) -> str:
+    """`28 properties: 22 PASS, 3 FAIL, 3 NOT APPLICABLE`."""
+    counts = Counter(record.verdict for record in outcome.records if record.tried)
+    listed = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
+    count = counts.total()
+    return f"{count} {'property' if count == 1 else 'properties'}: {listed}"
 
 
 def story(console: Console, outcome: Outcome, *, hints: int) -> None:
@@ -193,7 +213,7 @@ def story(console: Console, outcome: Outcome, *, hints: int) -> None:
         console.print(Text(outcome.remark), soft_wrap=True)
     if outcome.trace:
         _plainly(console, outcome.trace)
-    if outcome.verdict is Verdict.FAIL:
+    if outcome.verdict in {Verdict.FAIL, Verdict.UNSTABLE}:
         _failure(console, outcome, hints)
     left = uncovered(outcome)
     if left:
@@ -215,6 +235,8 @@ def headline(outcome: Outcome) -> Text:
 
 def what_it_says(outcome: Outcome) -> str:
     """What a verdict is for; of one that passes, how much of it was seen."""
+    if outcome.verdict is Verdict.INCONCLUSIVE:
+        return f"{outcome.message} {NOT_YOURS}"
     if outcome.message or outcome.verdict is not Verdict.PASS:
         return outcome.message
     held = sum(record.verdict is Verdict.PASS for record in outcome.records)
@@ -229,8 +251,8 @@ def _failure(console: Console, outcome: Outcome, hints: int) -> None:
         if diagnosis.contributions is not None and hints > 0:
             console.print("\n[bold]What each sample and output contributes[/] (right: all 1)")
             console.print(matrix(diagnosis.contributions))
-    if outcome.counterexample is not None:
-        record, example = outcome.counterexample
+    if outcome.shown is not None:
+        record, example = outcome.shown
         console.print(f"\n[bold]The smallest case found[/], for: {record.sentence}")
         _plainly(console, script(outcome, example), indent="")
 
@@ -240,17 +262,17 @@ def told(outcome: Outcome, hints: int) -> list[str]:
     diagnosis = outcome.diagnosis
     if diagnosis is None:
         return []
-    is_told = diagnosis.where in outcome.message  # no gradient came back that could be wrong somewhere
-    lines = [] if is_told else [f"Where: {diagnosis.where}"]
+    where = diagnosis.where if hints > 0 else diagnosis.place
+    is_told = where in outcome.message  # no gradient came back that could be wrong somewhere
+    lines = [] if is_told else [f"Where: {where}"]
     if hints == 1 and diagnosis.hint:
         lines.append(f"Hint: {diagnosis.hint}")
+    if hints > 1 and not (is_told and name_of(diagnosis) == UNKNOWN):
+        named = f"Mistake: {name_of(diagnosis)}. {diagnosis.sentence}".rstrip()
+        cure = [f"To do: {diagnosis.answer}"] if diagnosis.answer else []
+        lines = [named, *cure, *lines, f"Evidence: {diagnosis.evidence}"]
     if hints > 1 and diagnosis.note:  # which gives away as much as the name
         lines.append(f"Note: {diagnosis.note}")
-    if hints > 1 and not (is_told and name_of(diagnosis) == UNKNOWN):
-        lines.insert(0, f"Mistake: {name_of(diagnosis)}. {diagnosis.sentence}".rstrip())
-        lines.append(f"Evidence: {diagnosis.evidence}")
-        if diagnosis.answer:
-            lines.append(f"To do: {diagnosis.answer}")
     return [line for line in lines if not line.endswith(": ")]
 
 
@@ -353,7 +375,7 @@ def _object(outcome: Outcome, hints: int) -> dict[str, Any]:
             "explanation": diagnosis.explanation if hints > 1 else "",
             "evidence": diagnosis.evidence if hints > 1 else "",
             "contributions": diagnosis.contributions if hints > 0 else None,
-            "where": diagnosis.where,
+            "where": diagnosis.where if hints > 0 else diagnosis.place,
             "note": diagnosis.note if hints > 1 else "",
             "hint": {0: "", 1: diagnosis.hint}.get(hints, diagnosis.answer),
         },

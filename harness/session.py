@@ -15,7 +15,6 @@ from harness import annotations, documents, report
 from harness.gradescope import as_gradescope
 from harness.outcomes import Outcome, Request
 from harness.pool import verify_all, verify_here
-from properties import network
 from properties.counterexamples import smallest_counterexamples
 from properties.search import Effort, Record, Verdict
 from properties.seed_problem import consequences, real_digits, teacher
@@ -27,6 +26,10 @@ class Options:
 
     cases: int
     seed: int
+    only: tuple[str, ...] = ()
+    quick: bool = False
+    quiet: bool = False
+    verbose: bool = False
     hints: int = 2
     strict: bool = False
     python: str | None = None
@@ -42,7 +45,9 @@ class Options:
     @property
     def failing(self) -> set[Verdict]:
         """The verdicts that end the run with status 1: what could not be judged has not passed."""
-        return {Verdict.FAIL, Verdict.INCONCLUSIVE} | ({Verdict.UNSTABLE} if self.strict else set[Verdict]())
+        return {Verdict.FAIL, Verdict.ERROR, Verdict.INCONCLUSIVE} | (
+            {Verdict.UNSTABLE} if self.strict else set[Verdict]()
+        )
 
 
 def run(paths: list[str], options: Options) -> int:
@@ -58,18 +63,28 @@ def _judge(paths: list[str], options: Options) -> list[Outcome]:
     """Judge the subjects, show what was found, and write the reports."""
     console = Console() if sys.stdout.isatty() else Console(width=report.WIDTH)
     effort = Effort(options.cases, options.seed)
-    requests = [Request(path, effort, options.python, options.seconds) for path in paths or [None]]
-    console.print(f"seed {options.seed} (repeat with --seed {options.seed})", style="dim", highlight=False)
+    requests = [
+        Request(path, effort, options.python, options.seconds, options.only, options.quick)
+        for path in paths or [None]
+    ]
+    if not options.quiet:
+        console.print(
+            f"seed {options.seed} (repeat with --seed {options.seed})", style="dim", highlight=False
+        )
     outcomes = (
-        [_with_progress(console, requests[0])]
+        [_with_progress(console, requests[0], quiet=options.quiet)]
         if len(requests) == 1
         else _in_parallel(console, requests, options)
     )
-    if len(outcomes) == 1:
-        report.one(console, outcomes[0], hints=options.hints, show_output=options.show_output)
+    if options.quiet:
+        for outcome in outcomes:
+            console.print(report.headline(outcome), soft_wrap=True)
+    elif len(outcomes) == 1:
+        shown = {"show_output": options.show_output, "verbose": options.verbose}
+        report.one(console, outcomes[0], hints=options.hints, **shown)
     else:
         report.several(console, outcomes, hints=options.hints, show_output=options.show_output)
-    if not paths:
+    if not (paths or options.quiet or options.only):
         for found in smallest_counterexamples(options.seed):
             console.print()
             console.print(report.counterexample(found), soft_wrap=True)
@@ -78,16 +93,22 @@ def _judge(paths: list[str], options: Options) -> list[Outcome]:
     return outcomes
 
 
-def _with_progress(console: Console, request: Request) -> Outcome:
-    """Judge one subject with a bar on a terminal, and a line for each property elsewhere."""
+def _with_progress(console: Console, request: Request, *, quiet: bool) -> Outcome:
+    """Verify one subject with a bar on a terminal, and a line for each property elsewhere."""
+    if quiet:
+        return verify_here(request, lambda record: None)
     if not console.is_terminal:
         return verify_here(request, lambda record: _line(console, record))
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    columns = BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}")
+    waiting = [one.name.replace("_", " ") for one in request.properties]
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("starting", total=len(network.PROPERTIES))
+        task = progress.add_task(waiting[0], total=len(waiting))
 
-        def advance(record: Record) -> None:
-            progress.update(task, advance=1, description=record.sentence)
+        def advance(_: Record) -> None:
+            done = int(progress.tasks[0].completed) + 1
+            progress.update(
+                task, completed=done, description=waiting[done] if done < len(waiting) else "", refresh=True
+            )
 
         return verify_here(request, advance)
 

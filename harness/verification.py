@@ -7,11 +7,11 @@ explained comes with the kind of subject (`Explanations`).
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from math import inf, isinf
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Generic, Protocol, TypeVar
 
+from harness.clock import Clock
 from properties.comparison import Comparison
 from properties.diagnosis import Diagnosis
 from properties.search import (
@@ -24,6 +24,7 @@ from properties.search import (
     Property,
     Record,
     SubjectGone,
+    TimeIsOver,
     Verdict,
     search,
 )
@@ -34,8 +35,13 @@ NOTHING_TO_SAY = "no gradient came back"
 AFTER_A_FAILURE = 4
 """Once a property has failed, each further one gets a part of the cases, one in so many: does it hold, roughly?"""
 
+SEARCHING = 0.9
+"""Of the time of a subject; the rest is for the name of its mistake."""
+
 SHARES = 4
 """A property may take so many of the equal shares of the time that is left: most take less than one."""
+
+UNDECIDED = "The time was over before it was known whether this is a mistake or weak numbers: {}"
 
 PRINTED = 300
 """Numbers of a case that is printed; a larger one is described."""
@@ -67,9 +73,10 @@ class Explanations(Protocol[S]):
 class Verification(Generic[S]):
     """Searches for counterexamples to the properties of one subject.
 
-    The deadline is one of `perf_counter`. With `explains`, for subjects from outside, what goes wrong in the
-    search is an answer as well: nobody can tell; and weak numbers of a right formula are UNSTABLE. Where an ε in
-    the formula explains a failure, `subject` is from then on the one without it.
+    With a `clock`, each property ends at a share of its time. With `explains`, for subjects from outside, what goes
+    wrong in the search is an answer as well: nobody can tell; and weak numbers of a right formula are UNSTABLE.
+    Where an ε in the formula explains a failure, `subject` is from then on the one without it. `stops` is for who
+    wants the first failure alone.
 
     Attributes:
         subject: what is verified.
@@ -82,21 +89,26 @@ class Verification(Generic[S]):
     subject: S
     properties: Sequence[Property[S]]
     effort: Effort
-    deadline: float = inf
+    clock: Clock | None = None
     explains: Explanations[S] | None = None
     records: list[Record] = field(default_factory=list)
     announce: Callable[[Record], None] = lambda record: None
     gone: str = ""
+    stops: bool = False
     _unreadable: str = ""
     _reserve: float = 0.0
 
     def run(self) -> list[Record]:
-        """Try every property."""
-        return [self.check(one) for one in self.properties]
+        """Try every property, or those up to the first that fails."""
+        for one in self.properties:
+            record = self.check(one)
+            if self.stops and record.verdict is Verdict.FAIL:
+                break
+        return self.records
 
     def check(self, one: Property[S]) -> Record:
         """Search for a counterexample to a property; the record is kept and announced."""
-        record = Record.of(one)
+        record, started = Record.of(one), perf_counter()
         try:
             record.tried = not (self.gone or self._unreadable)
             record = self._search(record, one) if record.tried else self._given_up(record)
@@ -111,26 +123,41 @@ class Verification(Generic[S]):
             record.verdict, record.message, record.cases = Verdict.INCONCLUSIVE, own_failure(error), 0
         if one.kind is Kind.CONTRACT and record.verdict is Verdict.FAIL and not record.held:
             self._unreadable = "no call returned what can be read"
+        record.seconds = perf_counter() - started
         self.records.append(record)
         self.announce(record)
         return record
 
     def _search(self, record: Record, one: Property[S]) -> Record:
         """Search, and again with an ε taken out of the formula where one explains the failure."""
-        end = self._end_of_this_property()
+        clock, end = self.clock, self._end_of_this_property()
         search(
             record,
             lambda drawn: self._checked(one, drawn),
             one.examples(self.subject),
             self._effort(),
-            lambda: perf_counter() > end,
+            lambda: clock is not None and clock.spent() > end,
         )
         example = record.example
         if record.verdict is not Verdict.FAIL or example is None or self.explains is None:
             return record
-        guarded = self.explains.without_guard(self.subject, example)
+        try:
+            return self._explained(record, one, self.explains, example)
+        except TimeIsOver:  # a FAIL may be UNSTABLE: neither is decided
+            record.verdict, record.cut, record.message = (
+                Verdict.INCONCLUSIVE,
+                True,
+                UNDECIDED.format(record.message),
+            )
+            return record
+
+    def _explained(
+        self, record: Record, one: Property[S], explains: Explanations[S], example: Example
+    ) -> Record:
+        """The record of a failure; where an ε in the formula explains it, that of the formula without."""
+        guarded = explains.without_guard(self.subject, example)
         if guarded is None:
-            if record.kind is Kind.EDGES and (regime := self.explains.regime(self.subject, example)):
+            if record.kind is Kind.EDGES and (regime := explains.regime(self.subject, example)):
                 record.verdict, record.message = Verdict.UNSTABLE, regime
             return record
         self.subject, effect = guarded
@@ -163,10 +190,10 @@ class Verification(Generic[S]):
 
     def _end_of_this_property(self) -> float:
         """Several shares of the time that is left, but for half of an equal share that each later one keeps."""
-        if isinf(self.deadline):
-            return inf
-        now, waiting = perf_counter(), max(1, len(self.properties) - len(self.records))
-        left = self.deadline - now
+        if self.clock is None:
+            return 0.0
+        now, waiting = self.clock.spent(), max(1, len(self.properties) - len(self.records))
+        left = SEARCHING * self.clock.seconds - now
         if not self.records:
             self._reserve = left / waiting / 2
         return now + min(SHARES * left / waiting, left - (waiting - 1) * self._reserve)

@@ -1,5 +1,6 @@
 """A case: one network with its batch, drawn or given, and what the reference knows of it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -38,7 +39,8 @@ class Case(Example):
     """What a subject is called with, and the names that its gradient is for.
 
     parameters: [(W, b), ...]; inputs (n, fan_in); targets (n, K) or labels (n,); all of one dtype but
-    the labels. `regime` says where the case was drawn: see `strategies`.
+    the labels. `regime` says where the case was drawn: see `strategies`; `times` how
+    often its batch is repeated, first sample to last.
     """
 
     parameters: Parameters
@@ -49,6 +51,7 @@ class Case(Example):
     loss: str = "mse"
     reduction: str = "mean"
     regime: str = field(default="given", compare=False)
+    times: int = field(default=1, compare=False, kw_only=True)
 
     @property
     def choices(self) -> Choices:
@@ -63,7 +66,7 @@ class Case(Example):
     @property
     def numbers(self) -> tuple[int, int]:
         """How many numbers it has, and how many of them are not 0."""
-        pairs = [*self.parameters, (self.inputs, self.targets)]
+        pairs = [*self.parameters, (self.once.inputs, self.once.targets)]
         arrays = [array for pair in pairs for array in pair if array is not None]
         return sum(array.size for array in arrays), sum(int(np.count_nonzero(array)) for array in arrays)
 
@@ -89,7 +92,17 @@ class Case(Example):
 
     def with_samples(self, which: Any) -> "Case":
         """The same network with some of the samples, by index, slice or order."""
-        return replace(self, inputs=self.inputs[which], targets=self.targets[which])
+        return replace(self, inputs=self.inputs[which], targets=self.targets[which], times=1)
+
+    def repeated(self, times: int) -> "Case":
+        """The same network with the whole batch so many times over."""
+        every = np.tile(np.arange(self.samples), times)
+        return replace(self.with_samples(every), times=times)
+
+    @property
+    def once(self) -> "Case":
+        """The case without its repetitions."""
+        return self.with_samples(slice(self.samples // self.times))
 
     @cached_property
     def oracle(self) -> Oracle:
@@ -138,23 +151,25 @@ class Case(Example):
 
     @property
     def saturates(self) -> bool:
-        """Whether an activation is flat to the last digit: some |z| ≥ -log u, where e^-|z| is lost next to 1.
+        """Whether an activation is flat to the last digit: e^-x is lost next to 1, for the `largest_exponent` x.
 
         There a right formula may divide 0 by 0, or lose all its digits; `strategies.EDGES` goes there on
         purpose.
         """
-        return not self.largest_bent_z < -np.log(np.finfo(self.inputs.dtype).eps / 2)
+        return not self.largest_exponent < -np.log(np.finfo(self.inputs.dtype).eps / 2)
 
     @cached_property
-    def largest_bent_z(self) -> float:
-        """The largest |z| that goes through a bent activation: a relu or an identity is never flat."""
+    def largest_exponent(self) -> float:
+        """The largest x of the e^-x by which an activation differs from its limit; 0 where none has any.
+
+        That is 2 |z| for tanh z = 1 - 2 / (1 + e^2z), |z| for a sigmoid and a softplus, whose slope it is, and the
+        difference of two z of a sample for a softmax. A relu or an identity is never flat.
+        """
         layers = layers_of(self.parameters, self.hidden, self.output)
         with np.errstate(all="ignore"):
             zs, _ = forward(np, layers, self.inputs)
-        bent = [
-            z for z, layer in zip(zs, layers, strict=True) if layer.activation not in {"identity", "relu"}
-        ]
-        return float(np.max([0.0, *(abs(z).max() for z in bent)]))  # NaN where one of them is
+            sizes = [_EXPONENT[layer.activation](z) for z, layer in zip(zs, layers, strict=True)]
+        return float(np.max(sizes))  # NaN where one of them is
 
     def directional_derivative(self, direction: Parameters) -> float:
         """Σ ∂L/∂w · v by forward mode."""
@@ -186,11 +201,24 @@ class Case(Example):
     def as_python(self) -> str:
         """The case as Python that can be pasted: parameters, inputs, targets."""
         layers = ",\n    ".join(f"({_literal(W)}, {_literal(b)})" for W, b in self.parameters)
-        return (
-            f"parameters = [\n    {layers},\n]\n"
-            f"inputs = {_literal(self.inputs)}\n"
-            f"targets = {_literal(self.targets)}"
-        )
+        batch = (("inputs", self.once.inputs), ("targets", self.once.targets))
+        lines = [
+            f"parameters = [\n    {layers},\n]",
+            *(f"{name} = {_literal(array)}" for name, array in batch),
+        ]
+        if self.times > 1:
+            lines += [f"{name} = np.concatenate([{name}] * {self.times})" for name, _ in batch]
+        return "\n".join(lines)
+
+
+_EXPONENT: dict[str, Callable[[Array], Any]] = {
+    "identity": lambda z: 0.0,
+    "relu": lambda z: 0.0,
+    "tanh": lambda z: 2 * abs(z).max(),
+    "sigmoid": lambda z: abs(z).max(),
+    "softplus": lambda z: abs(z).max(),
+    "softmax": lambda z: np.ptp(z, axis=1).max(),
+}
 
 
 def _literal(array: Array | None) -> str:

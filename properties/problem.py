@@ -1,7 +1,8 @@
 """What a subject claims to handle: its `PROBLEM`, read and checked."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from itertools import pairwise
 from typing import Any
 
@@ -85,7 +86,9 @@ def _claim(problem: object) -> Claim:
     keys = [field.name for field in fields(Claim)]
     for key in problem:
         if key not in keys:
-            raise ProblemError(f"PROBLEM has an unknown key {_shown(key)}; the keys are {', '.join(keys)}.")
+            raise ProblemError(
+                f"PROBLEM has an unknown key {_shown(key)}{_meant(key, keys)} The keys are {', '.join(keys)}."
+            )
     claim = Claim(**{key: _values(key, value) for key, value in problem.items()})
     _check_pairs(claim)
     _check_weights(claim)
@@ -140,8 +143,15 @@ def _check(key: str, value: object) -> None:
         raise ProblemError(f"PROBLEM[{key!r}] has to be a name, or a list of names, not {_shown(value)}.")
     elif value not in _NAMES[key]:
         raise ProblemError(
-            f"PROBLEM[{key!r}] names {_shown(value)}, which is unknown; known are {_listed(_NAMES[key])}."
+            f"PROBLEM[{key!r}] names {_shown(value)}, which is unknown{_meant(value, _NAMES[key])} "
+            f"Known are {_listed(_NAMES[key])}."
         )
+
+
+def _meant(name: object, known: Sequence[str]) -> str:
+    """A question after the name that is nearest, where one is near."""
+    near = get_close_matches(str(name).casefold(), known, n=1)
+    return f": did you mean {near[0]!r}?" if near else "."
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -38,6 +38,15 @@ class Inconclusive(Exception):  # noqa: N818  (no error: an answer)
     """Nobody can tell from this example; the message is the reason, in a few words."""
 
 
+class Weakness(Exception):  # noqa: N818  (no error: an answer)
+    """The sentence holds but for the size of the example, which a right formula need not manage; `example` shows it."""
+
+    def __init__(self, sentence: str, example: "Example") -> None:
+        """How large it may be, in a few words, and the smallest that is too large."""
+        super().__init__(sentence)
+        self.example = example
+
+
 class NotApplicable(Exception):  # noqa: N818  (no error: an answer)
     """The sentence says nothing about this subject; the message is the reason."""
 
@@ -51,10 +60,11 @@ class TimeIsOver(BaseException):
 
 
 class Verdict(StrEnum):
-    """How a property, or a subject, comes out."""
+    """How a property, or a subject, comes out; ERROR is a subject of which nothing could be judged."""
 
     PASS = "PASS"  # noqa: S105  (a verdict)
     FAIL = "FAIL"
+    ERROR = "ERROR"
     UNSTABLE = "UNSTABLE"
     INCONCLUSIVE = "INCONCLUSIVE"
     NOT_APPLICABLE = "NOT APPLICABLE"
@@ -179,6 +189,7 @@ class Record:
     ratio: float = 0.0
     message: str = ""
     counterexample: Any = None
+    weakness: Weakness | None = None
     shrunk: int = 0
     cut: bool = False
     seconds: float = 0.0
@@ -195,7 +206,9 @@ class Record:
 
     @property
     def example(self) -> Example | None:
-        """What the subject was called with where the property fails; None where it does not, or was not asked."""
+        """What the subject was called with where the property fails, or shows a weakness; None for neither."""
+        if self.counterexample is None and self.weakness is not None:
+            return self.weakness.example
         return next(iter(examples_in(self.counterexample)), None)
 
     def count(self, effort: "Effort", is_over: Callable[[], bool]) -> None:
@@ -211,6 +224,11 @@ class Record:
         """Keep the simplest of the counterexamples."""
         if self.counterexample is None or _simplicity(drawn) < _simplicity(self.counterexample):
             self.counterexample, self.message = drawn, message
+
+    def keep_weakness(self, weakness: Weakness) -> None:
+        """Keep the simplest example of a weakness."""
+        if self.weakness is None or _simplicity(weakness.example) < _simplicity(self.weakness.example):
+            self.weakness = weakness
 
     def add(self, found: Comparison | None) -> None:
         """Count what a comparison that holds has found."""
@@ -297,6 +315,9 @@ def _recorded(
                 return
             record.keep(drawn, str(violation))
             raise
+        except Weakness as weakness:
+            record.held += 1
+            record.keep_weakness(weakness)
         except TimeIsOver:
             record.cut = True
             raise _Enough from None
@@ -379,4 +400,6 @@ def _weigh(record: Record) -> None:
     elif unknown > INCONCLUSIVE_SHARE * record.cases:
         record.verdict = Verdict.INCONCLUSIVE
         listed = ", ".join(f"{count} × {reason}" for reason, count in record.reasons.most_common())
-        record.message = f"Nobody can tell in {unknown} of {record.cases} cases: {listed}."
+        record.message = f"Undecided in {unknown} of {record.cases} cases: {listed}."
+    elif record.weakness is not None:
+        record.verdict, record.message = Verdict.UNSTABLE, str(record.weakness)

@@ -13,8 +13,8 @@ from properties.diagnosis import choices, contributions, corners, guards, losses
 from properties.diagnosis.hypotheses import Account
 from properties.diagnosis.matching import Matcher
 from properties.diagnosis.other_arrays import LEFT_OVER, WEIGHED
-from properties.diagnosis.probes import Interview, Maker, OutOfTime, Probe, claim_of
-from properties.search import SubjectGone
+from properties.diagnosis.probes import STEPS, Interview, Maker, OutOfSteps, Probe, claim_of
+from properties.search import SubjectGone, TimeIsOver
 from properties.subjects import Subject
 
 FITTED, FRESH = 3, 5
@@ -32,6 +32,8 @@ BY_NORM = (
 BY_ENTRY = "Add up the products of each entry by themselves, as `@` does."
 OF_LARGE_NUMBERS = {"gradient_clipped"}
 """Mistakes that show under a condition by themselves."""
+OF_THE_LOSS = "the loss; the gradient is right"
+"""Where it is wrong, for a loss that is."""
 ACCOUNTS = 24
 """As many accounts are held against the fresh cases before the search is given up."""
 
@@ -47,6 +49,7 @@ class Diagnosis:
         contributions: how often each sample and output is counted, (N, K), on the case given, or on a fresh
             one where some cells of the case given contribute nothing; None where it means nothing.
         where: which arrays, how many entries, which ratio.
+        place: the same without a ratio, which may give the mistake away.
         note: what else is known.
         sentence: what to remember.
         hint: where to look, without the answer.
@@ -62,24 +65,27 @@ class Diagnosis:
     sentence: str
     hint: str
     answer: str
+    place: str = ""
 
 
-def diagnose(subject: Subject, case: Case, *, budget_seconds: float = 3.0) -> Diagnosis:
+def diagnose(subject: Subject, case: Case, *, steps: int = STEPS) -> Diagnosis:
     """Name the mistake of a subject that is wrong on a case.
 
     Args:
         subject: a gradient that breaks a law.
         case: the smallest example on which it does; fresh cases are made with its choices.
-        budget_seconds: after this time what is known by then is told.
+        steps: after so many what is known by then is told.
     """
-    interview = Interview(subject, budget_seconds)
+    interview = Interview(subject, steps)
     finding = Finding()
     try:
         with np.errstate(all="ignore"):  # wrong numbers may be of any size
             _look(interview, case, finding)
-    except OutOfTime:
+    except OutOfSteps:
         if not finding.evidence:
-            finding.notes.append("the time was over before everything was tried")
+            finding.notes.append("the search for its name was given up before everything was tried")
+    except TimeIsOver:
+        finding.notes.append("the time was over before everything was tried")
     except SubjectGone as gone:
         finding.notes.append(str(gone))
     _add_impurity(interview, finding)
@@ -111,10 +117,11 @@ class Finding:
             explanation="" if self.names else self.explanation,
             evidence=self.evidence or "no mistake of the catalogue explains it",
             contributions=None if self.loss_alone else contributions.shown(self.own, self.probes),
-            where="the loss; the gradient is right" if self.loss_alone else self._where(),
+            where=OF_THE_LOSS if self.loss_alone else self._where(),
             note="; ".join(dict.fromkeys(notes)),
             sentence=" ".join(row.sentence for row in rows),
             hint=" ".join(row.hint for row in rows),
+            place=OF_THE_LOSS if self.loss_alone else self._where(with_ratios=False),
             answer=" ".join(filter(None, [self._corner(), *(row.answer for row in rows)])) or self.cure,
         )
 
@@ -123,14 +130,14 @@ class Finding:
         brings_its_own = set(self.names) & OF_LARGE_NUMBERS or self.cure in (WEIGHED, LEFT_OVER)
         return "" if brings_its_own else self.corner
 
-    def _where(self) -> str:
+    def _where(self, *, with_ratios: bool = True) -> str:
         """The census, or the sentence of a fault: for a batch of several samples, where axes tell apart."""
         asked = [*([self.own] if self.own else []), *self.probes]
         faulty = sorted(
             (probe for probe in asked if probe.fault is not None), key=lambda probe: probe.case.samples == 1
         )
         first = [str(probe.fault).splitlines()[0] for probe in faulty[:1]]
-        return wording.census(self.own, self.probes) or "".join(first)
+        return wording.census(self.own, self.probes, with_ratios=with_ratios) or "".join(first)
 
 
 def _add_impurity(interview: Interview, finding: Finding) -> None:

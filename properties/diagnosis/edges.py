@@ -1,5 +1,6 @@
 """Right formula, weak numbers: whether a failure at the edges is one of overflow and lost digits alone."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeGuard
@@ -11,13 +12,13 @@ from properties.comparison import named
 from properties.diagnosis.corners import SATURATED, boundary, largest_z, saturating, two_digits
 from properties.diagnosis.fits import ratio
 from properties.diagnosis.matching import Matcher
-from properties.diagnosis.probes import Interview, Maker, OutOfTime, Probe, claim_of
+from properties.diagnosis.probes import STEPS, Interview, Maker, OutOfSteps, Probe, claim_of
 from properties.subjects import Subject
 
 WELL_SCALED = 4
 """Fresh cases that have to be right, before a formula is called right."""
-STEPS = 8
-"""Between the case and its well-scaled version."""
+BETWEEN = 8
+"""Steps between the case and its well-scaled version."""
 FRESH, FARTHEST = 3, 2.0**12
 """Fresh cases that are saturated, and the factor that they are saturated by."""
 LOUD = 2.0**10, 2.0**20
@@ -28,7 +29,7 @@ SATURATED_Z = 4
 """A largest |z| above this is told as the reason: the slopes of tanh and of sigmoid are below 2 % there."""
 
 
-def explain_edge(subject: Subject, case: Case, *, budget_seconds: float = 3.0) -> tuple[bool, str]:
+def explain_edge(subject: Subject, case: Case, *, steps: int = STEPS) -> tuple[bool, str]:
     """Whether a subject that fails on a case at the edges has the right formula, and where its numbers fail.
 
     It has not where it fails on well-scaled cases too, where its numbers are finite and wrong though no
@@ -37,23 +38,23 @@ def explain_edge(subject: Subject, case: Case, *, budget_seconds: float = 3.0) -
     Args:
         subject: fails on the case.
         case: its arrays are scaled step by step to the size of 1.
-        budget_seconds: after this time the answer is no.
+        steps: after so many the answer is no.
 
     Returns:
         Whether the formula is right; and the regime, such as `NaN where |z| > 37`, empty where it is not.
     """
-    interview = Interview(subject, budget_seconds)
+    interview = Interview(subject, steps)
     try:
         with np.errstate(all="ignore"):  # numbers at the edges may be of any size
             return _explained(interview, case)
-    except OutOfTime:
+    except OutOfSteps:
         return False, ""
 
 
 def _explained(interview: Interview, case: Case) -> tuple[bool, str]:
     maker = Maker(case, claim_of(interview.subject, case), np.random.default_rng(0))
     fresh = [interview.ask(maker.case()) for _ in range(WELL_SCALED)]
-    path = [interview.ask(_scaled(case, step / STEPS)) for step in range(STEPS + 1)]
+    path = [interview.ask(_scaled(case, step / BETWEEN)) for step in range(BETWEEN + 1)]
     right = [probe for probe in (*fresh, path[-1]) if probe is not None]
     failing = [probe for probe in path if probe is not None and probe.fails]
     if not right or any(probe.fails for probe in right) or not failing:
@@ -74,7 +75,7 @@ def _is_told(probe: Probe | None) -> TypeGuard[Probe]:
 
 def _is_flat(probe: Probe) -> bool:
     """Whether an activation is so flat that a finite number may have lost its digits; elsewhere it is wrong."""
-    return not probe.case.largest_bent_z < SATURATED
+    return not probe.case.largest_exponent < SATURATED
 
 
 def _is_a_mistake(interview: Interview, wrong: Sequence[Probe]) -> bool:
@@ -112,6 +113,8 @@ def _what(probe: Probe) -> str:
     if probe.fault is None:
         return "digits are lost"
     text = str(probe.fault)
+    if raised := re.search(r" raised (\w+)", text):
+        return raised[1]
     return next((word for word in ("NaN", "inf") if f" {word} " in text), "the contract is broken")
 
 

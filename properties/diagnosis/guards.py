@@ -24,7 +24,7 @@ from manual_backprop.losses import LOSSES, divisor
 from properties.cases import Array, Case, Parameters
 from properties.comparison import compare, named
 from properties.diagnosis.corners import saturated
-from properties.diagnosis.probes import Interview, Maker, OutOfTime, Probe, claim_of, wide
+from properties.diagnosis.probes import STEPS, Interview, Maker, OutOfSteps, Probe, claim_of, wide
 from properties.problem import Claim
 from properties.search import Inconclusive, SubjectGone, Violation
 from properties.subjects import Subject
@@ -414,7 +414,7 @@ def beside(holds: Callable[[Probe], bool], probes: Sequence[Probe], interview: I
     """The guard with which an account of a mistake holds of every probe; None for no such."""
     like = probes[0].case
     for guard in _slopes(like.loss):
-        interview.check_time()
+        interview.step()
         with guard.in_place(like):
             if all(holds(WithGuard(probe.case, probe.answer, guard=guard)) for probe in probes):
                 return guard
@@ -506,22 +506,22 @@ class _Heard:
         return self.value is not None and not abs(self.value - truth.loss) <= truth.loss_error
 
 
-def find_guards(subject: Subject, case: Case, *, budget_seconds: float = 10.0) -> Guarded | None:
+def find_guards(subject: Subject, case: Case, *, steps: int = STEPS) -> Guarded | None:
     """The subject with the guards of one of its losses; None where no guard explains what is wrong.
 
     Args:
         subject: breaks a law.
         case: one on which it does; fresh cases are made with its choices.
-        budget_seconds: after this time the answer is None.
+        steps: after so many the answer is None.
     """
-    interview = Interview(subject, budget_seconds)
+    interview = Interview(subject, steps)
     try:
         with np.errstate(all="ignore"):
             for slopes, of_value, spread in _families(case):
                 found = _explained(interview, case, slopes, of_value, spread)
                 if found is not None:
                     return found
-    except (OutOfTime, SubjectGone):
+    except (OutOfSteps, SubjectGone):
         pass
     return None
 

@@ -93,7 +93,7 @@ def _right(case: Case) -> float:
 
 def _told(interview: Interview, cases: Sequence[Case]) -> Iterator[_Told]:
     for case in cases:
-        interview.check_time()
+        interview.step()
         if not case.overflows:
             try:
                 yield _Told(case, interview.subject.loss(case))

@@ -137,7 +137,7 @@ class Matcher:
     def _predicted(self, hypothesis: Hypothesis, probe: Probe) -> dict[str, Array] | None:
         key = id(hypothesis), id(probe)
         if key not in self._known:
-            self._interview.check_time()
+            self._interview.step()
             self._kept += hypothesis, probe
             with np.errstate(all="ignore"):
                 self._known[key] = hypothesis(probe)
@@ -204,7 +204,7 @@ class Matcher:
         }
 
     def _parts_of(self, name: str) -> list[_Part]:
-        self._interview.check_time()
+        self._interview.step()
         candidates = [_Part()] + [_Part(frozenset(h.names), h) for h in self._hypotheses]
         found = [
             part for part in candidates if all(self._explains(part, probe, name) for probe in self._probes)
@@ -297,7 +297,7 @@ class Matcher:
         """Hypotheses that explain every array of the given probes, each at once."""
         for number, h in enumerate(hypotheses):
             if number % 64 == 0:
-                self._interview.check_time()
+                self._interview.step()
             account = _account_of(h.names, h.label, _holding(h), cure=h.cure)
             if account.holds(self._first) and self._holds(account):
                 yield account

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from time import perf_counter
 
 import numpy as np
 from numpy.random import Generator
@@ -17,9 +16,12 @@ from properties.strategies import LARGEST
 from properties.subjects import Subject
 from reference.network import forward, layers_of
 
+STEPS = 4000
+"""Questions to a subject and hypotheses that are computed, together: the longest diagnosis known takes 700."""
 
-class OutOfTime(Exception):
-    """The diagnosis has used up its time."""
+
+class OutOfSteps(Exception):
+    """The diagnosis has used up its steps."""
 
 
 def wide(case: Case) -> Case:
@@ -112,22 +114,23 @@ class Probe:
 
 
 class Interview:
-    """Asks a subject, until the time is over. It keeps the arguments of its questions to itself."""
+    """Asks a subject, until its steps are used up. It keeps the arguments of its questions to itself."""
 
-    def __init__(self, subject: Subject, seconds: float) -> None:
-        """`seconds` from now."""
+    def __init__(self, subject: Subject, steps: int = STEPS) -> None:
+        """So many steps from now: they are counted, and not timed, so that every machine finds the same."""
         self.subject = subject
         self.impurity = ""
-        self._end = perf_counter() + seconds
+        self._left = steps
 
-    def check_time(self) -> None:
-        """Raise `OutOfTime` where it is over."""
-        if perf_counter() > self._end:
-            raise OutOfTime
+    def step(self) -> None:
+        """Count a step. Raises `OutOfSteps` where none is left."""
+        if not self._left:
+            raise OutOfSteps
+        self._left -= 1
 
     def ask(self, case: Case) -> Probe | None:
         """The subject's answer; None where nobody can tell what would be right."""
-        self.check_time()
+        self.step()
         own = _copied(case)
         try:
             answer = {

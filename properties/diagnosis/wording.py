@@ -30,7 +30,7 @@ RATIOS: Mapping[str, Callable[[int, int], float]] = {
 """How a wrong factor may depend on the samples n and the outputs K."""
 
 
-def census(own: Probe | None, probes: Sequence[Probe]) -> str:
+def census(own: Probe | None, probes: Sequence[Probe], *, with_ratios: bool = True) -> str:
     """`dW1, db1 (layer 1: weights and bias); constant ratio 5; 3 of 4 entries of the smallest case`.
 
     The arrays are those that are wrong anywhere, each with its ratio where they differ in it; the entries
@@ -46,7 +46,7 @@ def census(own: Probe | None, probes: Sequence[Probe]) -> str:
     parts = [f"{', '.join(arrays)} ({_layers(arrays, list(wrong[0].right))})"]
     parts += [place] if (place := _place(wrong)) else []
     # What two numbers of one case have to each other is no rule.
-    if len(wrong) > 1 or sum(wrong[0].wrong.values()) > len(wrong[0].wrong):
+    if with_ratios and (len(wrong) > 1 or sum(wrong[0].wrong.values()) > len(wrong[0].wrong)):
         parts.append(_ratios(wrong, arrays))
     of = "entry" if total == 1 else "entries"
     parts += [] if place else [f"{entries} of {total} {of} of {of_case}"]

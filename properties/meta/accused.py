@@ -88,7 +88,7 @@ def case_for(claims: tuple[Claim, ...], seed: int = 7, *, loud: float = 1.0) -> 
 
 def diagnose(subject: Wrong, case: Case) -> Diagnosis:
     """The diagnosis, with time enough on a busy machine too."""
-    return diagnosis.diagnose(subject, case, budget_seconds=60)
+    return diagnosis.diagnose(subject, case)
 
 
 def diagnosed(function: Function, *, loud: float = 1.0, **problem: Any) -> Diagnosis:

@@ -383,7 +383,7 @@ def test_a_wrong_number_is_no_weak_one_where_no_activation_is_flat(hidden: str) 
     case = case_for(subject.claims, loud=2.0**10)
     with pytest.raises(Violation):
         check_gradient(subject.gradient(case), case)
-    assert diagnosis.explain_edge(subject, case, budget_seconds=60) == (False, "")
+    assert diagnosis.explain_edge(subject, case) == (False, "")
 
 
 # --- what has no name in the catalogue -------------------------------------------------------------------
@@ -928,7 +928,7 @@ def test_sizes_that_are_wrong_by_chance_are_no_condition(seed: int) -> None:
 
     subject, case = Wrong(only_where(by_chance, a_percent)), sized(5)
     maker = Maker(case, subject.claims[0], np.random.default_rng(seed))
-    found = corners.find(Interview(subject, seconds=60), maker)
+    found = corners.find(Interview(subject), maker)
     assert found is None or "is one of" not in found[0].text
 
 

@@ -20,6 +20,7 @@ from properties.rational import as_fractions
 from properties.search import Inconclusive, NotApplicable, Violation
 from properties.strategies import cases
 from properties.subjects import Bundled, Subject
+from reference.network import Choices
 
 SMALL = ["well scaled", "square", "loud"]
 
@@ -69,7 +70,7 @@ def total_derivative_of_two_outputs_is_exact(subject: Subject, numbers: list[Any
         (as_fractions(np.array([[t]])), as_fractions(np.array([c]))),
         (as_fractions(np.array([[a, b]])), as_fractions(np.array([0, 0]))),
     ]
-    names = {"hidden": "identity", "output": "identity", "loss": "half_sse", "reduction": "mean"}
+    names: Choices = {"hidden": "identity", "output": "identity", "loss": "half_sse", "reduction": "mean"}
     case = Case(parameters, as_fractions(np.array([[1]])), as_fractions(np.array([[p, q]])), **names)
     x, y = a * (t + c), b * (t + c)
     if subject.gradient(case)[0][0][0, 0] != (x - p) * a + (y - q) * b:

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from time import perf_counter
-from weakref import WeakValueDictionary
+from typing import NoReturn
 
 import numpy as np
 from hypothesis import strategies as st
@@ -12,7 +11,7 @@ from hypothesis.strategies import SearchStrategy
 from properties.cases import Array, Case, Parameters
 from properties.checks import alike, check_gradient, combined, copied
 from properties.comparison import Comparison, equal, named
-from properties.search import Inconclusive, NotApplicable, Violation
+from properties.search import Inconclusive, NoGradient, NotApplicable, Violation, Weakness
 from properties.strategies import cases
 from properties.subjects import Subject
 
@@ -120,19 +119,19 @@ def order_of_samples_does_not_matter(subject: Subject, case: Case) -> Comparison
 
 def batch_doubled_with_itself_has_the_same_mean_gradient(subject: Subject, case: Case) -> Comparison:
     """Every sample twice: the mean stays, and a sum doubles; also for as many times as make a large batch."""
-    started = perf_counter()
     once = copied(subject.gradient(case))
-    seconds = perf_counter() - started
     found = alike(
         _of_repeated(subject, case, 2), once, case, what="the batch doubled with itself has another gradient"
     )
     times = LARGE_BATCH // case.samples + 1
-    if seconds * times < SECONDS_OF_A_LARGE_BATCH:
-        _QUICK[id(subject)] = subject
-    if case.samples in REPEATED and id(subject) in _QUICK:
+    if case.samples in REPEATED and sum(W.size for W, _ in case.parameters) <= SMALL_NETWORK:
         what = f"the batch repeated to {times * case.samples} samples has another gradient"
+        try:
+            large = _of_repeated(subject, case, times)
+        except NoGradient as fault:
+            _find_the_largest_batch(subject, case, times, fault)
         # A sum of so many times as many terms has so many times as many roundings.
-        alike(_of_repeated(subject, case, times), once, case, what=what, times=times)
+        alike(large, once, case, what=what, times=times)
     return found
 
 
@@ -140,12 +139,29 @@ LARGE_BATCH = 256
 """As many samples as people cut a batch into, or a multiple of it."""
 REPEATED = (3, 5, 7)
 """Samples of which no number of repetitions is such a multiple; all batches would take too long."""
-SECONDS_OF_A_LARGE_BATCH = 0.2
-_QUICK: WeakValueDictionary[int, Subject] = WeakValueDictionary()
-"""The subjects that were once so quick. What is tried again for one case must not depend on the clock."""
+SMALL_NETWORK = 64
+"""Weights of a network that is asked of a large batch: what loops over all of them takes long enough."""
 
 
 def _of_repeated(subject: Subject, case: Case, times: int) -> Parameters:
     """The gradient of a batch that holds every sample so many times, over the factor that a sum gains by it."""
-    repeated = case.with_samples(np.tile(np.arange(case.samples), times))
-    return combined([subject.gradient(repeated)], [{"mean": 1.0, "sum": 1 / times}[case.reduction]])
+    return combined(
+        [subject.gradient(case.repeated(times))], [{"mean": 1.0, "sum": 1 / times}[case.reduction]]
+    )
+
+
+def _find_the_largest_batch(subject: Subject, case: Case, times: int, fault: NoGradient) -> NoReturn:
+    """Raise `Weakness`, with the smallest number of repetitions for which no gradient comes back, by bisection."""
+    enough, too_many = 2, times
+    while too_many - enough > 1:
+        middle = (enough + too_many) // 2
+        try:
+            subject.gradient(case.repeated(middle))
+            enough = middle
+        except NoGradient as found:
+            too_many, fault = middle, found
+    said = str(fault).partition("\n")[0].rstrip(".")
+    raise Weakness(
+        f"in a batch of {too_many * case.samples} samples, {said}; {enough * case.samples} are no problem",
+        case.repeated(too_many),
+    ) from None
