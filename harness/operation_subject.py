@@ -447,6 +447,8 @@ class OperationSubject:
         values = list(value) if isinstance(value, list | tuple) else [value]
         if value is None and len(names) > 0:
             raise ContractError(f"{function} returns None; it has to return {_list_of_gradients(names)}.")
+        if isinstance(value, np.ndarray) and value.ndim and len(value) == len(names) > 1:
+            values = list(value)  # as `dx, dy = gradient(...)` unpacks it
         if len(values) == len(inputs) > len(names) and wanted is None:
             values = [one for one, name in zip(values, inputs, strict=True) if name in names]
         if len(values) != len(names):

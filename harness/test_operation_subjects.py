@@ -943,6 +943,53 @@ def test_what_a_subject_gets_owns_its_memory_or_is_a_view_of_an_array(tmp_path: 
             found.subjects[0].vjp(inputs, [np.ones((4, 3))], layout=layout, cotangent_layout=layout)
 
 
+def test_a_file_of_classes_gets_an_entry_for_each_and_one_without_parameters_is_known_by_its_name(
+    tmp_path: Path,
+) -> None:
+    source = """
+    class Silu:
+        def forward(self, x, beta): return x
+        def backward(self, dy): return dy, 0.0
+    class Scale:
+        def __init__(self, power=1): self.power = power
+        def forward(self, x):
+            self.x = x
+            return x * self.W**self.power
+        def backward(self, dy):
+            self.gW = (dy * self.x).sum() * self.power * self.W**(self.power - 1)
+            return dy * self.W**self.power
+    class Shift:
+        def forward(self, x): return x + self.b
+        def backward(self, dy):
+            self.gb = dy.sum(axis=0)
+            return dy
+    OPERATIONS = {"Scale": {"x": "n d", "W": ""}, "Shift": {"x": "n d", "b": "d"}}
+    PARAMETERS = {"W": "gW", "b": "gb"}
+    OPTIONS = {"power": [1, 2]}
+    """
+    with loaded(tmp_path, source, known=KNOWN) as found:
+        scale, shift, silu = found.subjects
+        given = {"x": X, "W": np.array(3.0)}
+        assert_close(gradients_of(scale, given, [X], power=2), {"x": 9 * X, "W": 6 * (X * X).sum()})
+        assert_close(gradients_of(shift, {"x": X, "b": X[0]}, [X]), {"x": X, "b": X.sum(axis=0)})
+        assert (silu.name, list(silu.declaration.inputs), shift.declaration.options) == (
+            "Silu",
+            ["x", "beta"],
+            {},
+        )
+
+
+def test_gradients_in_one_array_are_unpacked_as_python_unpacks_them(tmp_path: Path) -> None:
+    source = """
+    OPERATION = {"a": "", "b": ""}
+    def forward(a, b): return a * b
+    def gradient(a, b): return np.array([b, a])
+    """
+    with loaded(tmp_path, source) as found:
+        inputs = {"a": np.array(2.0), "b": np.array(3.0)}
+        assert_close(gradients_of(found.subjects[0], inputs, [np.array(1.0)]), {"a": 3, "b": 2})
+
+
 def test_the_global_generators_are_seeded_alike_before_every_forward_pass(tmp_path: Path) -> None:
     source = """
     import random
@@ -1109,13 +1156,21 @@ WRONG = {
     ),
     SAID + "LAYER = 3": "LAYER has to be the class itself, not 3.",
     SAID + CLASS.format("self_made"): (
-        "Dense is made with self_made, and nothing says what self_made is: call an axis so in OPERATION (it "
-        "has d, k, n), "
-        "or give values to draw from:\n"
+        "Dense is made with self_made, and nothing says what self_made is: call an axis so in OPERATION "
+        "(it has n, d, k), or give values to draw from:\n"
         '    OPTIONS = {"self_made": [3]}'
     ),
     SAID + CLASS.format("d") + CLASS.format("k").replace("Dense", "Other"): (
         "mine.py has Dense, Other: say which one OPERATION is about:\n    LAYER = Dense"
+    ),
+    CLASS.format("") + CLASS.format("").replace("Dense", "Other"): (
+        "mine.py has Dense, Other, and doesn't say what they take: add their inputs and their parameters with their "
+        "axes (equal names have equal sizes):\n"
+        '    OPERATIONS = {"Dense": {"x": "n d"}, "Other": {"x": "n d"}}\n'
+        '    PARAMETERS = {"W": "dW"}'
+    ),
+    SAID + "OPTIONS = {'eps': 1}\n" + CLASS.format("rps=0"): (
+        "OPTIONS has 'eps', which neither Dense nor its forward takes; did you mean 'rps'?"
     ),
     SAID + "PARAMETERS = {'w': 'dW'}\n" + CLASS.format("d"): (
         "PARAMETERS has 'w', and OPERATION no input w; did you mean 'W'?"

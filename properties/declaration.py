@@ -669,9 +669,9 @@ class Reader:
         options = read_options(self.constants.get("OPTIONS"))
         forward = special or roles["forward"]
         inputs = self.declared_inputs(forward)
-        return self.build(
-            self.module.stem, inputs, {role: one for role, one in roles.items() if one}, options, special
-        )
+        there = {role: one for role, one in roles.items() if one}
+        parameters = self.constants.get("PARAMETERS")
+        return self.build(self.module.stem, inputs, there, options, special, parameters)
 
     def declared_inputs(self, forward: Function | None) -> Mapping[str, Input]:
         """The inputs of `OPERATION`; without it those of the known operation that `REFERENCE` names."""
@@ -732,7 +732,10 @@ class Reader:
             )
         inner = entry.get("inputs")
         full = isinstance(inner, Mapping) and "axes" not in inner
-        keys = ("inputs", "options", "sizes", "reference", "outputs", *ROLES)
+        keys = (
+            *("inputs", "options", "sizes", "reference", "outputs", "layer", "function", "parameters"),
+            *ROLES,
+        )
         for key in entry if full else ():
             if key not in keys:
                 raise DeclarationError(f"{where} has an unknown key {shown(key)}{near(key, keys)}")
@@ -742,6 +745,32 @@ class Reader:
         for role in ROLES:
             if role in said:
                 roles[role] = self.given(said[role], f"{where}[{role!r}]")
+        special = next((said[key] for key in ("layer", "function") if key in said), None)
+        if special is not None:
+            special = self.given(special, where)
+        elif name in self.functions and self.functions[name].sort != "function":
+            special = self.functions[name]
+        if special is None:
+            self.complete(name, roles, where)
+        own = read_options(said.get("options"), f"{where}['options']")
+        common = read_options(self.constants.get("OPTIONS"))
+        takes = _keywords(special or roles.get("forward") or roles["value_and_gradient"])
+        options = {n: v for n, v in common.items() if n in takes} | own
+        parameters = said.get("parameters", _those_of(self.constants.get("PARAMETERS"), inputs))
+        declaration = self.build(name, inputs, roles, options, special, parameters)
+        sizes = read_sizes(said.get("sizes"), declaration.axes, f"{where}['sizes']")
+        reference = said.get("reference")
+        return replace(
+            declaration,
+            sizes={**declaration.sizes, **sizes},
+            outputs=_outputs(said.get("outputs")) or declaration.outputs,
+            counterpart=self.counterpart(reference, inputs, options)
+            if reference
+            else declaration.counterpart,
+        )
+
+    def complete(self, name: str, roles: dict[str, Function], where: str) -> None:
+        """See that the functions of an entry are there; one alone returns its value and its gradient."""
         if "forward" not in roles and "value_and_gradient" not in roles:
             functions = [n for n, one in self.functions.items() if one.sort == "function"]
             raise DeclarationError(
@@ -755,21 +784,6 @@ class Reader:
                     f"{near(name + '_backward', self.functions)}"
                 )
             roles["value_and_gradient"] = bare
-        own = read_options(said.get("options"), f"{where}['options']")
-        common = read_options(self.constants.get("OPTIONS"))
-        function = roles.get("forward") or roles["value_and_gradient"]
-        options = {n: v for n, v in common.items() if n in function.signature.keywords} | own
-        declaration = self.build(name, inputs, roles, options, None)
-        sizes = read_sizes(said.get("sizes"), declaration.axes, f"{where}['sizes']")
-        reference = said.get("reference")
-        return replace(
-            declaration,
-            sizes={**declaration.sizes, **sizes},
-            outputs=_outputs(said.get("outputs")) or declaration.outputs,
-            counterpart=self.counterpart(reference, inputs, options)
-            if reference
-            else declaration.counterpart,
-        )
 
     def given(self, value: object, where: str) -> Function:
         """A function that an entry names, or holds."""
@@ -844,6 +858,7 @@ class Reader:
         roles: Mapping[str, Function],
         options: Mapping[str, tuple[Any, ...]],
         special: Function | None,
+        parameters: object,
     ) -> Declaration:
         """A declaration of these functions. Raises `DeclarationError`."""
         reference = self.constants.get("REFERENCE")
@@ -870,7 +885,7 @@ class Reader:
         if "valid" in roles:
             calls["valid"] = Call(roles["valid"])
         if special is not None and special.sort == "class":
-            return self.layer(name, inputs, special, calls, common)
+            return self.layer(name, inputs, special, _parameters(inputs, special, parameters), calls, common)
         if special is not None:
             calls["forward"] = call_of(special, tuple(inputs), options, strict=True)
             return Declaration(
@@ -930,55 +945,29 @@ class Reader:
         name: str,
         inputs: Mapping[str, Input],
         layer: Function,
+        parameters: tuple[Parameter, ...],
         calls: dict[str, Call],
         common: dict[str, Any],
     ) -> Declaration:
         """A declaration of a class."""
-        for method in ("forward", "backward"):
-            if method not in layer.methods:
-                raise DeclarationError(f"{layer.name} has no method {method}{near(method, layer.methods)}")
-        parameters = self.parameters(inputs, layer)
         own = {one.name for one in parameters}
         passed = tuple(one for one in inputs if one not in own)
-        options = common["options"]
-        of_forward = {one for one in options if one in layer.methods["forward"].keywords}
+        options, takes = common["options"], _keywords(layer)
+        for one in options:
+            if one not in takes:
+                raise DeclarationError(
+                    f"OPTIONS has {one!r}, which neither {layer.name} nor its forward takes{near(one, takes)}"
+                )
         method = Function((*layer.path, "forward"), layer.methods["forward"])
-        calls["forward"] = call_of(method, passed, {one: 0 for one in options if one in of_forward})
+        calls["forward"] = call_of(
+            method, passed, {one: 0 for one in options if one in method.signature.keywords}
+        )
         axes = names_of(dimension for one in inputs.values() for dimension in one.dimensions)
-        calls["layer"] = _constructor(layer, (*inputs, *options, *axes), self.constants)
+        calls["layer"] = _constructor(layer, (*inputs, *options, *axes), axes)
         once = self.constants.get("ONCE", False)
         if not isinstance(once, bool):
             raise DeclarationError(f"ONCE has to be True or False, not {shown(once)}.")
         return Declaration(name, inputs, "class", calls, parameters=parameters, once=once, **common)
-
-    def parameters(self, inputs: Mapping[str, Input], layer: Function) -> tuple[Parameter, ...]:
-        """The inputs that are attributes: those of `PARAMETERS`, or those that `forward` doesn't take."""
-        value = self.constants.get("PARAMETERS")
-        if value is None:
-            positional = layer.methods["forward"].positional
-            count = len(inputs) if layer.methods["forward"].any_positional else len(positional)
-            return tuple(Parameter(one, one, f"d{one}") for one in tuple(inputs)[count:])
-        if not isinstance(value, Mapping) or not all(isinstance(one, str) for one in value.values()):
-            raise DeclarationError(
-                f"PARAMETERS has to be a dict of attributes with those of their gradients, not {shown(value)}:"
-                + paste('PARAMETERS = {"W": "dW", "b": "db"}')
-            )
-        found: list[Parameter] = []
-        for attribute, gradient in value.items():
-            last = (
-                str(attribute)
-                .replace("]", "")
-                .replace("[", ".")
-                .replace("'", "")
-                .replace('"', "")
-                .split(".")[-1]
-            )
-            if last not in inputs:
-                raise DeclarationError(
-                    f"PARAMETERS has {shown(attribute)}, and OPERATION no input {last}{near(last, inputs)}"
-                )
-            found.append(Parameter(last, str(attribute), gradient))
-        return tuple(found)
 
     # --- not declared
 
@@ -1007,7 +996,20 @@ class Reader:
             ]
             if rows and not done & set(map(plain, operation_names(name))):
                 found.append(self.conventional(name, rows, {"value_and_gradient": function}))
+        for name, function in self.functions.items():
+            operation = self.known_layer(name, function)
+            if operation is not None and plain(name) not in done:
+                found.append(self.build(name, operation.inputs, {}, {}, function, None))
         return Contents(tuple(found), tuple(missing))
+
+    def known_layer(self, name: str, layer: Function) -> Operation | None:
+        """The known operation of a class's name, where `forward` takes all its inputs: there are no parameters."""
+        operation = self.known.get(plain(name)) if layer.sort == "class" else None
+        if operation is None or not {"forward", "backward"} <= layer.methods.keys():
+            return None
+        forward = layer.methods["forward"]
+        fits = forward.required <= len(operation.inputs) <= len(forward.positional)
+        return operation if fits and not layer.signature.required else None
 
     def rows(self, name: str) -> list[Convention]:
         """The conventions for an operation of that name."""
@@ -1103,13 +1105,18 @@ class Reader:
         derivative = next(
             (name for role in DERIVATIVES for name in ROLES[role] if name in self.functions), ""
         )
-        if layers:
-            one = layers[0]
-            names = (
-                one.methods["forward"].positional if "forward" in one.methods else one.signature.positional
+        if len(layers) > 1:
+            lines = ", ".join(f'"{one.name}": {template(_inputs_of(one))}' for one in layers)
+            return (
+                f"{self.module.name} has {', '.join(one.name for one in layers)}, and doesn't say what they take: add "
+                "their inputs and their parameters with their axes (equal names have equal sizes):"
+                + paste(
+                    f"OPERATIONS = {{{lines}}}", *(['PARAMETERS = {"W": "dW"}'] if layers[0].methods else [])
+                )
             )
-            names = names[1:] if one.sort == "autograd" else names
-            inputs = template(names or ("x",))
+        if layers:
+            (one,) = layers
+            inputs = template(_inputs_of(one))
             if one.sort == "class":
                 return (
                     f"{self.module.name} has the class {one.name}, and doesn't say what it takes: add its inputs and "
@@ -1139,6 +1146,54 @@ class Reader:
         )
 
 
+def _inputs_of(function: Function) -> tuple[str, ...]:
+    """What a class's `forward`, or a function, takes by position."""
+    signature = function.methods.get("forward", function.signature)
+    return signature.positional or ("x",)
+
+
+def _keywords(function: Function) -> frozenset[str]:
+    """The names by which something can be passed to a function, or to a class and its `forward`."""
+    methods = [function.methods[one] for one in ("forward",) if one in function.methods]
+    return frozenset().union(*(one.keywords for one in (function.signature, *methods)))
+
+
+def _those_of(parameters: object, inputs: Iterable[str]) -> object:
+    """Of the `PARAMETERS` of a file with several classes, those that are inputs of one."""
+    if not isinstance(parameters, Mapping):
+        return parameters
+    inputs = set(inputs)
+    return {key: value for key, value in parameters.items() if _last(str(key)) in inputs}
+
+
+def _last(attribute: str) -> str:
+    """The name at the end of a path: W of params['W'] and of self.W."""
+    return attribute.translate(str.maketrans("[", ".", "]'\"")).split(".")[-1]
+
+
+def _parameters(inputs: Mapping[str, Input], layer: Function, value: object) -> tuple[Parameter, ...]:
+    """The inputs that are attributes: those of `PARAMETERS`, or those that `forward` doesn't take."""
+    for method in ("forward", "backward"):
+        if method not in layer.methods:
+            raise DeclarationError(f"{layer.name} has no method {method}{near(method, layer.methods)}")
+    if value is None:
+        positional = layer.methods["forward"].positional
+        count = len(inputs) if layer.methods["forward"].any_positional else len(positional)
+        return tuple(Parameter(one, one, f"d{one}") for one in tuple(inputs)[count:])
+    if not isinstance(value, Mapping) or not all(isinstance(one, str) for one in value.values()):
+        raise DeclarationError(
+            f"PARAMETERS has to be a dict of attributes with those of their gradients, not {shown(value)}:"
+            + paste('PARAMETERS = {"W": "dW", "b": "db"}')
+        )
+    for attribute in value:
+        last = _last(str(attribute))
+        if last not in inputs:
+            raise DeclarationError(
+                f"PARAMETERS has {shown(attribute)}, and OPERATION no input {last}{near(last, inputs)}"
+            )
+    return tuple(Parameter(_last(str(one)), str(one), gradient) for one, gradient in value.items())
+
+
 def _counterpart(
     operation: Operation, inputs: Iterable[str], options: Iterable[str], *, said: bool = False
 ) -> Counterpart:
@@ -1154,7 +1209,7 @@ def _usual_arrays(special: Function | None) -> str:
     return {"custom_vjp": "jax", "autograd": "torch"}.get(sort, "numpy")
 
 
-def _constructor(layer: Function, known: Iterable[str], constants: Mapping[str, Any]) -> Call:
+def _constructor(layer: Function, known: Iterable[str], axes: Sequence[str]) -> Call:
     """How a class is made: with what its parameters are named after (inputs, options, axes), or with nothing."""
     known, signature = set(known), layer.signature
     required = [
@@ -1163,12 +1218,6 @@ def _constructor(layer: Function, known: Iterable[str], constants: Mapping[str, 
     ]
     for name in required:
         if name not in known:
-            declared = constants.get("OPERATION")
-            axes = (
-                sorted(names_of(str(one) for one in declared.values()))
-                if isinstance(declared, Mapping)
-                else []
-            )
             raise DeclarationError(
                 f"{layer.name} is made with {', '.join(required)}, and nothing says what {name} is: call an axis so in "
                 f"OPERATION (it has {', '.join(axes) or 'none'}), or give values to draw from:"
