@@ -112,7 +112,7 @@ def _raised(check: Callable[[], object]) -> Answer:
 
 def manual_backprop_judges(subject: Subject) -> Answer:
     """The judge of `manual-backprop verify` on the same one case, and the diagnosis where it fails."""
-    cases, judgement, law = (import_module(f"properties.{name}") for name in ("cases", "judgement", "law"))
+    cases, checks, search = (import_module(f"properties.{name}") for name in ("cases", "checks", "search"))
     case = cases.Case(subject.parameters, subject.inputs, subject.targets, **subject.names)
     mistakes, problem = import_module("benchmarks.mistakes"), import_module("properties.problem")
     claim = problem.Claim(
@@ -123,8 +123,8 @@ def manual_backprop_judges(subject: Subject) -> Answer:
     wrong = import_module("manual_backprop.mistakes").WrongGradient(subject.gradient_of, bool)
     accused = mistakes.Accused(wrong, (claim,))
     try:
-        judgement.judge(accused.gradient(case), case)
-    except law.Violation as violation:
+        checks.check_gradient(accused.gradient(case), case)
+    except search.Violation as violation:
         diagnosis = import_module("properties.diagnosis").diagnose(accused, case)
         return Answer(str(violation), diagnosis.mistakes)
     return Answer()

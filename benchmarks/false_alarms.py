@@ -15,10 +15,10 @@ import manual_backprop
 from benchmarks.report import Table, json_option, show
 from properties.cases import Case
 from properties.comparison import named
-from properties.law import Inconclusive, Violation
 from properties.meta.formulations import FORMULATIONS
 from properties.meta.samples import CHUNK, samples
 from properties.problem import read
+from properties.search import Inconclusive, Violation
 from properties.strategies import EDGES, REGULAR, cases
 
 QUANTILES = {"median": 0.5, "99 %": 0.99, "99.9 %": 0.999, "largest": 1.0}

@@ -15,11 +15,11 @@ from benchmarks.report import Table, json_option, show
 from harness.contract import read_gradient
 from manual_backprop.mistakes import MISTAKES, Mistake, WrongGradient
 from properties.cases import Case, Parameters
+from properties.checks import check_gradient
 from properties.diagnosis import diagnose
-from properties.judgement import judge
-from properties.law import Effort, Record, Verdict, search
 from properties.meta.formulations import FORMULATIONS, Formulation
 from properties.problem import Claim
+from properties.search import Effort, Record, Verdict, search
 from properties.strategies import cases
 
 CASES = 100
@@ -85,15 +85,20 @@ class Accused:
 def _search(subject: Accused, seed: int) -> Record:
     strategy = cases(subject.claims)
     return search(
-        Record("equals"), lambda case: judge(subject.gradient(case), case), strategy, Effort(CASES, seed)
+        Record("equals"),
+        lambda case: check_gradient(subject.gradient(case), case),
+        strategy,
+        Effort(CASES, seed),
     )
 
 
 def _first_failure(subject: Accused, seed: int) -> int:
     """After how many cases the search first fails, without shrinking."""
     strategy = cases(subject.claims)
-    effort = Effort(CASES, seed, shrink=False)
-    found = search(Record("equals"), lambda case: judge(subject.gradient(case), case), strategy, effort)
+    effort = Effort(CASES, seed, shrinking=0)
+    found = search(
+        Record("equals"), lambda case: check_gradient(subject.gradient(case), case), strategy, effort
+    )
     return found.cases
 
 

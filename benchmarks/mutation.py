@@ -83,7 +83,8 @@ OPERATORS = (
 """Of cosmic-ray's operators those that make sense here: no shifts of floats, no `is` for `==`, and no
 decorator removed (`@cache` and `frozen=True` change no number)."""
 
-LAW = ("against_the_truth", "averaging", "chain_rule", "purity", "seed_problem")
+PROPERTIES = "network"
+"""The test that runs all of them over the bundled backward pass."""
 LAYERS = (
     *("layers::test_the_layer_is_the_reference_s", "layers::test_backward_equals_complex_steps"),
     *("meta/by_hand", "where_averaging_ends", "layers", "cross_derivatives"),
@@ -133,7 +134,7 @@ TESTS = {
     "manual_backprop/*": (
         "meta/by_hand",
         "meta/exact",
-        *LAW,
+        PROPERTIES,
         "layers",
         "where_averaging_ends",
         "meta/seed_figures",
@@ -149,13 +150,13 @@ TESTS = {
     "reference/differences.py": (
         "meta/differences_by_index",
         "meta/differences",
-        "against_the_truth",
+        PROPERTIES,
         "layers",
     ),
-    "reference/exact.py": ("meta/exact", "against_the_truth"),
-    "reference/rounding.py": ("meta/rounding_by_index", "meta/by_hand", "meta/rounding", "against_the_truth"),
-    "reference/*": ("meta/by_hand", "meta/exact", "against_the_truth", "meta/envelope"),
-    "properties/comparison.py": ("meta/comparison", "meta/by_hand", "averaging"),
+    "reference/exact.py": ("meta/exact", PROPERTIES),
+    "reference/rounding.py": ("meta/rounding_by_index", "meta/by_hand", "meta/rounding", PROPERTIES),
+    "reference/*": ("meta/by_hand", "meta/exact", PROPERTIES, "meta/envelope"),
+    "properties/comparison.py": ("meta/comparison", "meta/by_hand", PROPERTIES),
     **{f"properties/diagnosis/{name}.py": (*tests, "meta/diagnosis") for name, tests in DIAGNOSIS.items()},
     "properties/diagnosis/*": ("meta/diagnosis", "meta/unnamed", "meta/edges"),
 }

@@ -16,20 +16,18 @@ from hypothesis.strategies import SearchStrategy
 import manual_backprop
 from benchmarks.report import Table, json_option, show
 from benchmarks.timing import medians
-from properties import test_against_the_truth, test_averaging, test_chain_rule, test_purity
 from properties.cases import Case, Parameters
+from properties.checks import check_gradient
 from properties.comparison import Comparison, compare, named
-from properties.judgement import judge
-from properties.law import Check, Effort, Examples, Record, search
 from properties.meta.samples import samples
+from properties.network import PROPERTIES
 from properties.problem import read
+from properties.search import Effort, Record, search, searched
 from properties.strategies import cases
 from properties.subjects import Bundled
 from reference import differences
 from reference.envelope import programs_compiled
 from reference.network import Choices, loss_value
-
-LAWS = (test_against_the_truth, test_averaging, test_chain_rule, test_purity)
 
 COMPILATION = "/jax/core/compile/backend_compile_duration"
 """What JAX reports of each program that XLA has compiled."""
@@ -77,11 +75,13 @@ def rates(count: int, rounds: int) -> list[Table]:
     steps: dict[str, Callable[[], object]] = {
         "draw": lambda: _each(id, samples(strategy, count, start=0)),
         "draw and judge": lambda: _each(
-            lambda case: judge(subject.gradient(case), case), samples(strategy, count, start=0)
+            lambda case: check_gradient(subject.gradient(case), case), samples(strategy, count, start=0)
         ),
         "gradient by hand": lambda: _each(subject.gradient, drawn),
         "search, nothing judged": lambda: _searched(strategy, count, lambda _: None),
-        "search": lambda: _searched(strategy, count, lambda case: judge(subject.gradient(case), case)),
+        "search": lambda: _searched(
+            strategy, count, lambda case: check_gradient(subject.gradient(case), case)
+        ),
         "truth and bound": lambda: _each(lambda case: _fresh(case).oracle, drawn),
         "comparison": lambda: _each(compare_again, drawn),
     }
@@ -101,24 +101,8 @@ def rates(count: int, rounds: int) -> list[Table]:
 # --- compilations ---------------------------------------------------------------------------------------------
 
 
-class _Count:
-    """A court that only runs the laws."""
-
-    def __init__(self, subject: Bundled, count: int) -> None:
-        self.subject, self.count = subject, count
-
-    def hear(self, name: str, check: Check, examples: Examples) -> None:
-        search(Record(name), partial(check, self.subject), examples(self.subject), Effort(self.count, seed=0))
-
-
 def compilations(count: int) -> list[Table]:
-    """The programs that a run of all laws compiles, with `count` cases a law."""
-    laws = [
-        test
-        for module in LAWS
-        for name, test in vars(module).items()
-        if name.startswith("test_") and any(mark.name == "law" for mark in getattr(test, "pytestmark", []))
-    ]
+    """The programs that a run of all properties compiles, with `count` cases each."""
     compiled: list[float] = []
 
     def listen(event: str, duration_secs: float, **_: object) -> None:
@@ -127,19 +111,26 @@ def compilations(count: int) -> list[Table]:
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     started = perf_counter()
-    for test in laws:
-        test(_Count(Bundled(), count))
-    row = (len(laws), count, programs_compiled(), len(compiled), sum(compiled), perf_counter() - started)
+    for one in PROPERTIES:
+        searched(one, Bundled(), Effort(count, seed=0))
+    row = (
+        len(PROPERTIES),
+        count,
+        programs_compiled(),
+        len(compiled),
+        sum(compiled),
+        perf_counter() - started,
+    )
     columns = (
-        "laws",
-        "cases a law",
+        "properties",
+        "cases a property",
         "padded programs",
         "XLA compilations",
         "seconds compiling",
         "seconds in all",
     )
     note = f"compilations of more than {TRIFLE} s; the goal: at most 4"
-    return [Table("Compilations of a run of the laws, from a cold start", columns, [row], note)]
+    return [Table("Compilations of a run of the properties, from a cold start", columns, [row], note)]
 
 
 # --- finite differences ---------------------------------------------------------------------------------------

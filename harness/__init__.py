@@ -1,1 +1,1 @@
-"""The court: loads a subject, runs the law on it through pytest, and reports."""
+"""Loads a subject, verifies it in a process of its own, and reports: the command, and the plugin of pytest."""

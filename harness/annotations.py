@@ -13,10 +13,9 @@ from pathlib import Path
 
 import click
 
-from harness.court import case_of
+from harness.outcomes import Outcome
 from harness.report import script, told, what_fails
-from harness.trial import Outcome
-from properties.law import Verdict
+from properties.search import Verdict
 
 SHOWN = 10
 """GitHub shows no more errors of one step, and the summary has details of as many subjects."""
@@ -69,10 +68,10 @@ def summary(outcomes: list[Outcome], hints: int, failing: Collection[Verdict]) -
         cells = outcome.subject, _title(outcome, hints), what_fails(outcome)
         lines.append("| " + " | ".join(map(_markdown, cells)) + " |")
     for outcome in failed[:SHOWN]:
-        case = next((case for record in outcome.failures if (case := case_of(record))), None)
         text = _text(outcome, hints)
-        if case is not None:
-            text += f"\n\nThe smallest case found:\n\n{script(outcome, case)}"
+        if outcome.counterexample is not None:
+            _, example = outcome.counterexample
+            text += f"\n\nThe smallest case found:\n\n{script(outcome, example)}"
         lines += ["", f"<details><summary>{html.escape(outcome.subject)}</summary>", ""]
         lines += [f"<pre>{html.escape(text)}</pre>", "</details>"]
     if len(failed) > SHOWN:

@@ -6,7 +6,7 @@ import numpy as np
 
 from harness.worker import Unsupported
 from properties.cases import Array, Case, Parameters
-from properties.law import Inconclusive, NoGradient
+from properties.search import Inconclusive, NoGradient
 
 
 class ContractError(NoGradient):

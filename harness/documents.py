@@ -3,10 +3,9 @@
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from harness.court import case_of
-from harness.report import name_of, script, sentence, told, totals, uncovered, untried, version, what_fails
-from harness.trial import Outcome
-from properties.law import Verdict
+from harness.outcomes import Outcome
+from harness.report import name_of, script, told, totals, uncovered, untried, version, what_fails
+from properties.search import Verdict
 
 
 def as_junit(outcomes: list[Outcome]) -> str:
@@ -17,7 +16,7 @@ def as_junit(outcomes: list[Outcome]) -> str:
         suite.add_property("again", outcome.again)
         suite.add_property("version", version())
         for record in outcome.records:
-            case = TestCase(sentence(record.name), classname=outcome.subject, time=record.seconds)
+            case = TestCase(record.sentence, classname=outcome.subject, time=record.seconds)
             if record.verdict is Verdict.FAIL:
                 case.result = [Failure(record.message, type_="FAIL")]
             elif record.verdict is not Verdict.PASS:
@@ -48,7 +47,7 @@ def as_html(outcomes: list[Outcome], hints: int) -> str:
 
 
 def _subject(outcome: Outcome, hints: int) -> dict[str, object]:
-    case = next((case for record in outcome.failures if (case := case_of(record))), None)
+    found = outcome.counterexample
     contributions = outcome.diagnosis.contributions if outcome.diagnosis and hints > 0 else None
     return {
         "name": outcome.subject,
@@ -62,11 +61,11 @@ def _subject(outcome: Outcome, hints: int) -> dict[str, object]:
         "trace": outcome.trace,
         "told": told(outcome, hints),
         "contributions": [[f"{value:.3g}" for value in row] for row in contributions or []],
-        "script": script(outcome, case) if case is not None else "",
+        "script": script(outcome, found[1]) if found is not None else "",
         "uncovered": uncovered(outcome),
-        "laws": [
+        "properties": [
             {
-                "name": sentence(record.name),
+                "name": record.sentence,
                 "verdict": record.verdict.value,
                 "kind": record.verdict.name.lower(),
                 "cases": record.cases,

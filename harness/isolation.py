@@ -21,15 +21,25 @@ from typing import IO, Any, Literal, Self, TypeAlias, TypeVar
 
 from harness import worker
 from harness.worker import Unsupported
+from properties.declaration import Function, Module, Signature
 
-__all__ = ["Description", "IsolatedModule", "Limits", "Result", "Signature", "SubjectFault", "Unsupported"]
+__all__ = [
+    "Description",
+    "IsolatedModule",
+    "Limits",
+    "Operated",
+    "Result",
+    "Signature",
+    "SubjectFault",
+    "Unsupported",
+]
 
 T = TypeVar("T")
 Paths: TypeAlias = tuple[tuple[int, ...], ...]
 
 MARKER = "MANUAL_BACKPROP_WORKER"  # a variable in the environment of the worker, and of all that it starts
 KINDS = frozenset(
-    {"exception", "exit", "import", "memory", "not_found", "size", "syntax"}
+    {"contract", "exception", "exit", "import", "memory", "not_found", "size", "syntax"}
 )  # told by the worker
 # From parsing an answer that is none.
 MALFORMED = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
@@ -61,9 +71,10 @@ ENVIRONMENT = {
 class SubjectFault(Exception):  # noqa: N818 - the fault is the subject's, and an answer of this module
     """What the subject did wrong, as one sentence in its user's words.
 
-    `kind` is one of: exception, syntax, import, not_found (no such file, module or function), exit, crash,
-    timeout, memory, size (of what it returned), protocol (it broke the channel to the judge), interpreter (of
-    no use for running it). `trace` is the subject's own traceback, of the frames in its own files, or empty.
+    `kind` is one of: exception, contract (functions that don't fit together), syntax, import, not_found (no
+    such file, module or function), exit, crash, timeout, memory, size (of what it returned), protocol (it broke
+    the channel to the judge), interpreter (of no use for running it). `trace` is the subject's own traceback,
+    of the frames in its own files, or empty.
     """
 
     def __init__(self, kind: str, sentence: str, trace: str = "") -> None:
@@ -74,23 +85,12 @@ class SubjectFault(Exception):  # noqa: N818 - the fault is the subject's, and a
 
 
 @dataclass(frozen=True)
-class Signature:
-    """What a function of the subject takes."""
-
-    positional: tuple[str, ...]  # parameters that can be passed by position, in order
-    required: int  # how many of these have no default
-    keywords: frozenset[str]  # parameters that can be passed by name
-    required_keywords: frozenset[str]  # those that can be passed by name alone, and have no default
-    any_positional: bool  # *args
-    any_keyword: bool  # **kwargs
-
-
-@dataclass(frozen=True)
 class Description:
     """What the subject says of itself."""
 
     problem: Any  # PROBLEM as plain JSON data, with `Unsupported` for what is not; None where there is none
     functions: dict[str, Signature]  # those of gradient, loss and step that it has
+    module: Module  # all that a declaration of operations is read from
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,28 @@ class Result:
     overwritten: Paths  # the arrays of the call before that this one changed
     warnings: tuple[str, ...]  # the first few
     seconds: float  # as the judge sees it
+
+
+@dataclass(frozen=True)
+class Operated:
+    """What a call of an operation's function returned, and did: see `adapters`.
+
+    A place of a result is a tuple of indices, as a path; of an argument (0, i) is input i, (1, i) cotangent i.
+    """
+
+    value: Any  # as of `Result`
+    keys: tuple[str, ...] | None  # where a dict was returned, whose values are `value`
+    run: int  # the number of a forward pass
+    once: str  # what its cache holds that can be read only once
+    changed: Paths  # inputs and cotangents
+    cache: tuple[str, ...]  # arrays of the cache that changed
+    aliased: tuple[
+        tuple[tuple[int, ...], tuple[int, ...], str], ...
+    ]  # result, argument, or array of the cache
+    reused: Paths  # results in the memory of earlier ones
+    overwritten: tuple[tuple[str, tuple[int, ...]], ...]  # earlier results: of forward or backward, place
+    warnings: tuple[str, ...]
+    seconds: float
 
 
 class IsolatedModule:
@@ -214,6 +236,41 @@ class IsolatedModule:
         began = time.perf_counter()
         answer = self._exchange(message, encoder.arrays, function, self.limits.call_seconds, limit, _returned)
         return Result(*answer, seconds=time.perf_counter() - began)
+
+    @property
+    def worker_id(self) -> int:
+        """Another number for every worker; what an earlier one kept is gone. 0 where none runs."""
+        return 0 if self._process is None else self._process.pid
+
+    def operate(
+        self,
+        order: Mapping[str, Any],
+        arguments: tuple[Any, ...] = (),
+        *,
+        options: Mapping[str, Any] | None = None,
+        doing: str,
+        layout: Literal["C", "F", "strided", "broadcast"] = "C",
+    ) -> Operated:
+        """Have the worker do something with an operation. Raises SubjectFault.
+
+        `order` is JSON: what to `do`, by which `plan`; `doing` is what the subject's author calls it.
+        """
+        self.start()
+        encoder = worker.Encoder(inf)
+        tree = encoder.encode(arguments)
+        if encoder.refused:
+            raise TypeError(f"an argument is {encoder.refused[0]}, which can't be sent to a subject")
+        limit = max(SMALLEST_LIMIT, ANSWER_PER_ARGUMENT * encoder.bytes)
+        message = {
+            "operate": {**order, "options": worker.Words().encode(dict(options or {}))},
+            "function": doing,
+            "arguments": tree,
+            "layout": layout,
+            "limit": limit,
+        }
+        began = time.perf_counter()
+        answer = self._exchange(message, encoder.arrays, doing, self.limits.call_seconds, limit, _operated)
+        return Operated(**answer, seconds=time.perf_counter() - began)
 
     def renew(self) -> None:
         """Let the next call start a worker of its own, which counts for no lost one."""
@@ -454,18 +511,67 @@ def _python(answer: dict[str, Any], payload: bytearray) -> None:
 
 def _describe(answer: dict[str, Any], payload: bytearray) -> Description:
     """Parse the answer to a start. Raises as `MALFORMED`."""
-    functions = {
-        _text(name): Signature(
-            positional=tuple(map(_text, signature["positional"])),
-            required=int(signature["required"]),
-            keywords=frozenset(map(_text, signature["keywords"])),
-            required_keywords=frozenset(map(_text, signature["required_keywords"])),
-            any_positional=bool(signature["any_positional"]),
-            any_keyword=bool(signature["any_keyword"]),
-        )
-        for name, signature in answer["functions"].items()
+    functions = {_text(name): _signature(one) for name, one in answer["functions"].items()}
+    module = answer["module"]
+    constants = {_text(name): _declared(tree, (_text(name),)) for name, tree in module["constants"].items()}
+    own = {_text(name): _function(one, (_text(name),)) for name, one in module["functions"].items()}
+    problem = worker.Decoder(payload, plain=True).decode(answer["problem"])
+    return Description(problem, functions, Module("", constants, own))
+
+
+def _signature(signature: dict[str, Any]) -> Signature:
+    """A signature from an answer. Raises as `MALFORMED`."""
+    return Signature(
+        positional=tuple(map(_text, signature["positional"])),
+        required=int(signature["required"]),
+        keywords=frozenset(map(_text, signature["keywords"])),
+        required_keywords=frozenset(map(_text, signature["required_keywords"])),
+        any_positional=bool(signature["any_positional"]),
+        any_keyword=bool(signature["any_keyword"]),
+    )
+
+
+def _function(value: dict[str, Any], path: tuple[str | int, ...]) -> Function:
+    """A function from an answer, found at the path. Raises as `MALFORMED`."""
+    methods = {_text(name): _signature(one) for name, one in value["methods"].items()}
+    return Function(path, _signature(value["signature"]), _text(value["sort"]), methods)
+
+
+def _declared(tree: Any, path: tuple[str | int, ...]) -> Any:
+    """A value that a file declares, with the functions in it. Raises as `MALFORMED`."""
+    match tree:
+        case ["f", function]:
+            return _function(function, path)
+        case ["d", *items]:
+            return {_text(key): _declared(one, (*path, key)) for key, one in items}
+        case ["l", *items]:
+            return [_declared(one, (*path, i)) for i, one in enumerate(items)]
+        case ["t", *items]:
+            return tuple(_declared(one, (*path, i)) for i, one in enumerate(items))
+        case _:
+            return worker.Decoder(bytearray(), plain=True).decode(tree)
+
+
+def _operated(answer: dict[str, Any], payload: bytearray) -> dict[str, Any]:
+    """Parse the answer to an order, as the fields of `Operated`. Raises as `MALFORMED`."""
+    decoder = worker.Decoder(payload)
+    value = decoder.decode(answer["value"])
+    if decoder.offset != len(payload):
+        raise ValueError("the payload is too long")
+    keys = answer["keys"]
+    aliased = [(_path(place), _path(owner), _text(label)) for place, owner, label in answer["aliased"]]
+    return {
+        "value": value,
+        "keys": None if keys is None else tuple(map(_text, keys)),
+        "run": int(answer["run"]),
+        "once": _text(answer["once"]),
+        "changed": _paths(answer["changed"]),
+        "cache": tuple(map(_text, answer["cache"])),
+        "aliased": tuple(aliased),
+        "reused": _paths(answer["reused"]),
+        "overwritten": tuple((_text(who), _path(place)) for who, place in answer["overwritten"]),
+        "warnings": tuple(map(_text, answer["warnings"])),
     }
-    return Description(worker.Decoder(payload, plain=True).decode(answer["problem"]), functions)
 
 
 def _returned(answer: dict[str, Any], payload: bytearray) -> tuple[Any, Paths, Paths, Paths, tuple[str, ...]]:
@@ -481,4 +587,9 @@ def _returned(answer: dict[str, Any], payload: bytearray) -> tuple[Any, Paths, P
 
 def _paths(value: list[list[int]]) -> Paths:
     """Paths from an answer. Raises as `MALFORMED`."""
-    return tuple(tuple(int(index) for index in path) for path in value)
+    return tuple(map(_path, value))
+
+
+def _path(value: list[int]) -> tuple[int, ...]:
+    """One of them. Raises as `MALFORMED`."""
+    return tuple(int(index) for index in value)

@@ -10,10 +10,10 @@ import numpy as np
 from harness.contract import ContractError, check_finite, read_gradient, read_loss
 from harness.isolation import IsolatedModule, Limits, Signature, SubjectFault
 from properties.cases import Case, Parameters
+from properties.checks import alike
 from properties.comparison import compare, named
-from properties.judgement import alike
-from properties.law import Inconclusive, NoGradient, SubjectGone, Violation
 from properties.problem import Claim, ProblemError, read
+from properties.search import Inconclusive, NoGradient, SubjectGone, Violation
 
 RATES = {"float64": 2.0**200, "float32": 2.0**60}
 """A `step` moves by rate · gradient. Next to so large a move the parameters are lost in rounding, and dividing

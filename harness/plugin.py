@@ -1,10 +1,11 @@
-"""The pytest plugin: puts subjects before the law, as tests.
+"""The pytest plugin: the properties of subjects, as tests.
 
-`pytest` judges the bundled backprop; `pytest --backprop=FILE` judges FILE, and may be given several
-times. How hard to search is Hypothesis's profile: `default`, `ci` (derandomised) or `nightly` (random,
-with more cases). Every random run prints its seed; `--hypothesis-seed N` repeats it.
+`pytest --backprop=FILE` verifies FILE in place of collecting tests, and may be given several times. How hard to
+search is Hypothesis's profile: `default`, `ci` (derandomised) or `nightly` (random, with more cases). Every random
+run prints its seed; `--hypothesis-seed N` repeats it. The fixture `effort` hands the same to tests of a checkout.
 """
 
+import contextlib
 import gc
 import io
 import pickle
@@ -12,19 +13,22 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
 from rich.console import Console
 
-from harness import laws, report
-from harness.court import Court, Trial
-from harness.loading import UnusableSubject, load
+from harness import report
+from harness.loading import FileSubject, UnusableSubject, load
+from harness.outcomes import Outcome, conclude
 from harness.paths import NoSubjectError, expanded
-from harness.trial import Outcome, conclude
-from properties.law import Effort, Record, SubjectGone, Verdict
-from properties.subjects import Bundled
+from harness.verification import Verification
+from properties import network
+from properties.network.explanations import NetworkExplanations
+from properties.search import Effort, Property, Record, SubjectGone, Verdict
+from properties.subjects import Subject
 
 _AT_RANDOM = settings.get_profile("default")
 """Where the environment has CI set, Hypothesis starts from a derandomised profile without a database."""
@@ -38,7 +42,7 @@ _SEED = pytest.StashKey[int]()
 
 @dataclass
 class Findings:
-    """What the laws found of one file, in all processes of a run."""
+    """What was found of one file, in all processes of a run."""
 
     records: list[Record] = field(default_factory=list)
     gone: str = ""
@@ -49,44 +53,42 @@ _FINDINGS = pytest.StashKey[dict[str, Findings]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--backprop`: what to judge in place of the bundled backprop."""
+    """`--backprop`: what to verify in place of collecting tests."""
     group = parser.getgroup("manual-backprop")
     group.addoption(
         "--backprop",
         action="append",
         default=[],
         metavar="FILE",
-        help="judge the hand-written gradient in FILE in place of the bundled one",
+        help="verify the hand-written gradient in FILE, property by property",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker, look for the files, and choose the seed of this run."""
-    config.addinivalue_line("markers", "law: a sentence that holds of every right gradient")
+    """Look for the files, and choose the seed of this run."""
+    named: list[str] = config.getoption("backprop") or []
     try:
-        found = [path for name in _named(config) for path in expanded(name)]
+        found = [path for name in named for path in expanded(name)]
     except NoSubjectError as error:
         raise pytest.UsageError(f"--backprop: {error}") from None
     config.stash[_FINDINGS] = {path: Findings() for path in found}
-    given = getattr(config, "workerinput", {}).get("law_seed") or config.getoption("hypothesis_seed", None)
+    if found:
+        config.args[:] = [__file__]  # collected by `pytest_pycollect_makemodule`
+    given = getattr(config, "workerinput", {}).get("seed_of_run") or config.getoption("hypothesis_seed", None)
     config.stash[_SEED] = int(given) if given is not None else secrets.randbelow(2**32)
-
-
-def _named(config: pytest.Config) -> list[str]:
-    return config.getoption("backprop") or []
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Every worker of a parallel run searches with the seed of the whole run."""
-    node.workerinput["law_seed"] = node.config.stash[_SEED]
+    node.workerinput["seed_of_run"] = node.config.stash[_SEED]
 
 
 def pytest_report_header(config: pytest.Config) -> str:
     """Say how to repeat this run."""
     if settings.default is not None and settings.default.derandomize:
-        return "laws: derandomised"
-    return f"laws: repeat this run with --hypothesis-seed={config.stash[_SEED]}"
+        return "properties: derandomised"
+    return f"properties: repeat this run with --hypothesis-seed={config.stash[_SEED]}"
 
 
 def effort_of(config: pytest.Config) -> Effort:
@@ -95,53 +97,110 @@ def effort_of(config: pytest.Config) -> Effort:
     return Effort(profile.max_examples, config.stash[_SEED], profile.derandomize, profile.database)
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One test for each law and each subject."""
-    if "court" in metafunc.fixturenames:
-        files = list(metafunc.config.stash[_FINDINGS])
-        metafunc.parametrize(
-            "court", files or [""], ids=files or ["manual_backprop"], indirect=True, scope="session"
-        )
+@pytest.fixture(scope="session")
+def effort(request: pytest.FixtureRequest) -> Effort:
+    """How hard to search in this run."""
+    return effort_of(request.config)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `--backprop`, only the law is of interest."""
-    if config.getoption("backprop"):
-        others = [item for item in items if item.get_closest_marker("law") is None]
-        items[:] = [item for item in items if item.get_closest_marker("law") is not None]
-        config.hook.pytest_deselected(items=others)
+# The properties of files, as tests ----------------------------------------------------------------------
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """With `--backprop`, the files stand in the place of this module."""
+    if module_path == Path(__file__) and parent.config.stash[_FINDINGS]:
+        return Files.from_parent(parent, path=module_path)
+    return None
+
+
+class Files(pytest.File):
+    """All files of a run."""
+
+    def collect(self) -> Iterator["File"]:
+        """The files, in the order in which they were named."""
+        for name in self.config.stash[_FINDINGS]:
+            yield File.from_parent(self, name=name, nodeid=name.replace("::", ":"))
+
+
+class File(pytest.Collector):
+    """The properties of one file. Its process runs from its first test to its last."""
+
+    verification: Verification[Subject] | None = None
+    _is_told = False
+
+    def collect(self) -> Iterator["HasProperty"]:
+        """A test for each property."""
+        for one in network.PROPERTIES:
+            item = HasProperty.from_parent(self, name=one.name)
+            item.property = one
+            yield item
+
+    def setup(self) -> None:
+        """Start the file's process. A file that can't be used is one failure, and its other tests are skipped."""
+        found = self.config.stash[_FINDINGS][self.name]
+        self._closing = contextlib.ExitStack()
+        try:
+            subject = self._closing.enter_context(load(self.name))
+        except UnusableSubject as error:
+            found.unusable = "\n".join(filter(None, [str(error), error.trace]))
+            return
+        self.verification = _verification(subject, self.config, found.records)
+
+    def teardown(self) -> None:
+        """Stop it."""
+        if self.verification is not None:
+            self.config.stash[_FINDINGS][self.name].gone = self.verification.gone
+        self._closing.close()
+
+    def fail_once(self) -> None:
+        """Fail the first test of a file that can't be used, and skip the others."""
+        unusable = self.config.stash[_FINDINGS][self.name].unusable
+        was_told, self._is_told = self._is_told, True
+        if was_told:
+            pytest.skip(unusable.partition("\n")[0])
+        pytest.fail(unusable, pytrace=False)
+
+
+def _verification(
+    subject: FileSubject, config: pytest.Config, records: list[Record]
+) -> Verification[Subject]:
+    return Verification(
+        subject, network.PROPERTIES, effort_of(config), explains=NetworkExplanations(), records=records
+    )
+
+
+class HasProperty(pytest.Item):
+    """One property of one file."""
+
+    parent: File
+    property: Property[Subject]
+
+    def runtest(self) -> None:
+        """Search for a counterexample."""
+        if self.parent.verification is None:
+            self.parent.fail_once()
+        else:
+            tell(self.parent.verification.check(self.property))
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        """Where it stands, for the headings of a report."""
+        return self.path, None, f"{self.parent.name}: {self.name.replace('_', ' ')}"
+
+
+def tell(record: Record) -> None:
+    """Pass, fail or skip the test of a property."""
+    match record.verdict:
+        case Verdict.FAIL:
+            pytest.fail(f"{record.sentence}: this does not hold.\n{record.message}", pytrace=False)
+        case Verdict.PASS:
+            pass
+        case other:
+            pytest.skip(f"{other}: {record.message}")
 
 
 def pytest_collection_finish() -> None:
     """What has been imported by now stays: no collection of garbage has to go through all of JAX again."""
     gc.freeze()
-
-
-@pytest.fixture(scope="session")
-def court(request: pytest.FixtureRequest) -> Iterator[Court]:
-    """The court with the subject of this test."""
-    trial = next(
-        (plugin for plugin in request.config.pluginmanager.get_plugins() if isinstance(plugin, Trial)), None
-    )
-    if trial is not None:
-        yield trial.court
-    elif not request.param:
-        yield Court(Bundled(), effort_of(request.config))
-    else:
-        yield from _court_of(request.param, request.config)
-
-
-def _court_of(path: str, config: pytest.Config) -> Iterator[Court]:
-    """The court of a file, which keeps what it finds for the end of the run."""
-    findings = config.stash[_FINDINGS][path]
-    try:
-        with load(path) as subject:
-            court = Court(subject, effort_of(config), contains=True, records=findings.records)
-            yield court
-            findings.gone = court.gone
-    except UnusableSubject as error:
-        findings.unusable = "\n".join(filter(None, [str(error), error.trace]))
-        yield Court(Bundled(), effort_of(config), contains=True, unusable=str(error))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -178,16 +237,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def _outcome(path: str, found: Findings, config: pytest.Config) -> Outcome:
     """The verdict on a file. Its mistake is named on fresh cases, so its process is started once more."""
-    order = laws.names()
+    order = [one.name for one in network.PROPERTIES]
     records = sorted(found.records, key=lambda record: order.index(record.name))
-    again = f"pytest --backprop {path} --hypothesis-seed={config.stash[_SEED]}"
+    again = f"pytest --backprop={path} --hypothesis-seed={config.stash[_SEED]}"
     outcome = Outcome(path, records=records, again=again)
     if found.unusable:
         outcome.verdict, outcome.message = Verdict.FAIL, found.unusable
         return outcome
     try:
         with load(path) as subject:
-            conclude(outcome, subject, found.gone)
+            verification = _verification(subject, config, records)
+            verification.gone = found.gone
+            conclude(outcome, verification)
     except (SubjectGone, UnusableSubject) as fault:
         outcome.verdict, outcome.message = Verdict.FAIL, str(fault)
     return outcome

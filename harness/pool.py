@@ -1,4 +1,4 @@
-"""Judges in processes of their own, which take one subject after another: no subject spoils another's trial."""
+"""Verifications in processes of their own, which take one subject after another: none spoils another's."""
 
 import multiprocessing
 import os
@@ -11,18 +11,18 @@ from multiprocessing.connection import Connection, wait
 from queue import SimpleQueue
 from time import perf_counter
 
-from harness.trial import Outcome, Request, judge
-from properties.law import Record, Verdict
+from harness.outcomes import Outcome, Request, verify
+from properties.search import Record, Verdict
 
 GRACE = 30.0
-"""Seconds beyond its time in which a judge may finish its case, and start: after them it is ended."""
+"""Seconds beyond its time in which a process may finish its case, and start: after them it is ended."""
 
 
 TOO_SLOW = "could not be judged within {:g} s: its smallest cases are too large."
 
 
-def judge_here(request: Request, announce: Callable[[Record], None]) -> Outcome:
-    """Judge one subject in this process, and end that too where it hangs. To be called in the main thread."""
+def verify_here(request: Request, announce: Callable[[Record], None]) -> Outcome:
+    """Verify one subject in this process, and end that too where it hangs. To be called in the main thread."""
     over = threading.Event()
     is_ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # in a job in the background
     if is_ignored:  # our own interrupt would be ignored too
@@ -36,7 +36,7 @@ def judge_here(request: Request, announce: Callable[[Record], None]) -> Outcome:
     timer.daemon = True
     timer.start()
     try:
-        return judge(request, announce)
+        return verify(request, announce)
     except KeyboardInterrupt:
         if not over.is_set():
             raise
@@ -50,22 +50,22 @@ def judge_here(request: Request, announce: Callable[[Record], None]) -> Outcome:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def judge_all(requests: Sequence[Request], jobs: int, done: Callable[[Outcome], None]) -> list[Outcome]:
-    """Judge the subjects, `jobs` at a time, and return their outcomes in the same order.
+def verify_all(requests: Sequence[Request], jobs: int, done: Callable[[Outcome], None]) -> list[Outcome]:
+    """Verify the subjects, `jobs` at a time, and return their outcomes in the same order.
 
     Args:
-        requests: what to judge.
+        requests: what to verify.
         jobs: how many processes to use.
         done: called with the outcome of each subject as soon as it is there.
     """
     found: dict[int, Outcome] = {}
     waiting = deque(enumerate(requests))
-    idle: list[_Judge] = []
-    busy: list[_Judge] = []
+    idle: list[_Worker] = []
+    busy: list[_Worker] = []
     try:
         while waiting or busy:
             while waiting and len(busy) < jobs:
-                busy.append(idle.pop() if idle else _Judge())
+                busy.append(idle.pop() if idle else _Worker())
                 busy[-1].take(*waiting.popleft())
             wait([one.pipe for one in busy], timeout=1.0)
             for one in list(busy):
@@ -82,7 +82,7 @@ def judge_all(requests: Sequence[Request], jobs: int, done: Callable[[Outcome], 
     return [found[number] for number in range(len(requests))]
 
 
-class _Judge:
+class _Worker:
     """One process: it lives until its pipe closes, with which our own end, however it comes, is its end too."""
 
     number: int
@@ -107,7 +107,9 @@ class _Judge:
             try:
                 return self.pipe.recv()
             except (EOFError, OSError):
-                return self._lost("brought its judge's process down: it may not touch other processes.")
+                return self._lost(
+                    "brought the process down that verifies it: it may not touch other processes."
+                )
         if perf_counter() - self.started > self.request.seconds + GRACE:
             return self._lost(TOO_SLOW.format(self.request.seconds), Verdict.INCONCLUSIVE)
         return None
@@ -125,16 +127,16 @@ class _Judge:
 
 
 def _serve(pipe: "Connection[Outcome, Request]") -> None:
-    """Judge what comes through the pipe, until it closes."""
+    """Verify what comes through the pipe, until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which ends us
     requests: SimpleQueue[Request] = SimpleQueue()
     threading.Thread(target=_listen, args=(pipe, requests), daemon=True).start()
     while True:
-        pipe.send(judge(requests.get()))
+        pipe.send(verify(requests.get()))
 
 
 def _listen(pipe: "Connection[Outcome, Request]", requests: "SimpleQueue[Request]") -> None:
-    """Hand on the requests; the end of the pipe ends this process, in the middle of a trial too."""
+    """Hand on the requests; the end of the pipe ends this process, in the middle of a verification too."""
     try:
         while True:
             requests.put(pipe.recv())

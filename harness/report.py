@@ -1,4 +1,4 @@
-"""What people and machines get to see of a trial."""
+"""What people and machines get to see of a verification."""
 
 import json
 from collections import Counter
@@ -11,14 +11,14 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from harness.court import CONTRACT, NOTHING_TO_SAY, as_text, case_of, is_printed
 from harness.loading import RATES
-from harness.trial import Outcome
+from harness.outcomes import Outcome
+from harness.verification import NOTHING_TO_SAY, as_text, is_printed
 from properties.cases import Case
 from properties.comparison import named
 from properties.counterexamples import Counterexample
 from properties.diagnosis import Diagnosis
-from properties.law import INCONSTANT, Record, Verdict
+from properties.search import INCONSTANT, Example, Kind, Record, Verdict
 from properties.seed_problem import Consequence
 
 WIDTH = 110
@@ -46,17 +46,12 @@ def version() -> str:
         return ""
 
 
-def sentence(name: str) -> str:
-    """A law's name as the sentence that it is."""
-    return name.replace("_", " ")
-
-
 def verdict(value: Verdict) -> Text:
     """A verdict in its colour."""
     return Text(value.value, style=COLOURS[value])
 
 
-def laws_table(outcome: Outcome) -> Table:
+def properties_table(outcome: Outcome) -> Table:
     """Property, verdict, cases, time."""
     table = Table(box=None, padding=(0, 2, 0, 0), title_justify="left")
     table.add_column("property", overflow="fold")
@@ -66,7 +61,7 @@ def laws_table(outcome: Outcome) -> Table:
     for record in outcome.records:
         shown = str(record.cases) if record.cases else "-"
         if record.tried:
-            table.add_row(sentence(record.name), verdict(record.verdict), shown, f"{record.seconds:.1f} s")
+            table.add_row(record.sentence, verdict(record.verdict), shown, f"{record.seconds:.1f} s")
     return table
 
 
@@ -82,21 +77,19 @@ def uncovered(outcome: Outcome) -> list[str]:
     silent = 0
     for record in outcome.records:
         if record.cut and record.verdict is not Verdict.FAIL:
-            lines.append(f"{sentence(record.name)}: the time was over after {record.cases} cases.")
+            lines.append(f"{record.sentence}: the time was over after {record.cases} cases.")
         reasons = record.reasons.copy()
         silent += reasons.pop(NOTHING_TO_SAY, 0) > 0
         if reasons:
             listed = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
-            lines.append(
-                f"{sentence(record.name)}: {reasons.total()} of {record.cases} cases open: {listed}."
-            )
+            lines.append(f"{record.sentence}: {reasons.total()} of {record.cases} cases open: {listed}.")
         if record.open_entries:
             lines.append(
-                f"{sentence(record.name)}: {record.open_entries} of {record.entries} entries lie at a kink, "
+                f"{record.sentence}: {record.open_entries} of {record.entries} entries lie at a kink, "
                 "where any slope between the one-sided ones is right."
             )
         if record.verdict is Verdict.NOT_APPLICABLE and not outcome.failures:
-            lines.append(f"{sentence(record.name)}: not applicable, {record.message}.")
+            lines.append(f"{record.sentence}: not applicable, {record.message}.")
     if silent:
         lines.append(f"Where {NOTHING_TO_SAY}, {silent} properties have nothing to say.")
     return lines
@@ -121,9 +114,9 @@ def _cell(value: float) -> Text:
     return Text(mark, style={"█": "green", "·": "red"}.get(mark, "yellow"))
 
 
-def script(outcome: Outcome, case: Case) -> str:
+def script(outcome: Outcome, case: Example) -> str:
     """The smallest case as Python to paste, which prints both gradients; of a large one its sizes alone."""
-    if not is_printed(case):
+    if not is_printed(case) or not isinstance(case, Case):
         return f"{as_text(case)}\n# {outcome.again}"
     path = Path(outcome.subject)
     choices = case.choices.items() if outcome.takes_keywords else ()
@@ -177,13 +170,13 @@ _SIDE_BY_SIDE = [
 
 
 def _breaks_the_contract(outcome: Outcome) -> bool:
-    return any(record.name == CONTRACT for record in outcome.failures)
+    return any(record.kind is Kind.CONTRACT for record in outcome.failures)
 
 
 def one(console: Console, outcome: Outcome, *, hints: int, show_output: bool = False) -> None:
     """The whole story of one subject."""
     if outcome.records:
-        console.print(laws_table(outcome))
+        console.print(properties_table(outcome))
         if left := untried(outcome):
             console.print(Text(left, style="dim"))
         console.print()
@@ -236,11 +229,10 @@ def _failure(console: Console, outcome: Outcome, hints: int) -> None:
         if diagnosis.contributions is not None and hints > 0:
             console.print("\n[bold]What each sample and output contributes[/] (right: all 1)")
             console.print(matrix(diagnosis.contributions))
-    record = next((record for record in outcome.failures if case_of(record)), None)
-    case = case_of(record) if record else None
-    if record is not None and case is not None:
-        console.print(f"\n[bold]The smallest case found[/], for: {sentence(record.name)}")
-        _plainly(console, script(outcome, case), indent="")
+    if outcome.counterexample is not None:
+        record, example = outcome.counterexample
+        console.print(f"\n[bold]The smallest case found[/], for: {record.sentence}")
+        _plainly(console, script(outcome, example), indent="")
 
 
 def told(outcome: Outcome, hints: int) -> list[str]:
@@ -301,7 +293,7 @@ def what_fails(outcome: Outcome) -> str:
         return INCONSTANT
     if not outcome.failures or _breaks_the_contract(outcome):
         return outcome.message.partition("\nTraceback")[0]  # somebody's, of many lines
-    return sentence(outcome.failures[0].name)
+    return outcome.failures[0].sentence
 
 
 def totals(outcomes: list[Outcome]) -> str:
@@ -369,7 +361,6 @@ def _object(outcome: Outcome, hints: int) -> dict[str, Any]:
 
 
 def _property(record: Record) -> dict[str, Any]:
-    case = case_of(record)
     return {
         "name": record.name,
         "verdict": record.verdict.value,
@@ -379,5 +370,5 @@ def _property(record: Record) -> dict[str, Any]:
         "entries": record.entries,
         "message": record.message,
         "seconds": round(record.seconds, 3),
-        "counterexample": as_text(case) if case is not None else None,
+        "counterexample": as_text(record.example) if record.example is not None else None,
     }

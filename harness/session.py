@@ -11,12 +11,13 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from harness import annotations, documents, laws, report
+from harness import annotations, documents, report
 from harness.gradescope import as_gradescope
-from harness.pool import judge_all, judge_here
-from harness.trial import Outcome, Request
+from harness.outcomes import Outcome, Request
+from harness.pool import verify_all, verify_here
+from properties import network
 from properties.counterexamples import smallest_counterexamples
-from properties.law import Effort, Record, Verdict
+from properties.search import Effort, Record, Verdict
 from properties.seed_problem import consequences, real_digits, teacher
 
 
@@ -80,21 +81,19 @@ def _judge(paths: list[str], options: Options) -> list[Outcome]:
 def _with_progress(console: Console, request: Request) -> Outcome:
     """Judge one subject with a bar on a terminal, and a line for each property elsewhere."""
     if not console.is_terminal:
-        return judge_here(request, lambda record: _line(console, record))
+        return verify_here(request, lambda record: _line(console, record))
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("starting", total=len(laws.names()))
+        task = progress.add_task("starting", total=len(network.PROPERTIES))
 
         def advance(record: Record) -> None:
-            progress.update(task, advance=1, description=report.sentence(record.name))
+            progress.update(task, advance=1, description=record.sentence)
 
-        return judge_here(request, advance)
+        return verify_here(request, advance)
 
 
 def _line(console: Console, record: Record) -> None:
-    console.print(
-        f"{record.verdict.value:14} {report.sentence(record.name)}", highlight=False, soft_wrap=True
-    )
+    console.print(f"{record.verdict.value:14} {record.sentence}", highlight=False, soft_wrap=True)
 
 
 def _in_parallel(console: Console, requests: list[Request], options: Options) -> list[Outcome]:
@@ -111,7 +110,7 @@ def _in_parallel(console: Console, requests: list[Request], options: Options) ->
                 decided.append(outcome)
                 advance()
 
-            return judge_all(requests, jobs, done)
+            return verify_all(requests, jobs, done)
     except KeyboardInterrupt:
         if not decided:
             raise

@@ -24,14 +24,14 @@ from pre_commit.commands.validate_manifest import (  # pyright: ignore[reportMis
     validate_manifest,
 )
 
-from harness import annotations, laws
+from harness import annotations
 from harness.cli import verify
 from harness.documents import as_junit
-from harness.gradescope import AGAINST_THE_TRUTH, OF_THE_LOSS, as_gradescope
-from harness.trial import Outcome
+from harness.gradescope import as_gradescope
+from harness.outcomes import Outcome
 from properties.cases import Case
 from properties.diagnosis import Diagnosis
-from properties.law import Effort, Record, Verdict, Violation, search
+from properties.search import Effort, Kind, Record, Verdict, Violation, search
 
 ROOT = Path(__file__).parent.parent
 WORKFLOW, ACTION, GITLAB = (f"vendor.{name}" for name in ("github-workflows", "github-actions", "gitlab-ci"))
@@ -208,7 +208,7 @@ def outcome(
 ) -> Outcome:
     """A subject of which one law holds, one comes out as the whole, and one says nothing."""
     records = [
-        Record("gradient_equals_autodiff", Verdict.PASS, cases=5),
+        Record("gradient_equals_autodiff", Verdict.PASS, Kind.TRUTH, cases=5),
         Record("it_is_pure", verdict, cases=5, message=message),
         Record("it_sums", Verdict.NOT_APPLICABLE, message="it has one output"),
     ]
@@ -363,25 +363,21 @@ def test_unstable_costs_a_point_where_it_is_a_failure(failing: set[Verdict], sco
     assert sum(test["score"] for test in tests) == score
 
 
-@pytest.mark.parametrize("truth", sorted(AGAINST_THE_TRUTH))
-def test_a_gradient_that_is_wrong_everywhere_gets_no_point_for_what_hangs_together(truth: str) -> None:
+@pytest.mark.parametrize("truth", [Kind.TRUTH, Kind.EDGES])
+def test_a_gradient_that_is_wrong_everywhere_gets_no_point_for_what_hangs_together(truth: Kind) -> None:
     others = [
         Record("gradient_is_pure", Verdict.PASS, cases=5),
         Record("order_of_samples_does_not_matter", Verdict.INCONCLUSIVE, cases=5),
-        Record("not_heard", Verdict.INCONCLUSIVE),
+        Record("not_tried", Verdict.INCONCLUSIVE),
     ]
     for verdict, points in ((Verdict.FAIL, [0, 0, 0, 0]), (Verdict.PASS, [1, 1, 1, 0])):
-        records = [Record(truth, verdict, cases=5), *others]
+        records = [Record("against_the_truth", verdict, truth, cases=5), *others]
         tests = grade(Outcome("mine.py", verdict, records), failing={*FAILING, Verdict.INCONCLUSIVE})["tests"]
         assert [test["score"] for test in tests] == points
 
 
-def test_the_properties_against_the_truth_are_those_of_the_law() -> None:
-    assert set(laws.names()) > AGAINST_THE_TRUTH | {OF_THE_LOSS}
-
-
 def test_a_file_that_fails_by_what_it_does_besides_gets_no_point_and_a_failure_in_junit() -> None:
-    records = [Record("gradient_equals_autodiff", Verdict.PASS, cases=5)]
+    records = [Record("gradient_equals_autodiff", Verdict.PASS, Kind.TRUTH, cases=5)]
     one = Outcome("mine.py", Verdict.FAIL, records, message="It leaves processes behind.")
     assert [(test["score"], test["output"]) for test in grade(one)["tests"]] == [(0, one.message)]
     for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE):
@@ -392,7 +388,10 @@ def test_a_file_that_fails_by_what_it_does_besides_gets_no_point_and_a_failure_i
 
 
 def test_a_right_loss_has_its_point_beside_a_gradient_that_is_wrong() -> None:
-    records = [Record("gradient_equals_autodiff", Verdict.FAIL, cases=5), Record(OF_THE_LOSS, cases=5)]
+    records = [
+        Record("gradient_equals_autodiff", Verdict.FAIL, Kind.TRUTH, cases=5),
+        Record("loss", kind=Kind.VALUE, cases=5),
+    ]
     assert [test["score"] for test in grade(Outcome("mine.py", Verdict.FAIL, records))["tests"]] == [0, 1]
 
 

@@ -19,7 +19,8 @@ so it stands alone. `isolation.py` also imports it, for the frames and the trees
 
 **A tree** stands for a value: null, a boolean and a number for themselves; `["l", ...]` a list, `["t", ...]`
 a tuple, `["a", dtype, shape]` an array, `["s", dtype, []]` a NumPy or complex scalar, `["u", "a str"]`
-anything else. In PROBLEM alone: a string for itself, and `["d", [key, tree], ...]` a dict.
+anything else. In what a file declares alone: a string for itself, `["d", [key, tree], ...]` a dict, and
+`["f", signature]` a function, which stays where it is.
 
 **What the isolation promises.** The truth never enters this process. What is done here can't change the
 judge's memory, and ends with the worker: the supervisor adopts the daemons of the subject (Linux), and kills
@@ -77,6 +78,7 @@ DEPTH_LIMIT = 16
 TEXT_LIMIT = 300  # characters of a message
 FRAME_LIMIT = 12  # frames of a traceback
 WARNING_LIMIT = 5
+NAME_LIMIT = 500  # names of a module, or methods of a class, that are looked at
 RESERVE = 16 << 20  # bytes
 FILE_LIMIT = 1 << 30  # bytes of a file that the subject writes
 BROKEN = 120  # exit status: the pipes or the built-ins of this process are no longer what they were
@@ -84,6 +86,42 @@ NO_NUMPY = 121  # exit status
 DAEMONS = 122  # exit status: there were processes that had left the worker's family
 SIGNALLED = 128  # exit status, plus the signal
 OURS = frozenset({"manual_backprop", "reference", "properties", "harness", "lesson", "benchmarks"})
+DECLARED = frozenset(  # what a file says of itself, but for PROBLEM
+    {
+        "OPERATION",
+        "OPERATIONS",
+        "OPTIONS",
+        "SIZES",
+        "REFERENCE",
+        "DTYPE",
+        "OUTPUTS",
+        "ARRAYS",
+        "LAYER",
+        "PARAMETERS",
+        "ONCE",
+        "FUNCTION",
+    }
+)
+CONTRACT = frozenset(  # functions that are known by their names, wherever they come from
+    {
+        "forward",
+        "backward",
+        "gradient",
+        "grad",
+        "jacobian",
+        "jac",
+        "jvp",
+        "hessian",
+        "hess",
+        "hvp",
+        "value_and_gradient",
+        "value_and_grad",
+        "stand_in",
+        "valid",
+        "step",
+    }
+)
+LIBRARIES = frozenset({"numpy", "scipy", "jax", "jaxlib", "torch", "math", "autograd"})
 HERE = Path(__file__).resolve()
 ROOT = HERE.parents[1]
 LIBRARY = Path(os.__file__).parent
@@ -170,7 +208,15 @@ if __name__ == "__main__":
         os._exit(NO_NUMPY)
     __builtins__ = dict(vars(builtins))  # the functions below keep these, whatever the subject replaces
 
-from numpy import asarray, dtype, generic, may_share_memory, ndarray  # noqa: E402 - after the fork
+from numpy import (  # noqa: E402 - after the fork
+    asarray,
+    broadcast_to,
+    dtype,
+    empty,
+    generic,
+    may_share_memory,
+    ndarray,
+)
 
 # Bound here, as the names above: a subject that replaces `np.asarray` or `os.write` does not replace ours.
 read, write, getpid, leave = os.read, os.write, os.getpid, os._exit
@@ -281,11 +327,32 @@ class Encoder:
         return self.refuse(a(kind))
 
 
+class Words(Encoder):
+    """Turns what a file declares into a tree: strings, dicts, and functions by their signatures."""
+
+    def __init__(self) -> None:
+        """No arrays."""
+        super().__init__(0, plain=True)
+
+    def encode(self, value: Value, place: Place = ()) -> Tree:
+        """The tree of the value that stands there; tuples stay tuples."""
+        kind = type(value)
+        if kind is range and len(value) <= NODE_LIMIT:
+            value = list(value)
+        is_number_type = value is float or (kind is type and issubclass(value, generic))
+        if callable(value) and not is_number_type:
+            self.nodes += 1
+            return ["f", described(value)]
+        tree = super().encode(value, place)
+        if issubclass(kind, tuple) and type(tree) is list and tree[0] == "l":
+            tree[0] = "t"
+        return tree
+
+
 class Decoder:
     """Builds values from trees and a payload. Raises ValueError or TypeError for what is no tree.
 
-    Without a `layout` the arrays are views of the payload. With one they are copies in `memory`: in "C"
-    order, in "F" order, or "strided", every second element of a larger array (of NaN, or of -1).
+    Without a `layout` the arrays are views of the payload. With one they are `arranged` copies.
     """
 
     def __init__(self, payload: bytearray, layout: str | None = None, *, plain: bool = False) -> None:
@@ -294,8 +361,6 @@ class Decoder:
         self.plain = plain
         self.offset = 0
         self.layout = layout
-        self.spread = 2 if layout == "strided" else 1
-        self.memory = bytearray(b"\xff") * (self.spread * len(payload)) if layout else payload
         self.arrays: list[tuple[Place, Any, Place, bytearray]] = []  # place, array, shape, bytes
         self.lists: list[tuple[Place, list[Any], list[Any]]] = []  # place, list, its items
 
@@ -329,12 +394,9 @@ class Decoder:
         end = self.offset + prod(shape) * DTYPES[code].itemsize
         if end > len(self.payload):
             raise ValueError("the payload is too short")
-        source = array = ndarray(shape, DTYPES[code], self.payload, self.offset)
+        array = ndarray(shape, DTYPES[code], self.payload, self.offset)
         if self.layout:
-            dense = ndarray(shape, DTYPES[code], order="F") if self.layout == "F" else source
-            strides = [self.spread * stride for stride in dense.strides]
-            array = ndarray(shape, DTYPES[code], self.memory, self.spread * self.offset, strides)
-            array[...] = source
+            array = arranged(array, self.layout)
         self.arrays.append((place, array, array.shape, self.payload[self.offset : end]))
         self.offset = end + -end % ALIGNMENT
         return array
@@ -355,8 +417,33 @@ class Decoder:
 
     def shared(self, arrays: Arrays) -> list[Place]:
         """The places of those arrays that lie in our memory."""
-        memory = ndarray(len(self.memory), "u1", self.memory)
-        return [place for place, array in arrays if may_share_memory(array, memory)]
+        return [place for place, array in arrays if self.owner(array) is not None]
+
+    def owner(self, array: Any) -> Place | None:
+        """The place of our array in whose memory this one lies."""
+        return next((place for place, own, _, _ in self.arrays if may_share_memory(array, own)), None)
+
+
+def arranged(source: Any, layout: str) -> Any:
+    """A copy that owns its memory, or is a view of an array that does: programs look at `.base`.
+
+    In "C" order; in "F" order; "strided", every second element of a larger array (of NaN, or of -1); or
+    "broadcast", with stride 0 along the axes on which all entries are equal, and read-only, as NumPy has it.
+    """
+    if layout == "strided" and source.size and source.ndim:
+        memory = empty((*source.shape[:-1], 2 * source.shape[-1]), source.dtype)
+        memory.view("u1").fill(255)
+        array = memory[..., ::2]
+    elif layout == "broadcast" and source.size:
+        kept = source
+        for axis in range(source.ndim):
+            first = kept[(slice(None),) * axis + (slice(0, 1),)]
+            kept = first if (kept == first).all() else kept
+        return broadcast_to(kept.copy(), source.shape)
+    else:
+        array = empty(source.shape, source.dtype, order="F" if layout == "F" else "C")
+    array[...] = source
+    return array
 
 
 def short(value: Value) -> bool:
@@ -456,6 +543,8 @@ class Subject:
         self.memory: int | None = None
         self.reserve = b""
         self.functions: dict[str, Callable[..., Value]] = {}
+        self.operations: Any = None  # those of `adapters`
+        self.answered: list[tuple[str, Place, Any, bytes]] = []  # by the last two calls of an operation
         self.warnings: list[str] = []
         self.returned: list[tuple[Place, Any, bytes]] = []  # place, array, its bytes at the time
 
@@ -466,6 +555,8 @@ class Subject:
             self.reserve = self.reserve or bytes(RESERVE)
             if "name" in message:
                 return pack(token, self.load(message["name"], message["path"], message["memory"]), [])
+            if "operate" in message:
+                return pack(token, *self.operate(message, payload))
             return pack(token, *self.call(message, payload)) if doing else pack(token, {}, [])
         except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt are answers here
             self.reserve = b""  # so that there is memory to tell that there is none
@@ -492,13 +583,105 @@ class Subject:
         warnings.simplefilter("always")
         warnings.showwarning = self.keep_warning
         sys.argv[:] = [path or name]  # as for a script that is run without arguments
+        os.environ.setdefault("JAX_ENABLE_X64", "1")  # or JAX makes single precision of what it is given
         module = load_file(path) if path else self.load_module(name, top)
         for function_name in ("gradient", "loss", "step"):
             function = getattr(module, function_name, None)
             if callable(function):
                 self.functions[function_name] = function
         problem = Encoder(0, plain=True).encode(getattr(module, "PROBLEM", None))
-        return {"problem": problem, "functions": {name: describe(f) for name, f in self.functions.items()}}
+        self.operations = adapters.Operations(module)
+        return {
+            "problem": problem,
+            "functions": {name: describe(f) for name, f in self.functions.items()},
+            "module": self.contents(module),
+        }
+
+    def contents(self, module: types.ModuleType) -> dict[str, Any]:
+        """What a declaration can be read from: the constants in capitals, and the module's own functions."""
+        names = [name for name in vars(module) if short(name) and not name.startswith("_")][:NAME_LIMIT]
+        constants: dict[str, Tree] = {}
+        functions: dict[str, Any] = {}
+        for name in names:
+            value = vars(module)[name]
+            if name.isupper() and len(name) > 1:
+                constants[name] = Words().encode(value) if name in DECLARED else None
+            elif callable(value) and (self.owns(value) or (name in CONTRACT and not in_library(value))):
+                functions[name] = described(value)
+        return {"constants": constants, "functions": functions}
+
+    def owns(self, value: Value) -> bool:
+        """Whether a function or a class was written in the subject's folder."""
+        with suppress(Exception):
+            code = getattr(value, "__code__", None) or getattr(
+                getattr(value, "__wrapped__", None), "__code__", None
+            )
+            if code is not None:
+                return bool(self.own(code.co_filename))
+            return bool(self.own(getattr(sys.modules[value.__module__], "__file__", "")))
+        return False
+
+    def operate(self, message: dict[str, Any], payload: bytearray) -> tuple[dict[str, Any], Arrays]:
+        """Do what an order says with an operation: see `adapters`, and `isolation.IsolatedModule.operate`."""
+        decoder = Decoder(payload, message["layout"])
+        arrays = list(decoder.decode(message["arguments"]))
+        order = message["operate"]
+        do, plan = order["do"], order["plan"]
+        options = Decoder(bytearray(), plain=True).decode(order["options"])
+        self.warnings.clear()
+        answer: dict[str, Any] = {"run": 0, "once": "", "keys": None}
+        run: Any = None  # of `adapters`
+        if do == "draw":
+            value = self.operations.draw(order["path"], order["seed"], order["shape"], order["sizes"])
+        elif do == "valid":
+            value = bool(self.operations.function(plan, "valid")(order["sizes"], options))
+        elif do == "backward":
+            run = self.operations.runs.get(order["run"])
+            if run is None:
+                raise adapters.Broken("The forward pass of this backward pass is no longer there")
+            value = self.operations.backward(run, None if order["again"] else arrays, decoder)
+        else:
+            count = len(plan["inputs"])
+            run = self.operations.begin(plan, arrays[:count], options, order["sizes"], decoder)
+            adapters.seed_all(order["seed"])
+            if do == "forward":
+                answer["run"] = self.operations.forward(run)
+                answer["once"] = run.watch()
+                value = run.outputs
+            else:
+                value = self.operations.evaluate(run, do, arrays[count:] if order["tangents"] else None)
+        value = adapters.from_subject(value)
+        if isinstance(value, dict):
+            answer["keys"] = [key if short(key) else a(type(key)) for key in value]
+            value = list(value.values())
+        encoder = Encoder(message["limit"])
+        answer["value"] = encoder.encode(value)
+        answer["changed"], answer["cache"] = run.changes() if run is not None else ([], [])
+        answer.update(self.traces(do, run, encoder.arrays), warnings=self.warnings)
+        return answer, encoder.arrays
+
+    def traces(self, do: str, run: Any, arrays: Arrays) -> dict[str, Any]:
+        """Whose memory the results lie in, and which earlier results this call changed."""
+        aliased: list[list[Any]] = []
+        reused: list[Place] = []
+        decoders, watched = ([], []) if run is None else (run.decoders, run.watched)
+        for place, array in arrays if run is not None else []:
+            owners = [
+                [group, *own]
+                for group, decoder in enumerate(decoders)
+                for own in [decoder.owner(array)]
+                if own is not None
+            ]
+            inner = [label for label, own, _ in watched if may_share_memory(own, array)]
+            if owners or inner:
+                aliased.append([place, *(owners[:1] or [[]]), *(inner[:1] or [""])])
+            elif any(may_share_memory(earlier, array) for _, _, earlier, _ in self.answered):
+                reused.append(place)
+        overwritten = [[who, place] for who, place, array, was in self.answered if array.tobytes() != was]
+        kept = [one for one in self.answered if one[0] != do]
+        if do in ("forward", "backward"):
+            self.answered = [*kept, *((do, place, array, array.tobytes()) for place, array in arrays)]
+        return {"aliased": aliased, "reused": reused, "overwritten": overwritten}
 
     def load_module(self, name: str, top: str) -> types.ModuleType:
         """Import a module by its name."""
@@ -561,6 +744,8 @@ class Subject:
             return "memory", f"{doing} used up {allowed}{where}"
         if isinstance(error, OversizeError):
             return "size", f"{doing} returned {text}, far more than its arguments have"
+        if isinstance(error, adapters.Broken):
+            return "contract", str(error)
         if isinstance(error, UnreadableError):
             return "not_found", f"{self.name} {text}"
         if isinstance(error, SystemExit):
@@ -613,6 +798,56 @@ def load_file(path: str) -> types.ModuleType:
     sys.modules[name] = module
     exec(compile(source, path, "exec", dont_inherit=True), vars(module))  # noqa: S102 - the import
     return module
+
+
+def in_library(value: Value) -> bool:
+    """Whether a function is one of NumPy, or of its like, that a `from numpy import *` brought along."""
+    return str(getattr(value, "__module__", "")).partition(".")[0] in LIBRARIES
+
+
+def standing_alone(name: str) -> Any:
+    """A file beside this one, loaded by its path, with the built-ins that we keep; no subject can import it."""
+    spec = spec_from_file_location(name, HERE.parent / f"{name}.py")
+    assert spec is not None  # noqa: S101 - the judge has looked that this is a .py file
+    assert spec.loader is not None  # noqa: S101 - as above
+    module = module_from_spec(spec)
+    vars(module)["__builtins__"] = __builtins__
+    spec.loader.exec_module(module)
+    return module
+
+
+adapters = standing_alone("adapters")
+
+
+def described(value: Value) -> dict[str, Any]:
+    """What a declaration needs of a function or a class: the fields of `isolation.Function`."""
+    family = getattr(value, "__self__", value)  # of F.apply: F
+    names = [
+        (name_of(kind), str(kind.__module__))
+        for kind in (family if isinstance(family, type) else type(value)).__mro__
+    ]
+    sort, methods, signature = "function", {}, None
+    if any(name == "Function" and module.startswith("torch.autograd") for name, module in names):
+        sort, signature = "autograd", describe(family.forward)
+        context = signature["positional"][:1] == ["ctx"]
+        signature.update(
+            positional=signature["positional"][context:],
+            required=signature["required"] - context,
+            keywords=[],
+            required_keywords=[],
+        )
+    elif any(name == "custom_vjp" and module.startswith("jax") for name, module in names):
+        sort = "custom_vjp"
+    elif isinstance(value, type):
+        sort = "class"
+        for name in [name for name in dir(value) if not name.startswith("_") and short(name)][:NAME_LIMIT]:
+            method = getattr(value, name, None)
+            if callable(method):
+                methods[name] = describe(method)
+                if isinstance(inspect.getattr_static(value, name), types.FunctionType):
+                    methods[name]["positional"] = methods[name]["positional"][1:]
+                    methods[name]["required"] = max(0, methods[name]["required"] - 1)
+    return {"sort": sort, "signature": signature or describe(value), "methods": methods}
 
 
 def describe(function: Callable[..., Any]) -> dict[str, Any]:

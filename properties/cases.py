@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from properties.search import Example
 from reference import autodiff, envelope, rounding
 from reference.envelope import LARGE, SMALL, Envelope, Problem
 from reference.network import Choices, divisor, forward, layers_of, rows_of
@@ -33,7 +34,7 @@ class Oracle(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Case:
+class Case(Example):
     """What a subject is called with, and the names that its gradient is for.
 
     parameters: [(W, b), ...]; inputs (n, fan_in); targets (n, K) or labels (n,); all of one dtype but
@@ -58,6 +59,18 @@ class Case:
     def sizes(self) -> list[int]:
         """The units of every layer, inputs first."""
         return [self.inputs.shape[1], *(W.shape[1] for W, _ in self.parameters)]
+
+    @property
+    def numbers(self) -> tuple[int, int]:
+        """How many numbers it has, and how many of them are not 0."""
+        pairs = [*self.parameters, (self.inputs, self.targets)]
+        arrays = [array for pair in pairs for array in pair if array is not None]
+        return sum(array.size for array in arrays), sum(int(np.count_nonzero(array)) for array in arrays)
+
+    @property
+    def summary(self) -> str:
+        """`3-2, 1 sample`."""
+        return f"{'-'.join(map(str, self.sizes))}, {self.samples} sample{'s' if self.samples > 1 else ''}"
 
     @property
     def samples(self) -> int:

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from manual_backprop import Rule, gradient
 from properties.cases import Case, Parameters
+from properties.checks import check_range, twice
 from properties.comparison import compare, named
-from properties.judgement import check_range, twice
-from properties.law import Effort, Record, Violation, search
 from properties.problem import Claim
+from properties.search import Effort, Record, Violation, search
 from properties.seed_problem import RULES
 from properties.strategies import cases
 

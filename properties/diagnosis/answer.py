@@ -14,7 +14,7 @@ from properties.diagnosis.hypotheses import Account
 from properties.diagnosis.matching import Matcher
 from properties.diagnosis.other_arrays import LEFT_OVER, WEIGHED
 from properties.diagnosis.probes import Interview, Maker, OutOfTime, Probe, claim_of
-from properties.law import SubjectGone
+from properties.search import SubjectGone
 from properties.subjects import Subject
 
 FITTED, FRESH = 3, 5

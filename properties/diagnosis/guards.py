@@ -25,8 +25,8 @@ from properties.cases import Array, Case, Parameters
 from properties.comparison import compare, named
 from properties.diagnosis.corners import saturated
 from properties.diagnosis.probes import Interview, Maker, OutOfTime, Probe, claim_of, wide
-from properties.law import Inconclusive, SubjectGone, Violation
 from properties.problem import Claim
+from properties.search import Inconclusive, SubjectGone, Violation
 from properties.subjects import Subject
 from reference.network import forward, layers_of
 

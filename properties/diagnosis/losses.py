@@ -15,7 +15,7 @@ from properties.diagnosis.other_arrays import without_bias
 from properties.diagnosis.other_problems import other_choices
 from properties.diagnosis.probes import Interview, wide
 from properties.diagnosis.wording import RATIOS
-from properties.law import Inconclusive, Violation
+from properties.search import Inconclusive, Violation
 from reference.network import Choices
 
 FACTORS: Mapping[str, Callable[[int, int], float]] = {

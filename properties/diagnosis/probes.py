@@ -11,8 +11,8 @@ from numpy.random import Generator
 
 from properties.cases import Array, Case, Parameters
 from properties.comparison import compare, named
-from properties.law import Inconclusive, Violation
 from properties.problem import Claim
+from properties.search import Inconclusive, Violation
 from properties.strategies import LARGEST
 from properties.subjects import Subject
 from reference.network import forward, layers_of

@@ -15,8 +15,8 @@ from properties import diagnosis
 from properties.cases import Array, Case, Parameters
 from properties.diagnosis import Diagnosis
 from properties.diagnosis.probes import Maker
-from properties.law import Violation
 from properties.problem import Claim, read
+from properties.search import Violation
 
 Function = Callable[..., Parameters]
 

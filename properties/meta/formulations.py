@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from properties.cases import Array, Case, Parameters
+from properties.checks import check_gradient
 from properties.comparison import Comparison, named
-from properties.judgement import judge
-from properties.law import Violation
+from properties.search import Violation
 
 Product = Callable[[Array, Array], Array]
 """The matrix product."""
@@ -303,7 +303,7 @@ class Formulation:
         finite = np.isfinite(loss) and all(np.isfinite(array).all() for array in named(gradient).values())
         if self.overflows and not finite:
             return None
-        found = judge(gradient, case)
+        found = check_gradient(gradient, case)
         if not abs(loss - case.oracle.loss) <= case.oracle.loss_error:
             raise Violation(
                 f"the loss is {loss}, and should be {case.oracle.loss} ± {case.oracle.loss_error}"

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from properties.cases import Case, Parameters
+from properties.checks import check_range
 from properties.comparison import compare, named
-from properties.judgement import check_range
-from properties.law import Inconclusive
+from properties.search import Inconclusive
 
 NearMiss = Callable[[Parameters, np.random.Generator], Parameters]
 """A wrong gradient from the right one."""

@@ -20,14 +20,14 @@ from manual_backprop.mistakes.changed_afterwards import each_array
 from manual_backprop.mistakes.order_and_state import updated_weights_used
 from properties import diagnosis
 from properties.cases import Array, Case, Parameters
+from properties.checks import check_gradient
 from properties.diagnosis import corners, find_guards
 from properties.diagnosis.corners import largest_z, saturated
 from properties.diagnosis.probes import Interview, Maker
-from properties.judgement import judge
-from properties.law import Violation
 from properties.meta.accused import ByHand, Function, Wrong, case_for, diagnose, diagnosed
 from properties.meta.formulations import FORMULATIONS
 from properties.problem import read
+from properties.search import Violation
 
 # --- the catalogue ----------------------------------------------------------------------------------------
 
@@ -178,7 +178,7 @@ def test_a_mistake_in_other_words_is_named(name: str, layers: int) -> None:
 
 def test_the_words_of_the_test_are_right_without_a_mistake() -> None:
     case = case_for(read(None))
-    judge(ByHand()(case.parameters, case.inputs, case.targets), case)
+    check_gradient(ByHand()(case.parameters, case.inputs, case.targets), case)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -382,7 +382,7 @@ def test_a_wrong_number_is_no_weak_one_where_no_activation_is_flat(hidden: str) 
     subject = Wrong(capped, read({"hidden": hidden}))
     case = case_for(subject.claims, loud=2.0**10)
     with pytest.raises(Violation):
-        judge(subject.gradient(case), case)
+        check_gradient(subject.gradient(case), case)
     assert diagnosis.explain_edge(subject, case, budget_seconds=60) == (False, "")
 
 
@@ -556,8 +556,8 @@ def test_an_epsilon_in_the_gradient_is_found_and_taken_out(text: str, e: float) 
         case, parameters=[case.parameters[0], (16 * case.parameters[1][0], case.parameters[1][1])]
     )
     with pytest.raises(Violation):
-        judge(subject.gradient(narrow), narrow)
-    judge(found.gradient(narrow), narrow)
+        check_gradient(subject.gradient(narrow), narrow)
+    check_gradient(found.gradient(narrow), narrow)
 
 
 @pytest.mark.parametrize(
@@ -662,8 +662,8 @@ def test_a_cut_activation_is_found_and_taken_out(text: str, t: int) -> None:
     assert found.effect.endswith("by nothing where the largest z is 1.5")
     case = saturated(case_for(claims, seed=3), t)
     with pytest.raises(Violation):
-        judge(subject.gradient(case), case)
-    judge(found.gradient(case), case)
+        check_gradient(subject.gradient(case), case)
+    check_gradient(found.gradient(case), case)
 
 
 def test_where_a_cut_is_told_the_loss_of_single_precision_is_not() -> None:

@@ -1,22 +1,20 @@
 """The judge accuses no right gradient, however it is written, and sees a wrong one that is nearly right."""
 
 from collections import Counter
-from collections.abc import Callable
-from functools import partial
 from itertools import combinations
 
 import numpy as np
 import pytest
 
 import manual_backprop
-from properties import test_purity
 from properties.cases import Case, Parameters
 from properties.comparison import compare, equal, named
-from properties.law import Check, Court, Effort, Examples, Inconclusive, Record, Verdict, Violation, search
 from properties.meta.formulations import FORMULATIONS, Formulation
 from properties.meta.near_misses import NearMiss, cases_until_caught, first_weight, one_entry, scaled
 from properties.meta.samples import samples
+from properties.network import PROPERTIES
 from properties.problem import read
+from properties.search import Effort, Inconclusive, Verdict, Violation, searched
 from properties.strategies import EDGES, REGULAR, cases
 from properties.subjects import Bundled
 
@@ -56,23 +54,11 @@ class Alternating(Bundled):
         return FORMULATIONS[type(self).calls % 2 * 2].gradient(case)
 
 
-@pytest.mark.parametrize(
-    "purity", [test_purity.test_gradient_is_pure, test_purity.test_answer_does_not_depend_on_earlier_calls]
-)
-def test_another_order_of_the_same_sum_is_no_impurity(purity: Callable[[Court], None]) -> None:
-    heard: list[Record] = []
-
-    class Hears:
-        subject = Alternating()
-
-        def hear(self, name: str, check: Check, examples: Examples) -> None:
-            found = search(
-                Record(name), partial(check, self.subject), examples(self.subject), Effort(50, seed=0)
-            )
-            heard.append(found)
-
-    purity(Hears())
-    assert [record.verdict for record in heard] == [Verdict.PASS], heard[0].message
+@pytest.mark.parametrize("name", ["gradient_is_pure", "answer_does_not_depend_on_earlier_calls"])
+def test_another_order_of_the_same_sum_is_no_impurity(name: str) -> None:
+    purity = next(one for one in PROPERTIES if one.name == name)
+    record = searched(purity, Alternating(), Effort(50, seed=0))
+    assert record.verdict is Verdict.PASS, record.message
 
 
 def test_no_two_formulations_are_the_same(drawn: list[Case]) -> None:

@@ -12,9 +12,9 @@ import pytest
 
 from properties.cases import Array, Case, Parameters
 from properties.diagnosis import steps
-from properties.law import Violation
 from properties.meta.accused import ByHand, Wrong, case_for, diagnose
 from properties.problem import read
+from properties.search import Violation
 
 LARGE = 2.0**100
 Step = Callable[[Parameters, Array, Array, float], Parameters]

@@ -12,9 +12,9 @@ from properties.comparison import named
 from properties.diagnosis import contributions, wording
 from properties.diagnosis.contributions import Counted, Kept, fitted, kept_cells
 from properties.diagnosis.probes import Maker, Probe, Sizes
-from properties.law import Violation
 from properties.meta.accused import case_for
 from properties.problem import read
+from properties.search import Violation
 from reference import autodiff
 
 SHAPES = [Sizes((3, 4, 2), 3), Sizes((2, 3, 4), 5), Sizes((3, 2, 3), 4), Sizes((2, 5, 5), 7)]

@@ -8,10 +8,10 @@ from hypothesis.strategies import SearchStrategy
 
 import manual_backprop
 from properties.cases import Array, Case, Parameters
+from properties.checks import alike, combined, far_apart, twice
 from properties.comparison import Comparison, compare, equal, named
-from properties.judgement import alike, combined, far_apart, twice
-from properties.law import Inconclusive, NotApplicable, Violation, law
 from properties.rational import rational_cases
+from properties.search import Inconclusive, NotApplicable, Violation
 from properties.strategies import cases
 from properties.subjects import Subject
 
@@ -25,12 +25,12 @@ def _reducing(subject: Subject, reduction: str) -> SearchStrategy[Case]:
     return cases(claims)
 
 
-def _batches(subject: Subject) -> SearchStrategy[Case]:
+def batches(subject: Subject) -> SearchStrategy[Case]:
     """Batches joined by a mean."""
     return _reducing(subject, "mean")
 
 
-def _unequal_batches(subject: Subject) -> SearchStrategy[Case]:
+def unequal_batches(subject: Subject) -> SearchStrategy[Case]:
     """Batches of 3, 5 or 7 samples, which cut into parts of unequal size.
 
     In float64 where it is claimed: what is to be seen is a difference, and float32 hides the small ones.
@@ -50,11 +50,18 @@ def _unequal_batches(subject: Subject) -> SearchStrategy[Case]:
     return cases(claims, regimes=["well scaled", "square"])
 
 
-def _sums(subject: Subject) -> SearchStrategy[Case]:
+def sums(subject: Subject) -> SearchStrategy[Case]:
+    """Batches joined by a sum, of a subject that claims the mean as well."""
     claims = [replace(c, reduction=("sum",)) for c in subject.claims if {"mean", "sum"} <= set(c.reduction)]
     if not claims:
         raise NotApplicable("it does not claim both reductions, mean and sum")
     return cases(claims)
+
+
+def fractions(subject: Subject) -> SearchStrategy[Case]:
+    """Cases in exact arithmetic, whatever is claimed."""
+    del subject
+    return rational_cases()
 
 
 def _parts(case: Case, size: int) -> list[Case]:
@@ -66,8 +73,7 @@ def _check_any_size(subject: Subject) -> None:
         raise NotApplicable("its batch size is pinned")
 
 
-@law(_batches)
-def test_per_sample_average_equals_whole_batch(subject: Subject, case: Case) -> Comparison:
+def per_sample_average_equals_whole_batch(subject: Subject, case: Case) -> Comparison:
     """(1/N) Σ_i ∂L_i/∂w = ∂L/∂w."""
     _check_any_size(subject)
     singles = [subject.gradient(one) for one in _parts(case, 1)]
@@ -77,8 +83,7 @@ def test_per_sample_average_equals_whole_batch(subject: Subject, case: Case) -> 
     )
 
 
-@law(lambda subject: rational_cases())
-def test_per_sample_average_equals_whole_batch_exactly(subject: Subject, case: Case) -> None:
+def per_sample_average_equals_whole_batch_exactly(subject: Subject, case: Case) -> None:
     """In rational arithmetic the two forms are equal with ==, to the last digit."""
     if not subject.rational:
         raise NotApplicable("it does not compute with fractions")
@@ -89,8 +94,7 @@ def test_per_sample_average_equals_whole_batch_exactly(subject: Subject, case: C
         raise Violation("in fractions, form (1) is not form (2)")
 
 
-@law(_batches)
-def test_average_weighted_by_size_equals_whole_batch(subject: Subject, case: Case) -> Comparison:
+def average_weighted_by_size_equals_whole_batch(subject: Subject, case: Case) -> Comparison:
     """Σ_p (n_p/N) ∂L_p/∂w = ∂L/∂w for parts of any sizes, such as 1000 = 31·32 + 8."""
     _check_any_size(subject)
     parts = _parts(case, case.samples // 2 + 1)
@@ -101,8 +105,7 @@ def test_average_weighted_by_size_equals_whole_batch(subject: Subject, case: Cas
     )
 
 
-@law(_unequal_batches)
-def test_unweighted_mean_of_unequal_parts_is_wrong(subject: Subject, case: Case) -> None:
+def unweighted_mean_of_unequal_parts_is_wrong(subject: Subject, case: Case) -> None:
     """Two parts of which one is larger, each counted by half: the gradient of another loss."""
     parts = _parts(case, case.samples // 2 + 1)
     halves = [1 / len(parts)] * len(parts)
@@ -113,8 +116,7 @@ def test_unweighted_mean_of_unequal_parts_is_wrong(subject: Subject, case: Case)
         raise Violation("the unweighted mean of unequal parts gives the same as the whole batch")
 
 
-@law(_sums)
-def test_sum_over_samples_is_n_times_the_mean(subject: Subject, case: Case) -> Comparison:
+def sum_over_samples_is_n_times_the_mean(subject: Subject, case: Case) -> Comparison:
     """∂(Σ_i L_i)/∂w = N · ∂(1/N Σ_i L_i)/∂w: the same direction, N times as long."""
     mean = subject.gradient(replace(case, reduction="mean"))
     what = f"the gradient of the sum is not {case.samples} times that of the mean"
@@ -139,8 +141,7 @@ def _step_error(case: Case, steps: int) -> dict[str, Array]:
     return {n: RATE * error[n] + (steps + 4) * unit * (abs(w[n]) + RATE * abs(g[n])) for n in w}
 
 
-@law(_batches)
-def test_minibatch_step_is_the_average_of_single_steps(subject: Subject, case: Case) -> Comparison:
+def minibatch_step_is_the_average_of_single_steps(subject: Subject, case: Case) -> Comparison:
     """From the same parameters, one step on a batch lands at the average of the steps on its samples."""
     _check_any_size(subject)
     if case.overflows:
@@ -158,8 +159,7 @@ def test_minibatch_step_is_the_average_of_single_steps(subject: Subject, case: C
     return found
 
 
-@law(_unequal_batches)
-def test_steps_one_after_another_are_not_a_minibatch_step(subject: Subject, case: Case) -> None:
+def steps_one_after_another_are_not_a_minibatch_step(subject: Subject, case: Case) -> None:
     """Parameters that move between the samples give gradients at other points: linearity holds at one only."""
     if case.overflows:
         raise Inconclusive("the numbers overflow")

@@ -1,4 +1,4 @@
-"""The court ends in time, whatever happens to it: what is judged is said, and what isn't too."""
+"""A verification ends, whatever happens to it: what was decided is said, and what wasn't too."""
 
 import io
 import os
@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +17,20 @@ import pytest
 from hypothesis import strategies as st
 from rich.console import Console
 
-from harness import laws, pool, report, session, trial
-from harness.court import Court, as_text, failure
+from harness import outcomes, pool, report, session
 from harness.loading import load
+from harness.outcomes import Outcome, Request, conclude, verify
 from harness.paths import NoSubjectError, expanded, left_out
 from harness.test_isolation import left
-from harness.trial import Outcome, Request, judge
-from properties import judgement
+from harness.verification import Verification, as_text
+from properties import checks
 from properties.cases import Case
-from properties.law import Effort, Inconclusive, Record, Verdict, Violation, search
 from properties.meta.samples import samples
+from properties.network import PROPERTIES
+from properties.network.explanations import NetworkExplanations
+from properties.search import Effort, Inconclusive, Property, Record, Verdict, Violation, search
 from properties.strategies import EDGES, cases
-from properties.subjects import Bundled
+from properties.subjects import Bundled, Subject
 
 ROOT = Path(__file__).parent.parent
 
@@ -39,83 +43,76 @@ def case(units: int) -> Case:
 # The time
 
 
-def test_every_law_is_counted_once() -> None:
-    assert len(laws.names()) == len(set(laws.names()))
-    texts = [Path(path).read_text("utf-8") for path in laws.paths()]
-    assert len(laws.names()) == sum(text.count("@law(") for text in texts)
+def ends_after(cases: int) -> Callable[[], bool]:
+    """A time limit that is reached with so many cases."""
+    asked = count()
+    return lambda: next(asked) >= cases
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time of a search, which the test sets."""
-    now = [0.0]
-    monkeypatch.setattr("properties.law.perf_counter", lambda: now[0])
-    return now
-
-
-def test_a_search_ends_at_its_deadline_with_the_cases_that_it_had(clock: list[float]) -> None:
-    def in_a_second(_: int) -> None:
-        clock[0] += 1
-
-    record = search(Record("slow"), in_a_second, st.integers(), Effort(100, 1, deadline=2.5))
+def test_a_search_ends_at_its_limit_with_the_cases_that_it_had() -> None:
+    record = search(Record("slow"), lambda _: None, st.integers(), Effort(100, 1), ends_after(3))
     assert (record.verdict, record.cases, record.cut) == (Verdict.PASS, 3, True)
     assert report.uncovered(Outcome("mine.py", records=[record])) == [
         "slow: the time was over after 3 cases."
     ]
 
 
-def test_a_law_without_time_for_a_case_is_inconclusive_and_so_is_the_subject() -> None:
-    record = search(Record("late"), lambda _: None, st.integers(), Effort(100, 1, deadline=0.0))
+def concluded(*records: Record, subject: Subject | None = None) -> Outcome:
+    """The outcome that these records have."""
+    one = Outcome("mine.py", records=list(records))
+    conclude(one, Verification(subject or Bundled(), PROPERTIES, Effort(1), explains=NetworkExplanations()))
+    return one
+
+
+def test_a_property_without_time_for_a_case_is_inconclusive_and_so_is_the_subject() -> None:
+    record = search(Record("late"), lambda _: None, st.integers(), Effort(100, 1), ends_after(0))
     assert (record.verdict, record.cases) == (Verdict.INCONCLUSIVE, 0)
-    one = Outcome("mine.py", records=[Record("early", cases=100), record])
-    trial.conclude(one, Bundled(), "")
+    one = concluded(Record("early", cases=100), record)
     assert (one.verdict, one.message) == (
         Verdict.INCONCLUSIVE,
         "The time was over: 1 of the properties had no case yet, 1 had and hold; --time-limit gives more.",
     )
 
 
-def test_shrinking_ends_in_time_and_keeps_the_simplest_case(clock: list[float]) -> None:
+def test_shrinking_ends_after_so_many_cases_and_keeps_the_simplest() -> None:
     def wrong(size: int) -> None:
-        clock[0] += 1
         if size > 5:
             seen.append(size)
             raise Violation(str(size))
 
     seen: list[int] = []
-    record = search(Record("wrong"), wrong, st.integers(1, 10**6), Effort(100, 1, shrinking=3.5))
-    assert (record.verdict, record.cut) == (Verdict.FAIL, False)
+    record = search(Record("wrong"), wrong, st.integers(1, 10**6), Effort(100, 1, shrinking=4))
+    assert (record.verdict, record.cut, record.shrunk) == (Verdict.FAIL, False, 4)
     assert len(str(record.counterexample)) == min(len(str(size)) for size in seen)
-    assert len(seen) <= 1 + 4 + 1  # the first, as many as begin in time, and the simplest again
+    assert len(seen) <= 1 + 4 + 1  # the first, as many as may be tried, and the simplest again
     full = search(Record("wrong"), wrong, st.integers(1, 10**6), Effort(100, 1))
     assert full.counterexample == 6
 
 
-def test_a_case_that_fails_once_and_not_again_is_told_so_where_shrinking_was_cut(clock: list[float]) -> None:
+def test_a_case_that_fails_once_and_not_again_is_told_so_where_shrinking_was_cut() -> None:
     def moody(size: int) -> None:
-        clock[0] += 1
         if size > 5 and len(seen) < 3:
             seen.append(size)
             raise Violation("off")
 
     seen: list[int] = []
-    record = search(Record("moody"), moody, st.integers(1, 10**6), Effort(100, 1, shrinking=2.5))
+    record = search(Record("moody"), moody, st.integers(1, 10**6), Effort(100, 1, shrinking=3))
     assert record.message == "The same call gives different answers. In one of them: off"
 
 
 @pytest.mark.parametrize("handler", [signal.default_int_handler, signal.SIG_IGN], ids=["shell", "background"])
-def test_a_judge_that_hangs_is_ended_and_that_is_no_pass(
+def test_a_verification_that_hangs_is_ended_and_that_is_no_pass(
     monkeypatch: pytest.MonkeyPatch, handler: Any
 ) -> None:
     def hang(*_: object) -> None:
         while True:
             time.sleep(0.01)
 
-    monkeypatch.setattr(pool, "judge", hang)
+    monkeypatch.setattr(pool, "verify", hang)
     monkeypatch.setattr(pool, "GRACE", 0.1)
     before = signal.signal(signal.SIGINT, handler)
     try:
-        one = pool.judge_here(Request("mine.py", Effort(1, 1), seconds=0.1), lambda _: None)
+        one = pool.verify_here(Request("mine.py", Effort(1, 1), seconds=0.1), lambda _: None)
         assert signal.getsignal(signal.SIGINT) is handler
     finally:
         signal.signal(signal.SIGINT, before)
@@ -123,46 +120,44 @@ def test_a_judge_that_hangs_is_ended_and_that_is_no_pass(
     assert one.message == "mine.py could not be judged within 0.1 s: its smallest cases are too large."
 
 
+def wrong_on(one: Case) -> Record:
+    """The record of a property that fails on a case."""
+    return Record("wrong", Verdict.FAIL, message="It is off.", counterexample=one)
+
+
 def test_random_answers_are_told_first() -> None:
     class Random(Bundled):
         def gradient(self, case: Case) -> Any:
             return [(np.random.default_rng().normal(size=W.shape), b) for W, b in case.parameters]
 
-    one = Outcome(
-        "mine.py", records=[Record("wrong", Verdict.FAIL, message="It is off.", counterexample=case(2))]
-    )
-    trial.conclude(one, Random(), "", seconds=0.0)
+    one = concluded(wrong_on(case(2)), subject=Random())
     assert one.message == "The same call gives different answers. In one of them: It is off."
 
 
-# The judge's own mistakes
+# Our own mistakes
 
 
-def test_what_goes_wrong_in_the_judge_is_one_sentence_and_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise KeyError("x")
+def fail(*_: object, **__: object) -> Any:
+    """A mistake of our own."""
+    raise KeyError("x")
 
-    court = Court(Bundled(), Effort(1, 1), contains=True)
-    with pytest.raises(pytest.skip.Exception):
-        court.hear("law", fail, lambda subject: st.integers())
-    monkeypatch.setattr(trial, "_run", fail)
-    for one in (court.records[0], judge(Request(None, Effort(1, 1)))):
+
+def test_what_goes_wrong_in_our_own_code_is_one_sentence_and_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = Property[Subject](fail, lambda subject: st.integers())
+    verification = Verification(Bundled(), [broken], Effort(1, 1), explains=NetworkExplanations())
+    verification.run()
+    monkeypatch.setattr(outcomes, "conclude", fail)
+    for one in (verification.records[0], verify(Request(None, Effort(1, 1)))):
         assert one.verdict is Verdict.INCONCLUSIVE
-        assert one.message.startswith("The judge itself failed on this file (KeyError: 'x' in line ")
-        assert one.message.endswith(" of test_court.py): please report it, with the file.")
+        assert one.message.startswith("manual-backprop itself failed on this file (KeyError: 'x' in line ")
+        assert one.message.endswith(" of test_verification.py): please report it, with the file.")
 
 
 def test_a_diagnosis_that_fails_leaves_the_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise KeyError("x")
-
-    monkeypatch.setattr(trial, "diagnose", fail)
-    one = Outcome(
-        "mine.py", records=[Record("wrong", Verdict.FAIL, message="It is off.", counterexample=case(2))]
-    )
-    trial.conclude(one, Bundled(), "")
+    monkeypatch.setattr(NetworkExplanations, "diagnosis", fail)
+    one = concluded(wrong_on(case(2)))
     assert one.verdict is Verdict.FAIL
-    assert one.message.startswith("It is off. The judge itself failed")
+    assert one.message.startswith("It is off. manual-backprop itself failed")
 
 
 # What is left
@@ -182,8 +177,8 @@ def test_a_command_that_is_ended_leaves_no_process(tmp_path: Path, monkeypatch: 
     wait_for(lambda: left(mark) == [])
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="looks for its judge in /proc")
-def test_a_file_that_kills_its_judge_fails_alone(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for it in /proc")
+def test_a_file_that_kills_what_verifies_it_fails_alone(tmp_path: Path) -> None:
     killer, broken = tmp_path / "killer.py", tmp_path / "broken.py"
     killer.write_text(
         "import os\n"
@@ -194,12 +189,14 @@ def test_a_file_that_kills_its_judge_fails_alone(tmp_path: Path) -> None:
     broken.write_text("def gradient(:", "utf-8")
     done: list[Outcome] = []
     requests = [Request(str(path), Effort(1, 1)) for path in (killer, broken)]
-    outcomes = pool.judge_all(requests, jobs=1, done=done.append)
+    outcomes = pool.verify_all(requests, jobs=1, done=done.append)
     assert [(one.subject, one.verdict) for one in outcomes] == [
         (str(killer), Verdict.FAIL),
         (str(broken), Verdict.FAIL),
     ]
-    assert outcomes[0].message.endswith("brought its judge's process down: it may not touch other processes.")
+    assert outcomes[0].message.endswith(
+        "brought the process down that verifies it: it may not touch other processes."
+    )
     assert "syntax error" in outcomes[1].message
     assert done == outcomes
 
@@ -219,13 +216,11 @@ def test_a_case_of_more_than_a_screen_is_described_and_a_small_one_printed() -> 
     small, large = case(2), case(17)
     assert as_text(small) == small.as_python()
     assert as_text(large).startswith("# 17-17, 1 sample: too many numbers to print.")
-    record = Record("wrong", Verdict.FAIL, message="It is off.", counterexample=large)
+    record = wrong_on(large)
     one = Outcome(
         "mine.py", Verdict.FAIL, [record], "It is off.", again="manual-backprop verify mine.py --seed 1"
     )
-    page = "\n".join(
-        [failure(record, with_case=True), report.script(one, large), report.as_json([one], 2), text_of(one)]
-    )
+    page = "\n".join([report.script(one, large), report.as_json([one], 2), text_of(one)])
     assert len(page) < 3000
     assert page.count("manual-backprop verify mine.py --seed 1") == 3
 
@@ -283,12 +278,12 @@ def test_a_folder_gives_its_submissions_and_counts_those_of_its_subfolders(tmp_p
 def test_an_interrupted_class_shows_what_was_decided(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def judge_all(requests: Any, jobs: int, done: Any) -> None:
+    def verify_all(requests: Any, jobs: int, done: Any) -> None:
         del requests, jobs
         done(Outcome("first.py", Verdict.PASS))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(session, "judge_all", judge_all)
+    monkeypatch.setattr(session, "verify_all", verify_all)
     with pytest.raises(KeyboardInterrupt, match="of 2 files 1 were judged, and no report was written"):
         session.run(["first.py", "second.py"], session.Options(cases=1, seed=1))
     assert "first.py  PASS" in capsys.readouterr().out
@@ -317,7 +312,7 @@ def gradient(parameters, inputs, targets):
     assert verdicts["gradient_is_pure"] is Verdict.PASS
 
 
-def test_where_no_gradient_comes_back_the_other_laws_say_nothing(tmp_path: Path) -> None:
+def test_where_no_gradient_comes_back_the_other_properties_say_nothing(tmp_path: Path) -> None:
     source = f"""{LINEAR}
 def gradient(parameters, inputs, targets):
     return None if len(inputs) > 4 else right(parameters, inputs, targets)
@@ -423,14 +418,14 @@ def judged(tmp_path: Path, source: str, cases: int, *, seconds: float = 120) -> 
     """What comes of a file with this source."""
     file = tmp_path / "mine.py"
     file.write_text(source, "utf-8")
-    return judge(Request(str(file), Effort(cases, 1), seconds=seconds))
+    return verify(Request(str(file), Effort(cases, 1), seconds=seconds))
 
 
 def test_what_is_given_up_is_one_line_and_an_exception_is_told_once(tmp_path: Path) -> None:
     outcome = judged(tmp_path, "def gradient(parameters, inputs, targets):\n    return missing\n", 5)
-    assert [record.tried for record in outcome.records] == [True] + [False] * (len(laws.names()) - 1)
+    assert [record.tried for record in outcome.records] == [True] + [False] * (len(PROPERTIES) - 1)
     text = text_of(outcome)
-    others = len(laws.names()) - 1
+    others = len(PROPERTIES) - 1
     assert f"{others} others: not tried, since no call returned what can be read." in text
     assert text.count("NOT APPLICABLE") == 0
     told = text.partition("The smallest case found")[0]
@@ -485,17 +480,17 @@ def test_a_file_without_time_is_told_what_gives_it_more(tmp_path: Path) -> None:
     assert report.untried(outcome).endswith("within 1 s (--time-limit gives it more).")
 
 
-def test_every_law_keeps_half_of_an_equal_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_property_keeps_half_of_an_equal_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr("harness.court.perf_counter", lambda: now[0])
+    monkeypatch.setattr("harness.verification.perf_counter", lambda: now[0])
     total = 100.0
-    court = Court(Bundled(), Effort(1), deadline=total)
-    for name in laws.names():
-        end = court._end_of_this_law()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-        assert end - now[0] >= total / len(laws.names()) / 2 - 1e-9
+    verification = Verification(Bundled(), PROPERTIES, Effort(1), deadline=total)
+    for one in PROPERTIES:
+        end = verification._end_of_this_property()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        assert end - now[0] >= total / len(PROPERTIES) / 2 - 1e-9
         assert end <= total + 1e-9
         now[0] = end  # each takes all that it may
-        court.records.append(Record(name))
+        verification.records.append(Record.of(one))
 
 
 # pytest
@@ -518,8 +513,7 @@ def test_pytest_shows_the_verdict_once_for_all_its_processes(tmp_path: Path) -> 
     broken = tmp_path / "broken.py"
     broken.write_text("def gradient(:", "utf-8")
     wrong = ROOT / "examples" / "one_output_only.py"
-    files = [f"properties/{name}.py" for name in ("test_against_the_truth", "test_purity")]
-    chosen = [*files, "-k", "equals_autodiff or is_pure"]
+    chosen = ["-k", "equals_autodiff or is_pure"]
     status, output = run_pytest("-n", "1", "--backprop", wrong, "--backprop", broken, *chosen)
     assert status == pytest.ExitCode.TESTS_FAILED
     assert "Traceback" not in output
@@ -527,6 +521,7 @@ def test_pytest_shows_the_verdict_once_for_all_its_processes(tmp_path: Path) -> 
     assert output.count("Mistake: one_output_only.") == 1
     assert output.count("What each sample and output contributes") == 1
     assert output.count("The smallest case found") == 1
+    assert "2 failed, 1 passed, 1 skipped" in output
     assert output.count(f"\nFAIL {broken}: broken.py has a syntax error in line 1") == 1
 
 
@@ -582,7 +577,7 @@ def test_a_step_that_is_more_than_its_rate_times_one_gradient_is_explained(
 ) -> None:
     file = tmp_path / "mine.py"
     file.write_text(source)
-    outcome = judge(Request(str(file), Effort(20, 1)))
+    outcome = verify(Request(str(file), Effort(20, 1)))
     assert outcome.verdict is Verdict.FAIL
     assert outcome.diagnosis is not None
     assert outcome.diagnosis.explanation.startswith(told)
@@ -607,7 +602,7 @@ def gradient(parameters, inputs, targets):
 def test_gradients_that_were_accumulated_over_every_case_before_are_named(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(POISONED)
-    outcome = judge(Request(str(file), Effort(20, 1)))
+    outcome = verify(Request(str(file), Effort(20, 1)))
     assert outcome.diagnosis is not None
     assert outcome.diagnosis.mistakes == ("gradients_accumulated",)
 
@@ -615,7 +610,7 @@ def test_gradients_that_were_accumulated_over_every_case_before_are_named(tmp_pa
 def test_a_step_that_changes_the_weights_on_the_way_down_is_named(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(EARLY_STEP)
-    outcome = judge(Request(str(file), Effort(20, 1)))
+    outcome = verify(Request(str(file), Effort(20, 1)))
     assert outcome.verdict is Verdict.FAIL
     assert outcome.diagnosis is not None
     assert outcome.diagnosis.mistakes == ("updated_weights_used",)
@@ -644,7 +639,7 @@ def test_an_epsilon_is_a_weakness_while_single_precision_would_not_see_it(
 ) -> None:
     file = tmp_path / "mine.py"
     file.write_text(GUARDED.format(epsilon=epsilon))
-    outcome = judge(Request(str(file), Effort(20, 1)))
+    outcome = verify(Request(str(file), Effort(20, 1)))
     assert outcome.verdict is verdict
     told = f"{outcome.message} {outcome.diagnosis.explanation if outcome.diagnosis else ''}"
     assert f"{float(epsilon):.3g} is added inside the logarithm" in told
@@ -666,7 +661,7 @@ def gradient(parameters, inputs, targets):
 def test_a_script_that_reads_its_arguments_finds_none(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(SCRIPT)
-    assert judge(Request(str(file), Effort(20, 1))).verdict is Verdict.PASS
+    assert verify(Request(str(file), Effort(20, 1))).verdict is Verdict.PASS
 
 
 SHALLOW_STEP = """
@@ -695,7 +690,7 @@ def test_gradients_of_any_size_can_be_read_off_a_step(tmp_path: Path, dtype: str
     with load(file) as subject:
         for case in samples(cases(subject.claims, EDGES), 300, start=1):
             with suppress(Inconclusive):  # no Violation
-                judgement.judge(subject.gradient(case), case)
+                checks.check_gradient(subject.gradient(case), case)
                 judged += 1
     assert judged >= 300 * share
 
@@ -722,7 +717,7 @@ def test_a_decorator_that_hides_the_signature_is_no_fault(
 ) -> None:
     file = tmp_path / "mine.py"
     file.write_text(WRAPPED.replace("SIGN", sign))
-    outcome = judge(Request(str(file), Effort(20, 1)))
+    outcome = verify(Request(str(file), Effort(20, 1)))
     assert outcome.verdict is verdict
     if verdict is Verdict.FAIL:
         assert outcome.diagnosis is not None

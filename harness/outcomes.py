@@ -1,37 +1,28 @@
-"""A trial: one subject before the whole law, run by pytest in this process."""
+"""What comes of the verification of one subject: its verdict, its records, and the name of its mistake."""
 
 import contextlib
-import io
-import os
 import shlex
 import tempfile
+import warnings
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import perf_counter
+from typing import Any
 
-import pytest
 from hypothesis.configuration import set_hypothesis_home_dir
 
-from harness import laws
-from harness.court import CONTRACT, Court, Trial, case_of, own_failure, with_fault
 from harness.isolation import Limits
 from harness.loading import FileSubject, UnusableSubject, load
-from properties.cases import Case
-from properties.diagnosis import Diagnosis, diagnose
-from properties.judgement import alike
-from properties.law import INCONSTANT, Effort, Inconclusive, Record, SubjectGone, Verdict, Violation
+from harness.verification import Explanations, Verification, own_failure, with_fault
+from properties import network
+from properties.diagnosis import Diagnosis
+from properties.network.explanations import NetworkExplanations
+from properties.search import INCONSTANT, Effort, Example, Record, SubjectGone, Verdict
 from properties.subjects import Bundled, Subject
 from reference import envelope
 
-DECISIVE = (CONTRACT, "gradient_equals_autodiff")
-"""Where nobody can tell whether these hold, nobody can tell of the subject."""
-
-LAWS_SHARE = 0.9
+SEARCHING = 0.9
 """Of the time of a subject; the rest is for the name of its mistake."""
-
-NAMING = 10.0
-"""Seconds for the name of a mistake, at most; it usually takes less than one."""
 
 OVERWRITTEN = (
     "{} overwrites what its last call returned: whoever calls it again has to copy the arrays before."
@@ -58,7 +49,7 @@ class Request:
 
 @dataclass
 class Outcome:
-    """What came of a trial.
+    """What came of the verification of a subject.
 
     `remark` is for whoever uses the subject, and nothing against it. `again` is the call that repeats it, `function`
     the one of the subject that was called, with the drawn choices as keywords or without any.
@@ -79,21 +70,29 @@ class Outcome:
 
     @property
     def failures(self) -> list[Record]:
-        """The laws that do not hold."""
+        """The records of the properties that do not hold."""
         return [record for record in self.records if record.verdict is Verdict.FAIL]
+
+    @property
+    def counterexample(self) -> tuple[Record, Example] | None:
+        """The first property that fails on an example of the subject, and the smallest one; None for none."""
+        found = ((record, record.example) for record in self.failures)
+        return next(((record, example) for record, example in found if example is not None), None)
 
 
 def _silently(record: Record) -> None:
     """Announce nothing."""
 
 
-def judge(request: Request, announce: Callable[[Record], None] = _silently) -> Outcome:
-    """Put one subject before the law, name its mistake, and stop its process; whatever happens, it comes to an end."""
+def verify(request: Request, announce: Callable[[Record], None] = _silently) -> Outcome:
+    """Verify one subject, name its mistake, and stop its process; whatever happens, it comes to an end."""
     started = perf_counter()
     name = request.path or Bundled().name
     try:
-        outcome = _judge(request, announce, started)
-    except Exception as error:  # noqa: BLE001  (nobody could judge it, and the other subjects wait)
+        with _storage(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of our own arithmetic on a subject's numbers
+            outcome = _verify(request, announce, started)
+    except Exception as error:  # noqa: BLE001  (nobody can tell, and the other subjects wait)
         outcome = Outcome(name, Verdict.INCONCLUSIVE, message=own_failure(error))
     outcome.seconds = perf_counter() - started
     options = f"--cases {request.effort.cases} --seed {request.effort.seed}"
@@ -101,7 +100,7 @@ def judge(request: Request, announce: Callable[[Record], None] = _silently) -> O
     return outcome
 
 
-def _judge(request: Request, announce: Callable[[Record], None], started: float) -> Outcome:
+def _verify(request: Request, announce: Callable[[Record], None], started: float) -> Outcome:
     outcome = Outcome(request.path or Bundled().name)
     with contextlib.ExitStack() as stack:
         try:
@@ -112,13 +111,17 @@ def _judge(request: Request, announce: Callable[[Record], None], started: float)
         if isinstance(subject, FileSubject):
             outcome.function = subject.function
         envelope.warm_up()
-        deadline = started + LAWS_SHARE * request.seconds
-        court = Court(subject, request.effort, deadline, contains=True, announce=announce)
-        _run(court)
-        outcome.records = court.records
+        verification = Verification(
+            subject,
+            network.PROPERTIES,
+            request.effort,
+            started + SEARCHING * request.seconds,
+            NetworkExplanations(),
+            announce=announce,
+        )
+        outcome.records = verification.run()
         try:
-            left = started + request.seconds - perf_counter()
-            conclude(outcome, court.subject, court.gone, seconds=min(NAMING, left))
+            conclude(outcome, verification)
         except SubjectGone as fault:
             outcome.verdict, outcome.message = Verdict.FAIL, str(fault)
         if isinstance(subject, FileSubject):
@@ -145,21 +148,6 @@ def _limits(request: Request) -> Limits:
     )
 
 
-def _run(court: Court) -> None:
-    """Run the law through pytest: our files, our plugin, and nothing of the folder that we are called in."""
-    files = laws.paths()
-    arguments = ["-c", os.devnull, "--rootdir", str(Path(files[0]).parent), "--import-mode=importlib", "-q"]
-    arguments += ["-p", "no:cacheprovider", "-p", "harness.plugin", *files]
-    told = io.StringIO()
-    with _environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1"), _storage(), contextlib.redirect_stdout(told):
-        status = pytest.main(arguments, plugins=[Trial(court)])
-    if status == pytest.ExitCode.INTERRUPTED:
-        raise KeyboardInterrupt
-    is_complete = len(court.records) == len(laws.names())
-    if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or not is_complete:
-        raise RuntimeError(told.getvalue())
-
-
 @contextlib.contextmanager
 def _storage() -> Generator[None]:
     """What Hypothesis stores goes to a folder of its own for a while, and none is left where we are called."""
@@ -171,24 +159,9 @@ def _storage() -> Generator[None]:
             set_hypothesis_home_dir(None)
 
 
-@contextlib.contextmanager
-def _environment(**variables: str) -> Generator[None]:
-    """Set variables of the environment, for a while."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def conclude(outcome: Outcome, subject: Subject, gone: str, *, seconds: float = NAMING) -> None:
-    """The verdict on the subject from those on the laws, and the name of its mistake within these seconds."""
-    failed = outcome.failures
+def conclude(outcome: Outcome, verification: Verification[Any]) -> None:
+    """The verdict on the subject from those on its properties, and the name of its mistake."""
+    failed, gone = outcome.failures, verification.gone
     if gone:
         outcome.verdict = Verdict.FAIL
         outcome.message = with_fault(failed[0].message if failed else "", gone)
@@ -199,7 +172,7 @@ def conclude(outcome: Outcome, subject: Subject, gone: str, *, seconds: float = 
         return
     if not failed:
         open_ones = [record for record in outcome.records if record.verdict is Verdict.INCONCLUSIVE]
-        decisive = [record for record in open_ones if record.name in DECISIVE or not record.cases]
+        decisive = [record for record in open_ones if record.is_decisive or not record.cases]
         if decisive:
             outcome.verdict, outcome.message = Verdict.INCONCLUSIVE, decisive[0].message
             late = sum(record.cut and not record.cases for record in decisive)
@@ -208,30 +181,21 @@ def conclude(outcome: Outcome, subject: Subject, gone: str, *, seconds: float = 
                 outcome.message = LATE.format(late, held)
         return
     outcome.verdict, outcome.message = Verdict.FAIL, failed[0].message
-    case = next((case_of(record) for record in failed if case_of(record)), None)
-    if case is None:
+    if outcome.counterexample is None or verification.explains is None:
         return
     try:
-        _explain(outcome, subject, case, seconds)
+        _explain(outcome, verification, verification.explains)
     except SubjectGone as fault:
         outcome.message = with_fault(outcome.message, str(fault))
     except Exception as error:  # noqa: BLE001  (it is wrong all the same, and only its name is lost)
         outcome.message += f" {own_failure(error)}"
 
 
-def _explain(outcome: Outcome, subject: Subject, case: Case, seconds: float) -> None:
+def _explain(outcome: Outcome, verification: Verification[Any], explains: Explanations[Any]) -> None:
     """Name the mistake."""
-    outcome.diagnosis = diagnose(subject, case, budget_seconds=seconds)
-    if _is_inconstant(subject, case) and not outcome.message.startswith(INCONSTANT):
+    if outcome.counterexample is None:
+        return
+    _, example = outcome.counterexample
+    outcome.diagnosis = explains.diagnosis(verification.subject, example)
+    if not outcome.message.startswith(INCONSTANT) and explains.is_inconstant(verification.subject, example):
         outcome.message = f"{INCONSTANT} In one of them: {outcome.message}"
-
-
-def _is_inconstant(subject: Subject, case: Case) -> bool:
-    """Whether the same call gives answers that differ by more than rounding explains."""
-    with contextlib.suppress(Violation, Inconclusive):
-        first, second = subject.gradient(case), subject.gradient(case)
-        try:
-            alike(first, second, case, what="")
-        except Violation:
-            return True
-    return False

@@ -7,14 +7,14 @@ import numpy as np
 
 from properties.cases import Array, Case, Parameters
 from properties.comparison import Comparison, Named, compare, named
-from properties.law import Inconclusive, Violation
+from properties.search import Inconclusive, Violation
 from reference import differences
 
 Arrays = Sequence[tuple[Any, Any]]
 """[(W, b), ...] of numbers of any kind; b may be None."""
 
 
-def judge(gradient: Parameters, case: Case) -> Comparison:
+def check_gradient(gradient: Parameters, case: Case) -> Comparison:
     """Compare a gradient with the truth of its case.
 
     Raises:
@@ -38,8 +38,8 @@ def check_range(case: Case) -> None:
 
 def check_oracles(case: Case) -> None:
     """Raise `Inconclusive` where finite differences of the reference's own loss contradict its autodiff."""
-    verdict = differences.judge(case.oracle.gradient, case.parameters, case.inputs, case.rows, **case.choices)
-    if verdict.outcome == "disagree":
+    found = differences.judge(case.oracle.gradient, case.parameters, case.inputs, case.rows, **case.choices)
+    if found.outcome == "disagree":
         raise Inconclusive("the oracles disagree")
 
 

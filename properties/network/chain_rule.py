@@ -13,25 +13,32 @@ from hypothesis.strategies import SearchStrategy
 
 from manual_backprop.mistakes import one_cell_only, one_output_only
 from properties.cases import Case, Parameters
+from properties.checks import check_gradient, check_range, combined, far_apart, same, zeros_like
 from properties.comparison import Comparison, compare, equal, named
 from properties.counterexamples import wrong_rule
-from properties.judgement import check_range, combined, far_apart, judge, same, zeros_like
-from properties.law import Inconclusive, NotApplicable, Violation, law
 from properties.rational import as_fractions
+from properties.search import Inconclusive, NotApplicable, Violation
 from properties.strategies import cases
 from properties.subjects import Bundled, Subject
 
 SMALL = ["well scaled", "square", "loud"]
 
 
-def _cases(subject: Subject) -> SearchStrategy[Case]:
+def small_cases(subject: Subject) -> SearchStrategy[Case]:
+    """Cases without wide layers, and without kinks on purpose."""
     return cases(subject.claims, regimes=SMALL)
 
 
+def fractions(subject: Subject) -> SearchStrategy[list[Any]]:
+    """Seven simple fractions."""
+    del subject
+    return st.lists(st.fractions(-4, 4, max_denominator=8), min_size=7, max_size=7)
+
+
 @st.composite
-def _cells(draw: st.DrawFn, subject: Subject) -> tuple[Case, int, int]:
+def cells(draw: st.DrawFn, subject: Subject) -> tuple[Case, int, int]:
     """A case with one of its cells: (case, sample, output)."""
-    case = draw(_cases(subject))
+    case = draw(small_cases(subject))
     return case, draw(st.integers(0, case.samples - 1)), draw(st.integers(0, case.outputs - 1))
 
 
@@ -44,15 +51,13 @@ def _agree(gradient: Parameters, other: Parameters, case: Case) -> bool:
     return True
 
 
-@law(_cases)
-def test_total_derivative_sums_every_path(subject: Subject, case: Case) -> Comparison:
+def total_derivative_sums_every_path(subject: Subject, case: Case) -> Comparison:
     """The gradient is the sum of its N · K contributions, all of them with weight 1."""
     what = f"the sum of the {case.samples * case.outputs} contributions is not the gradient"
     return same(subject.gradient(case), case.kept(slice(None), slice(None)), case, what=what)
 
 
-@law(lambda subject: st.lists(st.fractions(-4, 4, max_denominator=8), min_size=7, max_size=7))
-def test_total_derivative_of_two_outputs_is_exact(subject: Subject, numbers: list[Any]) -> None:
+def total_derivative_of_two_outputs_is_exact(subject: Subject, numbers: list[Any]) -> None:
     """df/dt = ∂f/∂x dx/dt + ∂f/∂y dy/dt for f = ½(x - p)² + ½(y - q)², x = a(t + c), y = b(t + c).
 
     A network with one hidden unit t·1 + c and two outputs, in fractions; the derivative by the formula.
@@ -71,8 +76,7 @@ def test_total_derivative_of_two_outputs_is_exact(subject: Subject, numbers: lis
         raise Violation("df/dt is not ∂f/∂x dx/dt + ∂f/∂y dy/dt")
 
 
-@law(_cells)
-def test_dropping_cross_output_terms_is_wrong(subject: Subject, example: tuple[Case, int, int]) -> None:
+def dropping_cross_output_terms_is_wrong(subject: Subject, example: tuple[Case, int, int]) -> None:
     """∂L/∂w = ∂L/∂o_j · ∂o_j/∂w for one j alone: right for K = 1, and otherwise wrong.
 
     It misses what the other outputs contribute, all of it, and nothing else. Where the output is
@@ -84,7 +88,7 @@ def test_dropping_cross_output_terms_is_wrong(subject: Subject, example: tuple[C
     if isinstance(subject, Bundled) and not _agree(wrong_rule(case, one_output_only(j)), one_output, case):
         raise Violation(f"the rule of output {j} is not the sum of its cells")
     if case.outputs == 1:
-        judge(one_output, case)
+        check_gradient(one_output, case)
         return
     if case.output != "softmax":
         _check_last_layer(one_output, case, j)
@@ -108,8 +112,7 @@ def _check_last_layer(one_output: Parameters, case: Case, j: int) -> None:
         raise Violation(f"the one-output rule is not 0 for the weights that feed another output than {j}")
 
 
-@law(_cells)
-def test_one_output_keeps_one_path_of_k_for_hidden_layers(
+def one_output_keeps_one_path_of_k_for_hidden_layers(
     subject: Subject, example: tuple[Case, int, int]
 ) -> None:
     """What one output misses below the last layer is the sum over the K - 1 others, path by path."""
@@ -124,8 +127,7 @@ def test_one_output_keeps_one_path_of_k_for_hidden_layers(
         raise Violation("what the one-output rule misses is not the other outputs' paths")
 
 
-@law(_cells)
-def test_dropping_cross_sample_terms_is_wrong(subject: Subject, example: tuple[Case, int, int]) -> None:
+def dropping_cross_sample_terms_is_wrong(subject: Subject, example: tuple[Case, int, int]) -> None:
     """∂L/∂w = ∂L/∂o_ij · ∂o_ij/∂w for one cell alone: right for N = K = 1, and otherwise wrong."""
     case, i, j = example
     check_range(case)
@@ -133,7 +135,7 @@ def test_dropping_cross_sample_terms_is_wrong(subject: Subject, example: tuple[C
     if isinstance(subject, Bundled) and not _agree(wrong_rule(case, one_cell_only(i, j)), one_cell, case):
         raise Violation(f"the rule of cell ({i}, {j}) is not its contribution")
     if case.samples == case.outputs == 1:
-        judge(one_cell, case)
+        check_gradient(one_cell, case)
         return
     if not far_apart(case.oracle.gradient, one_cell, case):
         raise Inconclusive("no other cell contributes")
@@ -143,7 +145,7 @@ def test_dropping_cross_sample_terms_is_wrong(subject: Subject, example: tuple[C
 
 
 @st.composite
-def _pairs_of_outputs(draw: st.DrawFn, subject: Subject) -> tuple[Case, int, int]:
+def pairs_of_outputs(draw: st.DrawFn, subject: Subject) -> tuple[Case, int, int]:
     """A case with two or more outputs and a squared loss, an output j and another one."""
     claims = [
         replace(claim, loss=losses, outputs=sizes)
@@ -158,8 +160,7 @@ def _pairs_of_outputs(draw: st.DrawFn, subject: Subject) -> tuple[Case, int, int
     return case, j, (j + draw(st.integers(1, case.outputs - 1))) % case.outputs
 
 
-@law(_pairs_of_outputs)
-def test_single_term_rule_is_exact_where_cross_derivatives_vanish(
+def single_term_rule_is_exact_where_cross_derivatives_vanish(
     subject: Subject, example: tuple[Case, int, int]
 ) -> None:
     """∂E/∂w_kj = ∂E/∂y_j · ∂y_j/∂x_j · ∂x_j/∂w_kj (Makin 2006, eq. 10), for the unit j that w_kj feeds.

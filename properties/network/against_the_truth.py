@@ -5,29 +5,42 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from properties.cases import Case
+from properties.checks import check_gradient, check_range
 from properties.comparison import Comparison, between, named, told_apart
-from properties.judgement import check_range, judge
-from properties.law import Inconclusive, NotApplicable, Violation, law
 from properties.rational import rational_cases
+from properties.search import Inconclusive, NotApplicable, Violation
 from properties.strategies import EDGES, cases
 from properties.subjects import Subject
 from reference import differences, exact
 
 
-def _cases(subject: Subject) -> SearchStrategy[Case]:
+def all_cases(subject: Subject) -> SearchStrategy[Case]:
+    """Cases of every regular regime that a subject claims."""
     return cases(subject.claims)
 
 
-def _small_cases(subject: Subject) -> SearchStrategy[Case]:
+def small_cases(subject: Subject) -> SearchStrategy[Case]:
+    """Cases without wide layers, and without kinks on purpose."""
     return cases(subject.claims, regimes=["well scaled", "square", "loud"])
 
 
-def _seeded_cases(subject: Subject) -> SearchStrategy[tuple[Case, int]]:
-    return st.tuples(_small_cases(subject), st.integers(0, 2**32 - 1))
+def edge_cases(subject: Subject) -> SearchStrategy[Case]:
+    """Cases with numbers of any size, and with saturated units."""
+    return cases(subject.claims, regimes=EDGES)
 
 
-@law(_cases)
-def test_result_meets_the_contract(subject: Subject, case: Case) -> None:
+def fractions(subject: Subject) -> SearchStrategy[Case]:
+    """Cases in exact arithmetic, whatever is claimed."""
+    del subject
+    return rational_cases()
+
+
+def seeded_cases(subject: Subject) -> SearchStrategy[tuple[Case, int]]:
+    """Cases with the seed of some directions."""
+    return st.tuples(small_cases(subject), st.integers(0, 2**32 - 1))
+
+
+def result_meets_the_contract(subject: Subject, case: Case) -> None:
     """One (dW, db) for each layer, in the shapes and at least the precision of the parameters, and finite."""
     gradient = subject.gradient(
         case
@@ -39,14 +52,12 @@ def test_result_meets_the_contract(subject: Subject, case: Case) -> None:
         raise Violation("an entry is not finite, where the right gradient is")
 
 
-@law(_cases)
-def test_gradient_equals_autodiff(subject: Subject, case: Case) -> Comparison:
+def gradient_equals_autodiff(subject: Subject, case: Case) -> Comparison:
     """Every entry is that of reverse-mode differentiation, but for rounding."""
-    return judge(subject.gradient(case), case)
+    return check_gradient(subject.gradient(case), case)
 
 
-@law(_small_cases)
-def test_gradient_predicts_forward_mode(subject: Subject, case: Case) -> None:
+def gradient_predicts_forward_mode(subject: Subject, case: Case) -> None:
     """Along a random ±1 direction v, the inner product of the gradient with v is forward mode's derivative."""
     check_range(case)
     random = np.random.default_rng(case.samples + sum(case.sizes))
@@ -66,16 +77,15 @@ def test_gradient_predicts_forward_mode(subject: Subject, case: Case) -> None:
     along = sum(float((given[n].astype(float) * v[n]).sum()) for n in given)
     truth = case.directional_derivative(direction)
     if not abs(along - truth) <= bound:
-        judge(subject.gradient(case), case)  # the entries say more than their sum
+        check_gradient(subject.gradient(case), case)  # the entries say more than their sum
         raise Violation(f"along a direction the gradient gives {along:.6g}, forward mode {truth:.6g}")
 
 
-@law(_seeded_cases)
-def test_gradient_equals_finite_differences(subject: Subject, example: tuple[Case, int]) -> None:
+def gradient_equals_finite_differences(subject: Subject, example: tuple[Case, int]) -> None:
     """Along random directions the gradient is what the loss itself does, but for the differences' own error."""
     case, seed = example
     check_range(case)
-    verdict = differences.judge(
+    found = differences.judge(
         subject.gradient(case),
         case.parameters,
         case.inputs,
@@ -85,14 +95,13 @@ def test_gradient_equals_finite_differences(subject: Subject, example: tuple[Cas
         seed=seed,
         bound=case.oracle.error,
     )
-    if verdict.outcome == "disagree":
-        raise Violation(f"the loss contradicts the gradient along a direction: {verdict.reason}")
-    if verdict.outcome == "inconclusive":
-        raise Inconclusive(verdict.reason)
+    if found.outcome == "disagree":
+        raise Violation(f"the loss contradicts the gradient along a direction: {found.reason}")
+    if found.outcome == "inconclusive":
+        raise Inconclusive(found.reason)
 
 
-@law(lambda subject: rational_cases())
-def test_gradient_equals_exact_differences(subject: Subject, case: Case) -> None:
+def gradient_equals_exact_differences(subject: Subject, case: Case) -> None:
     """In rational arithmetic a central difference of the loss *is* the derivative, and equals it with ==.
 
     Where one pre-activation lies on relu's kink, the slopes from the left and from the right enclose it.
@@ -108,14 +117,12 @@ def test_gradient_equals_exact_differences(subject: Subject, case: Case) -> None
         raise Violation("the gradient is not the exact difference quotient of the loss")
 
 
-@law(lambda subject: cases(subject.claims, regimes=EDGES))
-def test_gradient_is_right_at_the_edges(subject: Subject, case: Case) -> Comparison:
+def gradient_is_right_at_the_edges(subject: Subject, case: Case) -> Comparison:
     """With values from 1e-8 to 1e8, and where the activations saturate, it is still the derivative."""
-    return judge(subject.gradient(case), case)
+    return check_gradient(subject.gradient(case), case)
 
 
-@law(_cases)
-def test_loss_equals_the_reference(subject: Subject, case: Case) -> None:
+def loss_equals_the_reference(subject: Subject, case: Case) -> None:
     """Where the subject gives its loss too, it is the loss that its `PROBLEM` names."""
     if not subject.has_loss:
         raise NotApplicable("it has no loss")

@@ -10,25 +10,31 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from properties.cases import Array, Case, Parameters
+from properties.checks import alike, check_gradient, combined, copied
 from properties.comparison import Comparison, equal, named
-from properties.judgement import alike, combined, copied, judge
-from properties.law import Inconclusive, NotApplicable, Violation, law
+from properties.search import Inconclusive, NotApplicable, Violation
 from properties.strategies import cases
 from properties.subjects import Subject
 
 
-def _cases(subject: Subject) -> SearchStrategy[Case]:
+def all_cases(subject: Subject) -> SearchStrategy[Case]:
+    """Cases of every regular regime that a subject claims."""
     return cases(subject.claims)
 
 
-def _free_cases(subject: Subject) -> SearchStrategy[Case]:
+def pairs(subject: Subject) -> SearchStrategy[tuple[Case, Case]]:
+    """Two cases."""
+    return st.tuples(cases(subject.claims), cases(subject.claims))
+
+
+def batches_of_any_size(subject: Subject) -> SearchStrategy[Case]:
+    """Cases of a subject whose batch size is not pinned."""
     if any(claim.samples for claim in subject.claims):
         raise NotApplicable("its batch size is pinned")
     return cases(subject.claims)
 
 
-@law(_cases)
-def test_gradient_is_pure(subject: Subject, case: Case) -> None:
+def gradient_is_pure(subject: Subject, case: Case) -> None:
     """Arguments untouched and not handed back, the same answer twice but for rounding, shapes and dtypes kept."""
     arguments = {**named(case.parameters), "inputs": case.inputs, "targets": case.targets}
     before = {name: array.copy() for name, array in arguments.items()}
@@ -51,8 +57,7 @@ def test_gradient_is_pure(subject: Subject, case: Case) -> None:
     )
 
 
-@law(lambda subject: st.tuples(cases(subject.claims), cases(subject.claims)))
-def test_answer_does_not_depend_on_earlier_calls(subject: Subject, pair: tuple[Case, Case]) -> None:
+def answer_does_not_depend_on_earlier_calls(subject: Subject, pair: tuple[Case, Case]) -> None:
     """A case has the same answer after another case in between, and its batch one for every parameters."""
     first, other = pair
     answer = copied(subject.gradient(first))
@@ -76,7 +81,7 @@ def _moved(parameters: Parameters) -> Parameters:
 def _is_right(gradient: Parameters, case: Case) -> bool:
     """Whether a gradient is right; so it counts where nobody can tell."""
     try:
-        judge(gradient, case)
+        check_gradient(gradient, case)
     except Violation:
         return False
     except Inconclusive:
@@ -90,8 +95,7 @@ def _unchanged(gradient: Parameters, before: Parameters, case: Case, what: str) 
         alike(gradient, before, case, what=what)
 
 
-@law(_cases)
-def test_memory_layout_does_not_matter(subject: Subject, case: Case) -> Comparison:
+def memory_layout_does_not_matter(subject: Subject, case: Case) -> Comparison:
     """The same numbers in Fortran's order, or as every second one of a larger array, have the same gradient."""
     straight = subject.gradient(case)
     alike(subject.gradient(_laid(case, np.asfortranarray)), straight, case, what="Fortran's order matters")
@@ -108,15 +112,13 @@ def _strided(array: Array) -> Array:
     return np.repeat(array, 2, axis=0)[::2]
 
 
-@law(_cases)
-def test_order_of_samples_does_not_matter(subject: Subject, case: Case) -> Comparison:
+def order_of_samples_does_not_matter(subject: Subject, case: Case) -> Comparison:
     """A sum over the samples is the same in any order."""
     backwards = subject.gradient(case.with_samples(slice(None, None, -1)))
     return alike(backwards, subject.gradient(case), case, what="the order of the samples matters")
 
 
-@law(_free_cases)
-def test_batch_doubled_with_itself_has_the_same_mean_gradient(subject: Subject, case: Case) -> Comparison:
+def batch_doubled_with_itself_has_the_same_mean_gradient(subject: Subject, case: Case) -> Comparison:
     """Every sample twice: the mean stays, and a sum doubles; also for as many times as make a large batch."""
     started = perf_counter()
     once = copied(subject.gradient(case))

@@ -3,10 +3,10 @@
 import pytest
 
 from properties.cases import Case, Parameters
-from properties.judgement import alike
-from properties.law import Inconclusive, Violation
+from properties.checks import alike
 from properties.meta.accused import case_for
 from properties.problem import read
+from properties.search import Inconclusive, Violation
 
 LAST_DIGITS = 1 + 1e-11
 HALF_OF_THE_DIGITS = 1 + 1e-6

@@ -1,0 +1,20 @@
+"""Residuals of a·exp(-k t) + c against measurements, and their Jacobian, as a least-squares solver takes them."""
+
+import numpy as np
+
+OPERATION = {
+    "p": "3",
+    "t": {"axes": "m", "values": "positive", "constant": True},
+    "y": {"axes": "m", "constant": True},
+}
+
+
+def forward(p, t, y):
+    a, k, c = p
+    return a * np.exp(-k * t) + c - y
+
+
+def jacobian(p, t, y):
+    a, k, c = p
+    decay = np.exp(-k * t)
+    return np.column_stack([decay, -a * t * decay, np.ones_like(t)])

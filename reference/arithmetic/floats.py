@@ -1,0 +1,477 @@
+"""A program read in NumPy: float64 gives the truth, `longdouble` some digits more, objects whatever they know.
+
+The rules are NumPy's functions, and those of `moves`. The other arithmetics on plain arrays (fractions, balls, complex
+steps) are made of the same rules, with their own for what they know better.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from reference.arithmetic import moves
+from reference.arithmetic.reading import Arithmetic, Rule, scan
+
+Array = np.ndarray[Any, Any]
+
+
+def plain(function: Callable[..., Any]) -> Rule:
+    """A rule of a function that takes arrays, and the parameters of the primitive, if any."""
+    return lambda arithmetic, *inputs, **parameters: function(*inputs, **parameters)
+
+
+# --- products of arrays: brought into the shape of a stack of matrices ----------------------------------------
+
+
+def matrices(
+    x: Array, batch: Sequence[int], contracted: Sequence[int], *, rows: bool
+) -> tuple[Array, list[int], list[int]]:
+    """An operand of dot_general as a stack of matrices, (batch, free, contracted) or (batch, contracted, free)."""
+    free = [axis for axis in range(x.ndim) if axis not in batch and axis not in contracted]
+    order = [*batch, *free, *contracted] if rows else [*batch, *contracted, *free]
+    sizes = [x.shape[axis] for axis in batch], [x.shape[axis] for axis in free]
+    within = math.prod(x.shape[axis] for axis in contracted)
+    flat = math.prod(sizes[1])
+    shape = [math.prod(sizes[0]), flat, within] if rows else [math.prod(sizes[0]), within, flat]
+    return x.transpose(order).reshape(shape), *sizes
+
+
+def dot_shape(left: Array, right: Array, dimension_numbers: Any) -> list[int]:
+    """The shape of a product: the batch, the free axes of the left, those of the right."""
+    (left_contracted, right_contracted), (left_batch, right_batch) = dimension_numbers
+    _, batch, free = matrices(left, left_batch, left_contracted, rows=True)
+    _, _, right_free = matrices(right, right_batch, right_contracted, rows=False)
+    return [*batch, *free, *right_free]
+
+
+def dot_general(left: Array, right: Array, *, dimension_numbers: Any) -> Array:
+    """Sums of products over the contracted axes."""
+    (left_contracted, right_contracted), (left_batch, right_batch) = dimension_numbers
+    a, batch, free = matrices(left, left_batch, left_contracted, rows=True)
+    b, _, right_free = matrices(right, right_batch, right_contracted, rows=False)
+    return np.matmul(a, b).reshape([*batch, *free, *right_free])
+
+
+class Convolution:
+    """How a convolution becomes a product of matrices: patches (g, n·places, c·k) times kernels (g, c·k, f)."""
+
+    def __init__(
+        self,
+        lhs: Sequence[int],
+        rhs: Sequence[int],
+        *,
+        dimension_numbers: Any,
+        window_strides: Sequence[int],
+        padding: moves.Pairs,
+        lhs_dilation: Sequence[int],
+        rhs_dilation: Sequence[int],
+        feature_group_count: int,
+        batch_group_count: int,
+    ) -> None:
+        """Shapes of the operands, and the parameters of the primitive."""
+        self.numbers = dimension_numbers
+        self.groups, self.batch_groups = feature_group_count, batch_group_count
+        shape = [lhs[axis] for axis in dimension_numbers.lhs_spec]  # n, c, *spatial
+        kernel = [rhs[axis] for axis in dimension_numbers.rhs_spec]  # f, c / groups, *spatial
+        self.batch, self.features, self.kernel = shape[0], kernel[0], kernel[2:]
+        self.windows = {
+            "kernel": kernel[2:],
+            "window_strides": window_strides,
+            "padding": padding,
+            "lhs_dilation": lhs_dilation,
+            "rhs_dilation": rhs_dilation,
+        }
+        self.places = [
+            moves.places_out(*one)
+            for one in zip(
+                shape[2:], kernel[2:], window_strides, padding, lhs_dilation, rhs_dilation, strict=True
+            )
+        ]
+
+    def patches(self, lhs: Array) -> Array:
+        """The left operand, (g, n · places, c/g · kernel); a group is one of features or of samples."""
+        x = lhs.transpose(self.numbers.lhs_spec)
+        if self.batch_groups > 1:
+            n, c, *spatial = x.shape
+            part = n // self.batch_groups
+            x = x.reshape(self.batch_groups, part, c, *spatial).swapaxes(0, 1)
+            x = x.reshape(part, self.batch_groups * c, *spatial)
+        return moves.patches(x, **self.windows, groups=max(self.groups, self.batch_groups))
+
+    def kernels(self, rhs: Array) -> Array:
+        """The right operand, (g, c/g · kernel, f/g)."""
+        groups = max(self.groups, self.batch_groups)
+        W = rhs.transpose(self.numbers.rhs_spec).reshape(groups, self.features // groups, -1)
+        return W.transpose(0, 2, 1)
+
+    def result(self, product: Array) -> Array:
+        """The product (g, n · places, f/g) in the shape of the result."""
+        groups, _, each = product.shape
+        samples = self.batch // self.batch_groups
+        y = product.reshape(groups, samples, *self.places, each)
+        spatial = len(self.places)
+        y = y.transpose(1, 0, 2 + spatial, *range(2, 2 + spatial))  # (n, g, f/g, *places)
+        y = y.reshape(samples, groups * each, *self.places)
+        return y.transpose(np.argsort(self.numbers.out_spec))
+
+
+def conv_general_dilated(lhs: Array, rhs: Array, **parameters: Any) -> Array:
+    """A convolution as XLA has it."""
+    how = Convolution(lhs.shape, rhs.shape, **parameters)
+    return how.result(np.matmul(how.patches(lhs), how.kernels(rhs)))
+
+
+# --- sums, maxima, orders -------------------------------------------------------------------------------------
+
+
+def reduced(function: Callable[..., Array]) -> Rule:
+    """A rule of a function that reduces along axes."""
+
+    def rule(arithmetic: Arithmetic, x: Array, *, axes: Sequence[int]) -> Array:
+        del arithmetic
+        return np.asarray(function(x, axis=tuple(axes)))
+
+    return rule
+
+
+def cumulated(function: Callable[..., Array]) -> Rule:
+    """A rule of a function that accumulates along an axis."""
+
+    def rule(arithmetic: Arithmetic, x: Array, *, axis: int, reverse: bool) -> Array:
+        del arithmetic
+        return np.flip(function(np.flip(x, axis), axis=axis), axis) if reverse else function(x, axis=axis)
+
+    return rule
+
+
+def _window(
+    x: Array,
+    *,
+    window_dimensions: Sequence[int],
+    window_strides: Sequence[int],
+    padding: moves.Pairs,
+    base_dilation: Sequence[int] | None = None,
+    window_dilation: Sequence[int] | None = None,
+) -> dict[str, Any]:
+    ones = [1] * len(x.shape)
+    return {
+        "dimensions": window_dimensions,
+        "strides": window_strides,
+        "padding": padding,
+        "base_dilation": base_dilation or ones,
+        "window_dilation": window_dilation or ones,
+    }
+
+
+window_parameters = _window
+
+
+def windowed(function: Callable[..., Array], fill: float) -> Rule:
+    """A rule of a function that reduces each window."""
+
+    def rule(arithmetic: Arithmetic, x: Array, **parameters: Any) -> Array:
+        del arithmetic
+        found = moves.windows(x, fill, **_window(x, **parameters))
+        return function(found, axis=tuple(range(x.ndim, 2 * x.ndim)))
+
+    return rule
+
+
+def is_first(select_prim: Any) -> Callable[[Array], Array]:
+    """Which of the numbers along the last axis a selection by `ge` or `le` takes."""
+    return np.argmax if select_prim.name == "ge" else np.argmin  # pyright: ignore[reportReturnType]
+
+
+def select_and_scatter_add(
+    source: Array,
+    operand: Array,
+    *,
+    select_prim: Any,
+    window_dimensions: Any,
+    window_strides: Any,
+    padding: Any,
+) -> Array:
+    """Each entry of `source` added to the largest entry of its window, the first where there are several."""
+    how = _window(
+        operand, window_dimensions=window_dimensions, window_strides=window_strides, padding=padding
+    )
+    sign = 1 if select_prim.name == "ge" else -1
+    numbers = moves.windows(operand * sign, -np.inf, **how).reshape(*source.shape, -1)
+    where = moves.window_places(operand.shape, **how).reshape(numbers.shape)
+    best = np.take_along_axis(where, numbers.argmax(-1)[..., None], -1)[..., 0]
+    total = np.zeros(operand.size, source.dtype)
+    np.add.at(total, best.ravel(), source.ravel())
+    return total.reshape(operand.shape)
+
+
+def select_and_gather_add(
+    tangents: Array,
+    operand: Array,
+    *,
+    select_prim: Any,
+    window_dimensions: Any,
+    window_strides: Any,
+    padding: Any,
+    base_dilation: Any,
+    window_dilation: Any,
+) -> Array:
+    """The entry of `tangents` at the largest entry of each window of `operand`."""
+    how = _window(
+        operand,
+        window_dimensions=window_dimensions,
+        window_strides=window_strides,
+        padding=padding,
+        base_dilation=base_dilation,
+        window_dilation=window_dilation,
+    )
+    sign = 1 if select_prim.name == "ge" else -1
+    numbers = moves.windows(operand * sign, -np.inf, **how)
+    shape = numbers.shape[: operand.ndim]
+    where = moves.window_places(operand.shape, **how).reshape(*shape, -1)
+    best = np.take_along_axis(where, numbers.reshape(*shape, -1).argmax(-1)[..., None], -1)[..., 0]
+    return tangents.reshape(-1)[best]
+
+
+def sort(*arrays: Array, dimension: int, num_keys: int, is_stable: bool = True) -> list[Array]:
+    """Arrays in the order of the first `num_keys` of them."""
+    del is_stable
+    keys = [arrays[i] for i in reversed(range(num_keys))]
+    order = (
+        np.lexsort(np.stack(keys), axis=dimension)
+        if num_keys > 1
+        else np.argsort(keys[0], dimension, "stable")
+    )
+    return [np.take_along_axis(array, order, dimension) for array in arrays]
+
+
+def position(function: Callable[..., Array]) -> Rule:
+    """A rule of argmax or argmin."""
+
+    def rule(arithmetic: Arithmetic, x: Array, *, axes: Sequence[int], index_dtype: Any) -> Array:
+        del arithmetic
+        return np.asarray(function(x, axis=axes[0])).astype(index_dtype)
+
+    return rule
+
+
+# --- by index -------------------------------------------------------------------------------------------------
+
+
+def gather(
+    x: Array, indices: Array, *, dimension_numbers: Any, slice_sizes: Any, mode: Any, fill_value: Any = None
+) -> Array:
+    """Windows of x at some places; NaN, or `fill_value`, outside."""
+    where = moves.gather_places(
+        x.shape, indices, dimension_numbers=dimension_numbers, slice_sizes=slice_sizes, mode=mode
+    )
+    return moves.taken(x, where, np.nan if fill_value is None and x.dtype.kind == "f" else fill_value or 0)
+
+
+def scatter_add(x: Array, indices: Array, updates: Array, *, dimension_numbers: Any, mode: Any) -> Array:
+    """Updates added at some places."""
+    where = moves.scatter_places(
+        x.shape, indices, updates.shape, dimension_numbers=dimension_numbers, mode=mode
+    )
+    return moves.added(x, where, updates)
+
+
+def scatter(x: Array, indices: Array, updates: Array, *, dimension_numbers: Any, mode: Any) -> Array:
+    """Updates put at some places; the last of several stays."""
+    flat, inside = moves.scatter_places(
+        x.shape, indices, updates.shape, dimension_numbers=dimension_numbers, mode=mode
+    )
+    copy = np.array(x).reshape(-1)
+    copy[flat[inside]] = updates[inside]
+    return copy.reshape(x.shape)
+
+
+# --- choices, types, positions --------------------------------------------------------------------------------
+
+
+def select_n(which: Array, *cases: Array) -> Array:
+    """Entry by entry the case whose number `which` is."""
+    if len(cases) == 2:  # noqa: PLR2004  (the usual two)
+        return np.where(which, cases[1], cases[0])
+    return np.choose(which, cases)
+
+
+def iota(*, dtype: Any, shape: Sequence[int], dimension: int) -> Array:
+    """Positions along an axis."""
+    along = [1] * len(shape)
+    along[dimension] = shape[dimension]
+    return np.broadcast_to(np.arange(shape[dimension], dtype=dtype).reshape(along), shape)
+
+
+def divided(a: Array, b: Array) -> Array:
+    """a / b; for integers rounded towards 0."""
+    if np.result_type(a, b).kind in "iu":
+        return (np.sign(a) * np.sign(b)) * (abs(a) // abs(b))
+    return np.true_divide(a, b)
+
+
+def _scan(arithmetic: Arithmetic, *values: Array, **parameters: Any) -> list[Array]:
+    return scan(
+        arithmetic,
+        *values,
+        **parameters,
+        at=lambda array, i: array[i],
+        stack=lambda column, shape: np.stack(column) if column else np.empty(shape),
+    )
+
+
+def _converted(arithmetic: Any, x: Array, *, new_dtype: Any) -> Array:
+    return np.asarray(x).astype(arithmetic.dtype if np.dtype(new_dtype).kind == "f" else new_dtype)
+
+
+MOVES: Mapping[str, Callable[..., Any]] = {
+    "reshape": moves.reshape,
+    "broadcast_in_dim": moves.broadcast_in_dim,
+    "transpose": moves.transpose,
+    "squeeze": moves.squeeze,
+    "expand_dims": moves.expand_dims,
+    "rev": moves.rev,
+    "slice": moves.slice_,
+    "split": moves.split,
+}
+"""Moves of one array, by the parameters alone."""
+
+COMPARISONS: Mapping[str, Callable[[Array, Array], Array]] = {
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+}
+
+RATIONAL: Mapping[str, Rule] = {
+    **{name: plain(move) for name, move in MOVES.items()},
+    **{name: plain(compared) for name, compared in COMPARISONS.items()},
+    "pad": plain(moves.pad),
+    "unstack": lambda _, x, *, axis: list(np.moveaxis(x, axis, 0)),
+    "stack": lambda _, *arrays, axis: np.stack(arrays, axis),
+    "concatenate": lambda _, *arrays, dimension: np.concatenate(arrays, dimension),
+    "dynamic_slice": plain(moves.dynamic_slice),
+    "dynamic_update_slice": plain(moves.dynamic_update_slice),
+    "add": plain(np.add),
+    "add_any": plain(np.add),
+    "sub": plain(np.subtract),
+    "mul": plain(np.multiply),
+    "div": plain(divided),
+    "neg": plain(np.negative),
+    "abs": plain(np.abs),
+    "sign": plain(np.sign),
+    "max": plain(np.maximum),
+    "min": plain(np.minimum),
+    "square": plain(np.square),
+    "integer_pow": lambda _, x, *, y: x**y if y >= 0 else 1 / x ** (-y),
+    "dot_general": plain(dot_general),
+    "conv_general_dilated": plain(conv_general_dilated),
+    "reduce_sum": reduced(np.sum),
+    "reduce_max": reduced(np.max),
+    "reduce_min": reduced(np.min),
+    "reduce_prod": reduced(np.prod),
+    "reduce_and": reduced(np.all),
+    "reduce_or": reduced(np.any),
+    "argmax": position(np.argmax),
+    "argmin": position(np.argmin),
+    "cumsum": cumulated(np.cumsum),
+    "cumprod": cumulated(np.cumprod),
+    "cummax": cumulated(np.maximum.accumulate),
+    "cummin": cumulated(np.minimum.accumulate),
+    "reduce_window_sum": windowed(np.sum, 0),
+    "reduce_window_max": windowed(np.max, -np.inf),
+    "reduce_window_min": windowed(np.min, np.inf),
+    "select_and_scatter_add": plain(select_and_scatter_add),
+    "select_and_gather_add": plain(select_and_gather_add),
+    "sort": plain(sort),
+    "gather": plain(gather),
+    "scatter-add": plain(scatter_add),
+    "scatter_add": plain(scatter_add),
+    "scatter": plain(scatter),
+    "select_n": plain(select_n),
+    "clamp": lambda _, low, x, high: np.minimum(np.maximum(x, low), high),
+    "iota": plain(iota),
+    "dim_as_value": lambda _, *, dim: np.asarray(dim),
+    "convert_element_type": _converted,
+    "and": plain(np.bitwise_and),
+    "or": plain(np.bitwise_or),
+    "xor": plain(np.bitwise_xor),
+    "not": plain(np.invert),
+    "scan": _scan,
+}
+"""Rules that hold for any numbers: sums, products, quotients, comparisons and moves."""
+
+ELEMENTWISE: Mapping[str, Callable[..., Array]] = {
+    "exp": np.exp,
+    "exp2": np.exp2,
+    "expm1": np.expm1,
+    "log": np.log,
+    "log1p": np.log1p,
+    "logistic": special.expit,
+    "tanh": np.tanh,
+    "sqrt": np.sqrt,
+    "rsqrt": lambda x: 1 / np.sqrt(x),
+    "cbrt": np.cbrt,
+    "sin": np.sin,
+    "cos": np.cos,
+    "tan": np.tan,
+    "asin": np.arcsin,
+    "acos": np.arccos,
+    "atan": np.arctan,
+    "atan2": np.arctan2,
+    "sinh": np.sinh,
+    "cosh": np.cosh,
+    "asinh": np.arcsinh,
+    "acosh": np.arccosh,
+    "atanh": np.arctanh,
+    "erf": special.erf,
+    "erfc": special.erfc,
+    "erf_inv": special.erfinv,
+    "lgamma": special.gammaln,
+    "digamma": special.digamma,
+    "pow": np.power,
+    "floor": np.floor,
+    "ceil": np.ceil,
+    "is_finite": np.isfinite,
+    "rem": np.fmod,
+}
+
+
+def _round(_: Arithmetic, x: Array, *, rounding_method: Any) -> Array:
+    return np.round(x) if int(rounding_method) == 1 else np.trunc(x + np.copysign(0.5, x))
+
+
+RULES: Mapping[str, Rule] = {
+    **RATIONAL,
+    **{name: plain(function) for name, function in ELEMENTWISE.items()},
+    "cumlogsumexp": cumulated(np.logaddexp.accumulate),
+    "round": _round,
+}
+
+
+class Floats(Arithmetic):
+    """NumPy's numbers of one format."""
+
+    name = "floats"
+    rules = RULES
+
+    def __init__(self, dtype: Any = np.float64) -> None:
+        """The format in which to compute."""
+        self.dtype = np.dtype(dtype)
+
+    @property
+    def key(self) -> Any:
+        """The format."""
+        return self.name, self.dtype.str
+
+    def constant(self, array: Array) -> Array:
+        """A constant in this format."""
+        return self.number(array)
+
+    def number(self, array: Any) -> Array:
+        """An array in this format; integers and truth values stay."""
+        array = np.asarray(array)
+        return array.astype(self.dtype) if array.dtype.kind == "f" else array

@@ -1,0 +1,95 @@
+"""The outputs and the gradients of a known operation on given numbers, each with its bound.
+
+The bound of one program is no bound of every sensible program. So an operation may have several formulations, and
+what a right derivative may give is the hull of what they admit.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from reference.arithmetic.bounded import Bounded, Bounding
+from reference.operations.operation import Operation
+from reference.program import Sizes, derivative
+
+Array = np.ndarray[Any, Any]
+
+
+class Enclosed(NamedTuple):
+    """An array that is known: what is right, how far rounding may carry an entry, and an undecided comparison besides."""
+
+    value: Array
+    error: Array
+    open: Array
+
+
+class Truth(NamedTuple):
+    """Of a case: every output, and the gradient of every differentiable input by its name."""
+
+    outputs: tuple[Enclosed, ...]
+    gradients: Mapping[str, Enclosed]
+
+
+def truth(
+    operation: Operation,
+    inputs: Sequence[Array],
+    cotangents: Sequence[Array],
+    options: Mapping[str, Any],
+    sizes: Sizes,
+    *,
+    format: str = "float64",  # noqa: A002  (the word of the field)
+) -> Truth:
+    """What is right for an operation, for one call of its forward and of its backward pass.
+
+    Args:
+        operation: the known operation.
+        inputs: its inputs, in order, in the shapes of `operation.inputs`.
+        cotangents: one for each differentiable output, in the shape of that.
+        options: its keywords.
+        sizes: of its axes.
+        format: in which the subject computes; a name in `reference.arithmetic.bounded.FORMATS`.
+
+    Raises:
+        UnknownPrimitiveError: where a primitive of the program has no rule.
+    """
+    found = [
+        _read(operation, inputs, cotangents, options, sizes, format, forward)
+        for forward in (None, *operation.formulations)
+    ]
+    enclosed = [_hull(each) for each in zip(*found, strict=True)]
+    places = operation.differentiable
+    outputs = len(enclosed) - len(places)
+    names = [name for i, name in enumerate(operation.inputs) if i in places]
+    return Truth(tuple(enclosed[:outputs]), dict(zip(names, enclosed[outputs:], strict=True)))
+
+
+def _read(
+    operation: Operation,
+    inputs: Sequence[Array],
+    cotangents: Sequence[Array],
+    options: Mapping[str, Any],
+    sizes: Sizes,
+    format_name: str,
+    forward: Any,
+) -> list[Bounded]:
+    known = derivative(operation, options, sizes, forward)
+    arithmetic = Bounding(format_name)
+    values = [
+        arithmetic.input(array, varies=place in known.differentiable) for place, array in enumerate(inputs)
+    ]
+    values += [arithmetic.input(dy, varies=False) for dy in cotangents]
+    return arithmetic.read(known.program, values, sizes)
+
+
+def _hull(readings: Sequence[Bounded]) -> Enclosed:
+    """One array from its readings: the first one's number, in the middle of what is open, and all that any admits."""
+    first = readings[0]
+    value = np.array(first.x, float) + (np.asarray(first.up) - np.asarray(first.down)) / 2
+    error, opened = np.zeros(value.shape), np.zeros(value.shape)
+    for one in readings:
+        middle = one.x + (np.asarray(one.up) - np.asarray(one.down)) / 2
+        radius = (np.asarray(one.up) + np.asarray(one.down)) / 2
+        opened = np.maximum(opened, radius)
+        error = np.maximum(error, one.e + np.abs(middle - value))
+    return Enclosed(value, np.where(np.isnan(error), np.inf, error), opened)
