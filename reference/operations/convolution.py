@@ -17,13 +17,13 @@ from reference.operations.operation import Operation, inputs
 def taken(x: Array, index: Array, axis: int) -> Array:
     """x at the index, of any shape, along one axis; the index is in bounds."""
     place = (*[slice(None)] * axis, index)
-    return x.at[place].get(mode="promise_in_bounds", wrap_negative_indices=False)
+    return jnp.asarray(x).at[place].get(mode="promise_in_bounds", wrap_negative_indices=False)
 
 
 def added(y: Array, index: Array, axis: int, terms: Array) -> Array:
     """y, with each of the terms added where `taken` would take it from."""
     place = (*[slice(None)] * axis, index)
-    return y.at[place].add(terms, mode="promise_in_bounds", wrap_negative_indices=False)
+    return jnp.asarray(y).at[place].add(terms, mode="promise_in_bounds", wrap_negative_indices=False)
 
 
 def places(windows: Any, kernel: Any, stride: int, dilation: int = 1) -> Array:

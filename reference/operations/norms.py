@@ -4,6 +4,8 @@ The variance is taken of x - μ, as careful programs do. E[x²] - μ² is anothe
 grow with (μ/σ)²: far from 0 it is not covered by any bound here.
 """
 
+from math import prod
+
 import jax.numpy as jnp
 from jax import Array
 
@@ -17,10 +19,7 @@ Axes = tuple[int, ...]
 
 def count(x: Array, axes: Axes) -> Array:
     """How many numbers lie along the axes; a scalar of x's type, whose size may be symbolic."""
-    number = jnp.ones((), x.dtype)
-    for axis in axes:
-        number = number * x.shape[axis]
-    return number
+    return jnp.asarray(prod(x.shape[axis] for axis in axes), x.dtype)
 
 
 def mean(x: Array, axes: Axes) -> Array:

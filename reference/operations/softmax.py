@@ -9,19 +9,19 @@ from reference.operations.operation import Operation, inputs
 
 def softmax(x: Array) -> Array:
     """y_j = e^{x_j} / Σ_k e^{x_k} along the last axis; the largest x is subtracted from all, which changes nothing."""
-    e = jnp.exp(x - lax.stop_gradient(x.max(axis=-1, keepdims=True)))
+    e = jnp.exp(x - lax.stop_gradient(x).max(axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)
 
 
 def logsumexp(x: Array) -> Array:
     """log Σ_k e^{x_k} along the last axis."""
-    top = lax.stop_gradient(x.max(axis=-1))
+    top = lax.stop_gradient(x).max(axis=-1)
     return jnp.log(jnp.exp(x - top[..., None]).sum(axis=-1)) + top
 
 
 def log_softmax(x: Array) -> Array:
     """y_j = x_j - log Σ_k e^{x_k} along the last axis."""
-    x = x - lax.stop_gradient(x.max(axis=-1, keepdims=True))
+    x = x - lax.stop_gradient(x).max(axis=-1, keepdims=True)
     return x - jnp.log(jnp.exp(x).sum(axis=-1, keepdims=True))
 
 
