@@ -77,6 +77,8 @@ _BESIDE = {_DOUBLE: (-18, -24), _SINGLE: (-8, -11)}
 _BENT = 6
 _NEIGHBOURS = 3
 _PAIRS = 256
+_FAINT = 2.0**-22
+"""Where a complex step errs by more than this share of the product, differences may do better."""
 _HALF = 8
 _IMAGINARY = 2.0**-300
 _NEARER = (2.0**-1, 2.0**-2, 2.0**-4)
@@ -206,10 +208,15 @@ class Slopes:
             terms = 8 + math.log2(max(1, len(weights)))
             sums = (
                 value @ weights,
-                _product(error, weights) + terms * self.roundoff * size + _TINY[self.roundoff] * (1 + abs(weights).sum()),
+                _product(error, weights)
+                + terms * self.roundoff * size
+                + _TINY[self.roundoff] * (1 + abs(weights).sum()),
                 _product(opened, weights),
             )
-        sums = [np.where(np.isfinite(sums[0]), one, other) for one, other in zip(sums, (0, np.inf, 0), strict=True)]
+        sums = [
+            np.where(np.isfinite(sums[0]), one, other)
+            for one, other in zip(sums, (0, np.inf, 0), strict=True)
+        ]
         joint = [i for i, one in enumerate(self.directions) if one.entry is None]
         return Vjp(
             self._entries(*sums),
@@ -238,16 +245,20 @@ def _product(errors: Floats, weights: Floats) -> Floats:
     return np.where(weights == 0, 0, errors) @ abs(weights)
 
 
-def _flat(arrays: Sequence[Array | None], shapes: Sequence[tuple[int, ...]], dtype: type = np.float64) -> Array:
+def _flat(
+    arrays: Sequence[Array | None], shapes: Sequence[tuple[int, ...]], dtype: type = np.float64
+) -> Array:
     """All outputs, or cotangents, one after another; 0 for None."""
     parts = [
-        np.zeros(math.prod(shape), dtype) if array is None else np.asarray(array, dtype).reshape(shape).ravel()
+        np.zeros(math.prod(shape), dtype)
+        if array is None
+        else np.asarray(array, dtype).reshape(shape).ravel()
         for array, shape in zip(arrays, shapes, strict=True)
     ]
     return np.concatenate([np.empty(0, dtype), *parts])
 
 
-def slopes(  # noqa: PLR0913
+def slopes(
     forward: Forward,
     point: Sequence[Array],
     *,
@@ -287,7 +298,11 @@ def slopes(  # noqa: PLR0913
         scattered = [ground.scattered(large) for _ in range(lines if large else 0)]
         check = [_measured(ground, ground.scattered(small or large))] if ground.moving else []
         departures = _departures(ground) if complex_steps else None
-        found = None if departures is None else _by_complex_steps(ground, [*coordinates, *scattered], departures, check)
+        found = (
+            None
+            if departures is None
+            else _by_complex_steps(ground, [*coordinates, *scattered], departures, check)
+        )
         if found is None:
             found = [_measured(ground, one) for one in (*coordinates, *scattered)]
         found += check
@@ -322,7 +337,7 @@ class _Ground:
     6 are free of f itself even if it changes over a 10,000th of x.
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         forward: Forward,
         point: Sequence[Array],
@@ -337,7 +352,9 @@ class _Ground:
         self._within = within or [None] * len(self.point)
         floats = [array.dtype.kind == "f" and array.size > 0 for array in self.point]
         chosen = differentiable or [True] * len(self.point)
-        self.moving = [i for i, (is_float, one) in enumerate(zip(floats, chosen, strict=True)) if is_float and one]
+        self.moving = [
+            i for i, (is_float, one) in enumerate(zip(floats, chosen, strict=True)) if is_float and one
+        ]
         outputs = self._outputs(self.point)
         self.shapes = tuple(np.shape(output) for output in outputs)
         self.value = _flat(outputs, self.shapes)
@@ -476,7 +493,8 @@ class _Ground:
         rounded as a number of size 1 is. What counts is noise beyond that of f itself and of the inputs.
         """
         nearer = [
-            (array * (share if i in self.moving else 1)).astype(array.dtype) for i, array in enumerate(self.point)
+            (array * (share if i in self.moving else 1)).astype(array.dtype)
+            for i, array in enumerate(self.point)
         ]
         noise, values = self._table(direction, 2.0**-22 * share, (5, 6), nearer)
         slope = abs(values - values[0]).max(axis=0) / (2.0**-22 * _PLACES[-1])
@@ -625,7 +643,9 @@ def _window(ground: _Ground, direction: Direction, values: _Values, at: int) -> 
     largest = np.maximum(abs(plus), abs(minus)).max(axis=0)
     epsilon = np.maximum(ground.noise, ground.roundoff * np.maximum(largest, abs(ground.value)))
     moved = (plus != ground.value).any(axis=0) | (minus != ground.value).any(axis=0)
-    epsilon = np.where(moved, epsilon, np.maximum(ground.noise, ground.roundoff * abs(ground.value) / 2 ** (_LEVELS - 1)))
+    epsilon = np.where(
+        moved, epsilon, np.maximum(ground.noise, ground.roundoff * abs(ground.value) / 2 ** (_LEVELS - 1))
+    )
     truncation, noise = abs(value - of_D.earlier @ D).max(axis=0), of_D.amplified * epsilon
     kinked = abs(jump) > _SAFETY * (abs(jump - of_E.earlier @ E).max(axis=0) + of_E.amplified * epsilon)
     curvature = ground.roundoff * abs(E[0] / steps[0])
@@ -716,25 +736,28 @@ class _Departure:
     gain: float
 
 
-def _departures(ground: _Ground) -> dict[int, _Departure] | None:
+def _departures(ground: _Ground) -> dict[int, list[_Departure]] | None:
     """How far from analytic the outputs are by each input; None where more than noise, or without complex numbers.
 
     On a circle, f(x + r e^(iθ) v) = Σ_m c_m e^(imθ), and c_m = 0 for m < 0 where f is analytic. For |z|, z̄, Re z and
     the like c₋₁ / r is at least half of what they do to a complex step. Of 16 places on a circle 9 are enough, as
     f(z̄) is the conjugate of f(z) (J. N. Lyness and C. B. Moler, *Numerical differentiation of analytic functions*,
-    1967). A random v of no simple ratios leaves nothing to cancel. Long circles are tried first, as noise counts
-    for less there: all numbers of an input move like its largest, then each like itself.
+    1967). A random v of no simple ratios leaves nothing to cancel. Noise counts for less where all numbers of an
+    input move like its largest, unless f itself is larger there: then they move each like itself.
     """
-    found: dict[int, _Departure] = {}
+    found: dict[int, list[_Departure]] = {}
     for number in ground.moving if ground.roundoff == _DOUBLE else ():
         own = ground.lengths[number]
         assert own is not None  # noqa: S101
-        for lengths, radius in ((np.full(own.shape, own.max()), 2.0**-4), (own, 2.0**-4), (own, 2.0**-8)):
-            departure = _departure(ground, number, lengths, radius)
-            if isinstance(departure, _Departure):
-                found[number] = departure
+        equal = np.full(own.shape, own.max())
+        circles = [_departure(ground, number, equal, 2.0**-4)]
+        for radius in (2.0**-4, 2.0**-8):
+            if circles[-1] is None or own.min() < own.max() / 4:
+                circles.append(_departure(ground, number, own, radius))
+            if circles[-1] is not None:
                 break
-        else:
+        found[number] = [one for one in circles if one is not None]
+        if not found[number]:
             return None
     return found if len(found) == len(ground.moving) else None
 
@@ -761,7 +784,7 @@ def _departure(ground: _Ground, number: int, lengths: Floats, radius: float) -> 
 def _by_complex_steps(
     ground: _Ground,
     directions: Sequence[Direction],
-    departures: dict[int, _Departure],
+    departures: dict[int, list[_Departure]],
     check: Sequence[_Found],
 ) -> list[_Found] | None:
     """Im f(x + ihv) / h, without a subtraction (W. Squire and G. Trapp, SIAM Review 40, 1998); None where it is wrong.
@@ -773,22 +796,48 @@ def _by_complex_steps(
 
     def along(direction: Direction) -> _Found:
         value = ground.complex_at(direction, 1j * _IMAGINARY).imag / _IMAGINARY
-        error, gain = 8 * ground.roundoff * abs(value), 0.0
+        nothing = np.zeros(value.size)
+        error, gain = 8 * ground.roundoff * abs(value), nothing
         for number, part in enumerate(direction.arrays):
             if part is not None:
-                departure = departures[number]
-                share = float((abs(part) / departure.lengths).max() * math.sqrt(np.count_nonzero(part)))
-                error, gain = error + share * departure.error, gain + share * departure.gain
-        known, nothing = np.isfinite(value) & np.isfinite(error), np.zeros(value.size)
+                some = departures[number]
+                root = math.sqrt(np.count_nonzero(part))
+                shares = np.array([[float((abs(part) / one.lengths).max()) * root] for one in some])
+                errors = shares * np.array([one.error for one in some])  # (circles, outputs)
+                best = errors.argmin(axis=0)
+                error = error + errors.min(axis=0)
+                gain = gain + (shares[:, 0] * [one.gain for one in some])[best]
+        known = np.isfinite(value) & np.isfinite(error)
         value, error = np.where(known, value, 0), np.where(known, error, np.inf)
-        return _Found(direction, value, error, nothing, nothing + gain, nothing)
+        return _Found(direction, value, error, nothing, gain, nothing)
+
+    def faint(one: _Found) -> bool:
+        """Whether differences may see a coordinate better: with steps far longer than its own length."""
+        if one.direction.entry is None:
+            return False
+        number, index = one.direction.entry
+        lengths = departures[number][0].lengths
+        longest, own = lengths.max(), lengths[index]
+        lost = _product(one.error, ground.weights) > _FAINT * abs(ground.cotangent @ one.value)
+        return bool(own < longest and lost)
 
     for one in check:
         ours = along(one.direction)
         apart = abs(ours.value - one.value) > ours.error + one.error
         if (one.jump != 0).any() or (apart | ~np.isfinite(ours.error))[ground.weights > 0].any():
             return None
-    return [along(direction) for direction in directions]
+    found = [along(direction) for direction in directions]
+    return [_better(one, _measured(ground, one.direction)) if faint(one) else one for one in found]
+
+
+def _better(one: _Found, other: _Found) -> _Found:
+    """For each output what errs less, and no less than the two contradict each other."""
+    first = one.error <= other.error + other.open
+    names = ("value", "error", "open", "gain", "jump")
+    best = {name: np.where(first, getattr(one, name), getattr(other, name)) for name in names}
+    apart = abs(one.value - other.value) - one.error - other.error - other.open
+    best["error"] = best["error"] + np.maximum(np.nan_to_num(apart), 0)
+    return _Found(one.direction, **best)
 
 
 # --- several kinks at the point -----------------------------------------------------------------------------
@@ -834,7 +883,10 @@ def _ties(ground: _Ground, coordinates: Sequence[_Found]) -> list[_Found]:
             for other, sign in product(others, (1.0, -1.0)):
                 own = abs(coordinates[other].jump[k])
                 apart = change({first: 1.0})[k] + change({other: sign})[k]
-                if other not in group and abs(change({first: 1.0, other: sign})[k] - apart) > min(size, own) * t / 4:
+                if (
+                    other not in group
+                    and abs(change({first: 1.0, other: sign})[k] - apart) > min(size, own) * t / 4
+                ):
                     group[other] = sign * _rounded(size / own)
             waiting = [other for other in others if other not in group]
             if len(group) > 1 and along(group).jump[k] != 0:
