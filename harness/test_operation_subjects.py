@@ -18,7 +18,7 @@ from harness.loading import UnusableSubject
 from harness.operation_subject import KNOWN as KNOWN_OPERATIONS
 from harness.operation_subject import Loaded, OperationSubject, load_operations
 from properties.conventions import CONVENTIONS
-from properties.law import SubjectGone
+from properties.search import SubjectGone
 from reference.operations.operation import Input, Operation
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "operations"
