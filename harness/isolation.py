@@ -141,6 +141,7 @@ class Operated:
     reused: Paths  # results in the memory of earlier ones
     overwritten: tuple[tuple[str, tuple[int, ...]], ...]  # earlier results: of forward or backward, place
     warnings: tuple[str, ...]
+    processor: float  # as of `Result`
     seconds: float
 
 
@@ -572,6 +573,7 @@ def _operated(answer: dict[str, Any], payload: bytearray) -> dict[str, Any]:
         "reused": _paths(answer["reused"]),
         "overwritten": tuple((_text(who), _path(place)) for who, place in answer["overwritten"]),
         "warnings": tuple(map(_text, answer["warnings"])),
+        "processor": float(answer["processor"]),
     }
 
 

@@ -1,6 +1,6 @@
 """The operations of a user's module as subjects: each in a worker of its own, behind the contract of an operation."""
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -103,6 +103,9 @@ class OperationSubject:
         self.declaration = declaration
         self._module = module
         self._plan = plan_of(declaration)
+        self.check_limit: Callable[[], None] = lambda: None
+        """Called before each call: it may end the verification."""
+        self._processor: dict[int, float] = {}  # by worker
 
     # --- calls
 
@@ -314,6 +317,11 @@ class OperationSubject:
         return True
 
     @property
+    def processor_seconds(self) -> float:
+        """What its processes have used so far."""
+        return sum(self._processor.values())
+
+    @property
     def output(self) -> str:
         """What the module printed."""
         return self._module.output
@@ -352,8 +360,9 @@ class OperationSubject:
         doing: str,
         layout: Layout = "C",
     ) -> Operated:
+        self.check_limit()
         try:
-            return self._module.operate(order, arrays, options=options, doing=doing, layout=layout)
+            done = self._module.operate(order, arrays, options=options, doing=doing, layout=layout)
         except SubjectFault as fault:
             if fault.kind not in TOLD:
                 raise SubjectGone(str(fault)) from None
@@ -363,6 +372,8 @@ class OperationSubject:
                     f"work on a copy.\n{fault.trace}".rstrip()
                 ) from None
             raise ContractError(f"{fault}\n{fault.trace}".rstrip()) from None
+        self._processor[self._module.worker_id] = done.processor
+        return done
 
     def _derivative(self) -> str:
         """What the author calls the derivative."""

@@ -12,12 +12,15 @@ from typing import Any
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from harness.clock import Clock
+from harness.contents import OPERATION, calls, load_operation
 from harness.isolation import Limits
 from harness.loading import FileSubject, UnusableSubject, load
 from harness.verification import Explanations, Verification, own_failure, with_fault
-from properties import network
+from properties import network, operation
 from properties.diagnosis import Diagnosis
 from properties.network.explanations import NetworkExplanations
+from properties.operation.explanations import OperationExplanations
+from properties.operation.truth import Judge
 from properties.search import INCONSTANT, Effort, Example, Property, Record, SubjectGone, TimeIsOver, Verdict
 from properties.subjects import Bundled, Subject
 from reference import envelope
@@ -39,7 +42,8 @@ WEAK = "Right on well-scaled cases, but numerically unstable:"
 class Request:
     """What to verify, and how.
 
-    `path` is None for the bundled backprop; `only` names some of the properties, none for all; with `stops` the first
+    `path` is None for the bundled backprop; `operation` names one of the file's, and is empty for the gradient of a
+    network (see `harness.contents`); `only` names some of the properties, none for all; with `stops` the first
     that fails is the last; `seconds` is all the time that it has (see `harness.clock`).
     """
 
@@ -49,11 +53,19 @@ class Request:
     seconds: float = 120.0
     only: tuple[str, ...] = ()
     stops: bool = False
+    operation: str = ""
 
     @property
-    def properties(self) -> tuple[Property[Subject], ...]:
+    def properties(self) -> tuple[Property[Any], ...]:
         """Those that are tried, in order."""
-        return tuple(one for one in network.PROPERTIES if not self.only or one.name in self.only)
+        every: tuple[Property[Any], ...] = operation.PROPERTIES if self.operation else network.PROPERTIES
+        return tuple(one for one in every if not self.only or one.name in self.only)
+
+    @property
+    def name(self) -> str:
+        """What reports call the subject."""
+        path = self.path or Bundled().name
+        return path if self.operation in ("", OPERATION) else f"{path}: {self.operation}"
 
 
 @dataclass
@@ -103,13 +115,12 @@ def _silently(record: Record) -> None:
 def verify(request: Request, announce: Callable[[Record], None] = _silently) -> Outcome:
     """Verify one subject, name its mistake, and stop its process; whatever happens, it comes to an end."""
     started = perf_counter()
-    name = request.path or Bundled().name
     try:
         with _storage(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of our own arithmetic on a subject's numbers
-            outcome = _verify(request, announce)
+            outcome = (_verify_operation if request.operation else _verify)(request, announce)
     except Exception as error:  # noqa: BLE001  (nobody can tell, and the other subjects wait)
-        outcome = Outcome(name, Verdict.INCONCLUSIVE, message=own_failure(error))
+        outcome = Outcome(request.name, Verdict.INCONCLUSIVE, message=own_failure(error))
     outcome.seconds = perf_counter() - started
     options = f"--cases {request.effort.cases} --seed {request.effort.seed}"
     options += "".join(f" --only {name}" for name in request.only)
@@ -151,6 +162,39 @@ def _verify(request: Request, announce: Callable[[Record], None]) -> Outcome:
             outcome.remark = OVERWRITTEN.format(subject.function) if subject.overwrites else ""
             if subject.close() and outcome.verdict is not Verdict.FAIL:
                 outcome.verdict, outcome.message = Verdict.FAIL, LEFT_BEHIND
+    return outcome
+
+
+def _verify_operation(request: Request, announce: Callable[[Record], None]) -> Outcome:
+    """Verify one operation of a file."""
+    outcome = Outcome(request.name)
+    path = request.path or ""
+    try:
+        with load_operation(
+            path, request.operation, python=request.python, limits=_limits(request)
+        ) as subject:
+            clock = Clock(request.seconds, lambda: subject.processor_seconds)
+            subject.check_limit = clock.check
+            judge = Judge(subject, calls=calls(path, subject.declaration))
+            verification = Verification(
+                judge,
+                request.properties,
+                request.effort,
+                clock,
+                OperationExplanations(),
+                announce=announce,
+                stops=request.stops,
+            )
+            outcome.records = verification.run()
+            try:
+                conclude(outcome, verification)
+            except SubjectGone as fault:
+                outcome.verdict, outcome.message = Verdict.FAIL, str(fault)
+            outcome.output, outcome.remark = subject.output, ". ".join(judge.remarks)
+            if subject.close() and outcome.verdict is not Verdict.FAIL:
+                outcome.verdict, outcome.message = Verdict.FAIL, LEFT_BEHIND
+    except UnusableSubject as error:
+        outcome.verdict, outcome.message, outcome.trace = Verdict.ERROR, str(error), error.trace
     return outcome
 
 

@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from harness import annotations, documents, report
+from harness.contents import found_in
 from harness.gradescope import as_gradescope
+from harness.isolation import Limits
 from harness.outcomes import Outcome, Request
 from harness.pool import verify_all, verify_here
 from properties.counterexamples import smallest_counterexamples
@@ -63,9 +65,11 @@ def _judge(paths: list[str], options: Options) -> list[Outcome]:
     """Judge the subjects, show what was found, and write the reports."""
     console = Console() if sys.stdout.isatty() else Console(width=report.WIDTH)
     effort = Effort(options.cases, options.seed)
+    limits = Limits(call_seconds=options.seconds / 12, remedy="--time-limit gives it more")
     requests = [
-        Request(path, effort, options.python, options.seconds, options.only, options.quick)
+        Request(path, effort, options.python, options.seconds, options.only, options.quick, name)
         for path in paths or [None]
+        for name in found_in(path, options.python, limits)
     ]
     if not options.quiet:
         console.print(

@@ -446,6 +446,11 @@ def arranged(source: Any, layout: str) -> Any:
     return array
 
 
+def processor() -> float:
+    """The processor seconds that the worker has used since it began, with those of its ended children."""
+    return sum(os.times()[:4])
+
+
 def short(value: Value) -> bool:
     """Whether this is a string of bounded length."""
     return type(value) is str and len(value) <= TEXT_LIMIT
@@ -657,7 +662,7 @@ class Subject:
         encoder = Encoder(message["limit"])
         answer["value"] = encoder.encode(value)
         answer["changed"], answer["cache"] = run.changes() if run is not None else ([], [])
-        answer.update(self.traces(do, run, encoder.arrays), warnings=self.warnings)
+        answer.update(self.traces(do, run, encoder.arrays), warnings=self.warnings, processor=processor())
         return answer, encoder.arrays
 
     def traces(self, do: str, run: Any, arrays: Arrays) -> dict[str, Any]:
@@ -708,6 +713,7 @@ class Subject:
             "aliased": decoder.shared(encoder.arrays),
             "overwritten": [place for place, array, was in self.returned if array.tobytes() != was],
             "warnings": self.warnings,
+            "processor": processor(),
         }
         self.returned = [(place, array, array.tobytes()) for place, array in encoder.arrays]
         return answer, encoder.arrays

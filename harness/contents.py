@@ -1,0 +1,163 @@
+"""What there is to verify in a file: the gradient of a network, or each of its operations; one verdict for each."""
+
+import ast
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from harness.isolation import IsolatedModule, Limits
+from harness.loading import UnusableSubject
+from harness.operation_subject import OperationSubject, as_meant, contents_of
+from properties.declaration import Argument, Call, Declaration
+
+OPERATION = "?"
+"""The request for the one operation of a file, whatever its name is."""
+
+DECLARED = frozenset({"OPERATION", "OPERATIONS", "LAYER", "FUNCTION"})
+"""Names that say that a file has operations."""
+
+OF_A_NETWORK = frozenset({"gradient", "step"})
+ARGUMENTS = 3
+"""parameters, inputs and targets."""
+
+
+def is_network(path: str) -> bool:
+    """Whether a file has the gradient of a network, as far as its text tells: nothing of it is run for that."""
+    file = Path(path)
+    if not file.is_file():
+        return True
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return True  # what is wrong with it is told when it is imported
+    names = {name for node in tree.body for name in _names(node)}
+    if names & DECLARED:
+        return False
+    functions = [
+        node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name in OF_A_NETWORK
+    ]
+    if functions:
+        return any(_takes_three(node.args) for node in functions)
+    return bool(names & OF_A_NETWORK)
+
+
+def _names(node: ast.stmt) -> list[str]:
+    """The names that a statement of a module sets."""
+    match node:
+        case ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.AsyncFunctionDef(name=name):
+            return [name]
+        case ast.Assign(targets=targets):
+            return [one.id for target in targets for one in ast.walk(target) if isinstance(one, ast.Name)]
+        case ast.AnnAssign(target=ast.Name(id=name)):
+            return [name]
+        case ast.ImportFrom(names=names) | ast.Import(names=names):
+            return [one.asname or one.name for one in names]
+        case _:
+            return []
+
+
+def _takes_three(arguments: ast.arguments) -> bool:
+    return arguments.vararg is not None or len(arguments.posonlyargs + arguments.args) >= ARGUMENTS
+
+
+def found_in(path: str | None, python: str | None, limits: Limits | None) -> list[str]:
+    """What there is to ask for in a file: "" for a network, or the names of its operations."""
+    if path is None or is_network(path):
+        return [""]
+    with IsolatedModule(path, python=python, limits=limits) as module:
+        try:
+            contents = contents_of(path, module)
+        except UnusableSubject:
+            return [OPERATION]
+    names = [one.name for one in (*contents.operations, *contents.missing)]
+    if len(names) == 1 and not contents.network:
+        return [OPERATION]
+    return names + [""] * contents.network
+
+
+@contextmanager
+def load_operation(
+    path: str, name: str, *, python: str | None = None, limits: Limits | None = None
+) -> Generator[OperationSubject]:
+    """One operation of a file in its worker, which is stopped at the end.
+
+    Raises:
+        UnusableSubject: where the file can't be imported, has nothing to judge, or lacks a line.
+    """
+    with IsolatedModule(path, python=python, limits=limits) as module:
+        contents = contents_of(path, module)
+        for one in contents.operations:
+            if name in (OPERATION, one.name):
+                yield as_meant(one, module)
+                return
+        for one in contents.missing:
+            if name in (OPERATION, one.name):
+                raise UnusableSubject(one.sentence)
+        raise UnusableSubject(f"{path} has no operation {name}.")
+
+
+# --- a case as Python to paste -------------------------------------------------------------------------------
+
+
+def calls(path: str, declared: Declaration) -> str:
+    """The lines that call an operation of a file on the inputs, options and cotangents of a case, and print."""
+    names = {call.function.path[0] for call in declared.calls.values()}
+    file = Path(path)
+    if file.suffix == ".py":
+        lines = [
+            "",
+            "import runpy, sys",
+            f"sys.path.insert(0, {str(file.parent)!r})",
+            f"module = runpy.run_path({str(file)!r})",
+        ]
+        lines += [f"{name} = module[{name!r}]" for name in names]
+    else:
+        lines = ["", f"from {path} import {', '.join(map(str, names))}"]
+    gradients = ", ".join(f"d{name}" for name in declared.differentiable)
+    return "\n".join([*lines, *_body(declared, gradients)])
+
+
+def _body(declared: Declaration, gradients: str) -> list[str]:
+    kind, every = declared.kind, declared.calls
+    match kind:
+        case "backward":
+            forward = f"{_name(every['forward'])}({_arguments(every['forward'])})"
+            backward = _name(every["backward"])
+            if declared.takes == "cache":
+                return [f"y, cache = {forward}", f"print({backward}(dy, cache))  # {gradients}"]
+            arguments = _arguments(every["backward"])
+            return [f"y = {forward}", f"print({backward}(dy, {arguments}))  # {gradients}"]
+        case "gradient" | "jacobian" | "value_and_gradient":
+            return [f"print({_name(every[kind])}({_arguments(every[kind])}))  # {gradients}"]
+        case "class":
+            parameters = [
+                f"layer.{one.attribute} = {one.name}"
+                for one in declared.parameters
+                if one.attribute.isidentifier()
+            ]
+            return [
+                f"layer = {_name(every['layer'])}({_arguments(every['layer'])})",
+                *parameters,
+                f"layer.forward({_arguments(every['forward'])})",
+                "print(layer.backward(dy), *(getattr(layer, name) for name in "
+                f"{[one.gradient for one in declared.parameters if one.gradient.isidentifier()]!r}))",
+            ]
+        case _:
+            return []
+
+
+def _name(call: Call) -> str:
+    first, *rest = call.function.path
+    return str(first) + "".join(f"[{one!r}]" for one in rest)
+
+
+def _arguments(call: Call) -> str:
+    parts = [_argument(one) for one in call.arguments]
+    return ", ".join([*parts, *(f"{name}={name}" for name in call.keywords)])
+
+
+def _argument(one: Argument) -> Any:
+    if isinstance(one, str):
+        return one
+    return "{" + ", ".join(f"{key!r}: {name}" for key, name in one.items()) + "}"

@@ -1,0 +1,335 @@
+"""Where the cases of an operation come from: sizes by axes, values by kind, drawn to tell right from wrong.
+
+One string of bytes gives all numbers of a case, two bytes each, sorted from simple to complicated (`strategies.DYADICS`),
+so that a counterexample shrinks to small sizes and to numbers such as 1, -2 and 0.5. A source (Hypothesis, or a seeded
+generator) gives choices and numbers; the same function makes a case of either.
+
+Regimes: `plain`, numbers of size 1; `loud`, some inputs up to 8 times larger; `coarse`, few different numbers, with
+ties and zeros on purpose; and at the edges `extreme`, each real input scaled by a power of ten from 1e-8 to 1e8, and
+`saturated`, inputs 8 to 512 times larger.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any, Protocol
+
+import numpy as np
+from hypothesis import assume
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn, SearchStrategy
+from numpy.typing import NDArray
+
+from properties.declaration import Declaration
+from properties.search import Example
+from properties.strategies import COARSE, DYADICS, POWERS
+from reference.operations.operation import Input
+
+Array = NDArray[Any]
+Sizes = Mapping[str, int]
+
+REGULAR = ("plain", "loud", "coarse")
+EDGES = ("extreme", "saturated")
+_WEIGHTS = {"plain": 5, "loud": 1, "coarse": 2, "extreme": 1, "saturated": 1}
+
+SIZES = (1, 2, 3, 4, 5)
+"""Of an axis that is free, the simplest first."""
+FEW = (1, 2, 3)
+"""The same where the truth is measured coordinate by coordinate."""
+MOST = 96
+"""Numbers that are drawn one by one; a larger case takes them from a generator that these seed."""
+_SEED = 8
+TRIES = 24
+"""Draws of sizes and options before a combination that `valid` refuses is given up."""
+_COTANGENTS = 16
+"""Numbers of the string that the cotangents are made of."""
+
+
+class Source(Protocol):
+    """Where choices and numbers come from."""
+
+    def one_of(self, role: str, values: Sequence[Any]) -> Any:
+        """One of the values."""
+        ...
+
+    def numbers(self) -> Callable[[int], NDArray[np.intp]]:
+        """What gives the next so many numbers from 0 to 65535."""
+        ...
+
+
+@dataclass
+class Drawn:
+    """The choices of Hypothesis."""
+
+    draw: DrawFn
+
+    def one_of(self, role: str, values: Sequence[Any]) -> Any:
+        """Every role is a strategy of its own: Hypothesis copies draws between places of the same strategy."""
+        if len(values) == 1:
+            return values[0]
+        return values[self.draw(st.sampled_from([(role, i) for i in range(len(values))]))[1]]
+
+    def numbers(self) -> Callable[[int], NDArray[np.intp]]:
+        """From one string of bytes of fixed length."""
+        text = self.draw(st.binary(min_size=2 * MOST, max_size=2 * MOST))
+        return _numbers(np.frombuffer(text, dtype=">u2").astype(np.intp))
+
+
+@dataclass
+class Seeded:
+    """The choices of a generator."""
+
+    rng: np.random.Generator
+
+    def one_of(self, role: str, values: Sequence[Any]) -> Any:
+        """With equal chances."""
+        del role
+        return values[int(self.rng.integers(len(values)))]
+
+    def numbers(self) -> Callable[[int], NDArray[np.intp]]:
+        """From the generator."""
+        return lambda count: self.rng.integers(0, 2**16, count).astype(np.intp)
+
+
+def _numbers(raw: NDArray[np.intp]) -> Callable[[int], NDArray[np.intp]]:
+    place = 0
+    more = np.random.default_rng(raw[:_SEED])
+
+    def following(count: int) -> NDArray[np.intp]:
+        nonlocal place
+        if place + count <= len(raw):
+            place += count
+            return raw[place - count : place]
+        return more.integers(0, 2**16, count).astype(np.intp)
+
+    return following
+
+
+@dataclass(frozen=True, eq=False)
+class OperationCase(Example):
+    """What an operation is called with: arrays by name, options, and what its cotangents are made of.
+
+    `calls` are the lines that call it, for the case as Python to paste.
+    """
+
+    inputs: Mapping[str, Array]
+    options: Mapping[str, Any]
+    sizes: Mapping[str, int]
+    raw: NDArray[np.intp]
+    dtype: str = "float64"
+    regime: str = "given"
+    differentiable: tuple[str, ...] = ()
+    calls: str = ""
+    shapes: list[tuple[int, ...]] = field(default_factory=list[tuple[int, ...]], compare=False)
+
+    def cotangents(self, outputs: Sequence[Array]) -> tuple[Array, ...]:
+        """A cotangent for each output, all entries different and none 0, as far as the string goes; 0 for integers."""
+        found: list[Array] = []
+        numbers = _numbers(self.raw)
+        for output in outputs:
+            if output.dtype.kind != "f":
+                found.append(np.zeros(output.shape))
+                continue
+            drawn = DYADICS[numbers(output.size)]
+            drawn = np.where(drawn == 0, 1.0, drawn)
+            found.append(drawn.reshape(output.shape).astype(self.dtype))
+        self.shapes[:] = [one.shape for one in found]
+        return tuple(found)
+
+    @property
+    def numbers(self) -> tuple[int, int]:
+        """How many numbers it has, and how many of them are not 0."""
+        arrays = [np.asarray(array) for array in self.inputs.values()]
+        return sum(array.size for array in arrays), sum(int(np.count_nonzero(array)) for array in arrays)
+
+    @property
+    def saturates(self) -> bool:
+        """Regular cases are mild: what fails there is a mistake."""
+        return False
+
+    @property
+    def choices(self) -> Mapping[str, Any]:
+        """Its options."""
+        return self.options
+
+    @property
+    def summary(self) -> str:
+        """`x (3, 2), gain (2,), eps=1e-05`."""
+        arrays = [f"{name} {np.shape(array)}" for name, array in self.inputs.items()]
+        return ", ".join([*arrays, *(f"{name}={value!r}" for name, value in self.options.items())])
+
+    def as_python(self) -> str:
+        """The inputs and the cotangents as Python to paste."""
+        lines = ["import numpy as np", ""]
+        lines += [f"{name} = {literal(array)}" for name, array in self.inputs.items()]
+        lines += [f"{name} = {value!r}" for name, value in self.options.items()]
+        cotangents = self.cotangents([np.zeros(shape) for shape in self.shapes])
+        names = ["dy"] if len(cotangents) == 1 else [f"dy{i + 1}" for i in range(len(cotangents))]
+        lines += [f"{name} = {literal(dy)}" for name, dy in zip(names, cotangents, strict=True)]
+        return "\n".join([*lines, self.calls]).rstrip()
+
+
+def literal(array: Any) -> str:
+    """An array as Python."""
+    array = np.asarray(array)
+    if array.ndim == 0:
+        return (
+            repr(array.item())
+            if array.dtype.name in {"float64", "int64"}
+            else f"np.{array.dtype}({array.item()!r})"
+        )
+    dtype = "" if array.dtype.name in {"float64", "int64"} else f', dtype="{array.dtype}"'
+    return f"np.array({array.tolist()}{dtype})" if array.size else f"np.zeros({array.shape})"
+
+
+class Caller(Protocol):
+    """What draws what a file says itself: its own values, and which combinations it takes."""
+
+    @property
+    def declaration(self) -> Declaration:
+        """What it takes."""
+        ...
+
+    def draw(self, name: str, seed: int, shape: Sequence[int], sizes: Sizes) -> Array:
+        """Values of an input by a function of the file."""
+        ...
+
+    def valid(self, sizes: Sizes, options: Mapping[str, Any]) -> bool:
+        """Whether sizes and options go together."""
+        ...
+
+
+class NoCaseError(Exception):
+    """No combination of sizes and options was valid."""
+
+
+def make(
+    source: Source,
+    caller: Caller,
+    regimes: Sequence[str],
+    *,
+    sizes: Sequence[int] = SIZES,
+    dtype: str = "",
+    calls: str = "",
+) -> OperationCase:
+    """A case of an operation from a source of choices. Raises `NoCaseError`."""
+    declared = caller.declaration
+    numbers = source.numbers()
+    weighted = tuple(one for one in regimes for _ in range(_WEIGHTS[one]))
+    regime = source.one_of("regime", weighted)
+    fmt = dtype or declared.dtype
+    chosen, options = _combination(source, caller, sizes)
+    arrays: dict[str, Array] = {}
+    for name, one in declared.inputs.items():
+        shape = one.shape(chosen)
+        count = int(np.prod(shape))
+        drawn = numbers(max(count, 1) + (one.values == "labels"))
+        if not isinstance(one.values, str):
+            array = np.asarray(caller.draw(name, int(drawn[0]) * 65536 + int(drawn[-1]), shape, chosen))
+            arrays[name] = array.astype(fmt) if array.dtype.kind == "f" else array
+            continue
+        array = values(one, shape, drawn[: max(count, 1)], chosen, regime)
+        if one.values in {"real", "distinct", "ties", "nonzero", "positive"} and not one.constant:
+            array = array * _scale(source, name, regime)
+        arrays[name] = array.astype(fmt) if array.dtype.kind == "f" else array
+    return OperationCase(
+        arrays, options, chosen, numbers(_COTANGENTS), fmt, regime, declared.differentiable, calls
+    )
+
+
+def _combination(
+    source: Source, caller: Caller, free: Sequence[int]
+) -> tuple[dict[str, int], dict[str, Any]]:
+    """Sizes and options that go together."""
+    declared = caller.declaration
+    for attempt in range(TRIES):
+        sizes = {
+            axis: int(source.one_of(f"size {axis} {attempt}", tuple(declared.sizes.get(axis, free))))
+            for axis in declared.axes
+        }
+        options = {
+            name: source.one_of(f"option {name} {attempt}", values)
+            for name, values in declared.options.items()
+        }
+        if _fits(declared, sizes) and caller.valid(sizes, options):
+            return sizes, options
+    raise NoCaseError("no combination of sizes and options that were drawn is valid")
+
+
+def _fits(declared: Declaration, sizes: Sizes) -> bool:
+    """Whether every axis has a size that is possible."""
+    shapes = [one.shape(sizes) for one in declared.inputs.values()]
+    allowed = {0} if any(0 in some for some in declared.sizes.values()) else set[int]()
+    return all(size > 0 or (size == 0 and allowed) for shape in shapes for size in shape)
+
+
+def _scale(source: Source, name: str, regime: str) -> float:
+    """By how much an input is scaled in this regime; a power of 2, so that its numbers stay simple."""
+    match regime:
+        case "loud":
+            return 2.0 ** source.one_of(f"loudness of {name}", (0, 1, 2, 3))
+        case "saturated":
+            return 2.0 ** source.one_of(f"saturation of {name}", (3, 4, 5, 6, 7, 8, 9))
+        case "extreme":
+            return 2.0 ** source.one_of(f"power of {name}", POWERS)
+        case _:
+            return 1.0
+
+
+def values(one: Input, shape: tuple[int, ...], raw: NDArray[np.intp], sizes: Sizes, regime: str) -> Array:
+    """The array of an input of a kind, from numbers from 0 to 65535."""
+    size = int(np.prod(shape))
+    real = (COARSE[raw % len(COARSE)] if regime == "coarse" else DYADICS[raw]) / 2
+    match one.values:
+        case "positive":
+            found = (np.abs(real) + 2.0**-4) if regime != "coarse" else np.abs(real) + 0.5
+        case "nonzero":
+            found = np.where(real < 0, real - 2.0**-3, real + 2.0**-3)
+        case "unit":
+            found = (raw + 0.5) / 2.0**16
+        case "probabilities":
+            rows = (raw[:size] + 1.0).reshape(shape)
+            return rows / rows.sum(axis=-1, keepdims=True) if shape else rows * 0 + 1
+        case "distinct":
+            ranks = np.argsort(np.argsort(raw[:size], kind="stable"), kind="stable")
+            found = (ranks - size // 2) / 4 + 2.0**-3
+        case "ties":
+            found = COARSE[raw % len(COARSE)]
+        case "signs":
+            found = np.where(raw % 2, -1.0, 1.0)
+        case "onehot":
+            count = shape[-1] if shape else 1
+            rows = raw[: size // max(count, 1)] % max(count, 1)
+            return np.eye(count)[rows].reshape(shape)
+        case "mask":
+            return (raw[:size] % 4 != 3).reshape(shape).astype(np.float64)  # noqa: PLR2004  (one in four is left out)
+        case "counts":
+            found = raw % 7
+        case "labels":
+            below = sizes[one.below] if isinstance(one.below, str) else int(one.below or 1)
+            labels = raw % max(below, 1)
+            if one.ignore is not None:
+                labels = np.where((raw // 64) % 5 == 4, one.ignore, labels)  # noqa: PLR2004  (one in five)
+            return labels[:size].reshape(shape)
+        case _:
+            found = real
+    return np.asarray(found)[:size].reshape(shape)
+
+
+def cases(caller: Caller, regimes: Sequence[str] = REGULAR, **kinds: Any) -> SearchStrategy[OperationCase]:
+    """The cases of an operation as a strategy."""
+
+    @st.composite
+    def drawn(draw: DrawFn) -> OperationCase:
+        try:
+            return make(Drawn(draw), caller, regimes, **kinds)
+        except NoCaseError:
+            assume(condition=False)
+            raise
+
+    return drawn()
+
+
+def combinations(choices: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """All combinations of some choices."""
+    return [dict(zip(choices, chosen, strict=True)) for chosen in product(*choices.values())]

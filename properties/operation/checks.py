@@ -1,0 +1,283 @@
+"""What holds of every right derivative of an operation: each check is a sentence, a subject and a case."""
+
+from typing import Any
+
+import numpy as np
+from hypothesis.strategies import SearchStrategy
+
+from properties.comparison import Comparison, compare, told_apart
+from properties.operation.cases import EDGES, REGULAR, OperationCase, cases
+from properties.operation.truth import Judge, alike, check_finite, compared_outputs
+from properties.search import Inconclusive, NoGradient, NotApplicable, Violation
+from reference.slopes import NotRepeatableError, slopes
+
+
+def regular_cases(judge: Judge) -> SearchStrategy[OperationCase]:
+    """Cases on which the formula decides."""
+    return cases(judge, REGULAR, sizes=judge.pool, calls=judge.calls)
+
+
+def edge_cases(judge: Judge) -> SearchStrategy[OperationCase]:
+    """Numbers from 1e-8 to 1e8, and where functions are flat."""
+    if judge.reading is None:
+        raise NotApplicable("what is right at the edges is known for known operations alone")
+    return cases(judge, EDGES, calls=judge.calls)
+
+
+def single_cases(judge: Judge) -> SearchStrategy[OperationCase]:
+    """Cases in single precision."""
+    if judge.declaration.dtype != "float64":
+        raise NotApplicable("it is judged in single precision anyway")
+    if judge.reading is None:
+        raise NotApplicable("it is no known operation")
+    if any(
+        callable(one.values) or not isinstance(one.values, str) for one in judge.declaration.inputs.values()
+    ):
+        raise NotApplicable("the file draws its own numbers")
+    return cases(judge, ("plain",), dtype="float32", calls=judge.calls)
+
+
+def cases_of_second_order(judge: Judge) -> SearchStrategy[OperationCase]:
+    """Small cases of what has a Hessian, or its product with a vector."""
+    if not (judge.declaration.has("hessian") or judge.declaration.has("hvp")):
+        raise NotApplicable("it has no hessian and no hvp")
+    return cases(judge, ("plain",), sizes=(1, 2, 3), calls=judge.calls)
+
+
+def known_cases(judge: Judge) -> SearchStrategy[OperationCase]:
+    """Cases of an operation that is named."""
+    if judge.declaration.counterpart is None:
+        raise NotApplicable("no known operation is named")
+    return cases(judge, REGULAR, calls=judge.calls)
+
+
+def result_meets_the_contract(judge: Judge, case: OperationCase) -> None:
+    """Outputs come back, and a gradient for each differentiable input, in its shape, and finite."""
+    outputs, _, gradients = judge.run(case)
+    if any(not np.isfinite(array).all() for array in gradients.values()):
+        if not all(np.isfinite(output).all() for output in outputs if output.dtype.kind == "f"):
+            raise Inconclusive("the forward pass is not finite")
+        check_finite(gradients, judge.right(case))
+
+
+def gradient_equals_the_derivative(judge: Judge, case: OperationCase) -> Comparison:
+    """Every entry of every gradient is the derivative, but for rounding and what a kink leaves open."""
+    return judge.check(case)
+
+
+def gradient_is_right_at_the_edges(judge: Judge, case: OperationCase) -> Comparison:
+    """With values from 1e-8 to 1e8, and where functions are flat, it is still the derivative."""
+    outputs, _, _ = judge.run(case)
+    right = judge.right(case)
+    known = [one.value for one in right.gradients.values()] + [one.error for one in right.gradients.values()]
+    if not all(np.isfinite(array).all() for array in known):
+        raise Inconclusive("the numbers overflow, or nothing is left of them but rounding")
+    if not all(np.isfinite(one.value).all() for one in right.outputs):
+        raise Inconclusive("the numbers overflow")
+    del outputs
+    return judge.check(case)
+
+
+def gradient_is_right_in_single_precision(judge: Judge, case: OperationCase) -> Comparison:
+    """Given float32, it is the derivative within what float32 can hold."""
+    return judge.in_format("float32").check(case)
+
+
+def value_equals_the_reference(judge: Judge, case: OperationCase) -> Comparison:
+    """The forward pass is the operation that its name or `REFERENCE` says."""
+    counterpart = judge.declaration.counterpart
+    if judge.reading is None:
+        if counterpart is not None and counterpart.said:
+            raise Violation(
+                f"forward differs from {counterpart.operation}, its REFERENCE: the derivative is judged by the forward "
+                "pass as it is"
+            )
+        raise NotApplicable("its forward pass is no known operation")
+    outputs, _, _ = judge.run(case)
+    right = judge.right(case)
+    if not right.outputs:
+        raise Inconclusive("it is measured here")
+    found = compared_outputs(outputs, right)
+    if not found.holds:
+        raise Violation(f"forward: {found.worst}")
+    return found
+
+
+def scaling_the_cotangent_scales_the_gradient(judge: Judge, case: OperationCase) -> None:
+    """A cotangent of 0 gives 0, and doubled, halved or negated ones the gradient doubled, halved or negated.
+
+    By powers of 2 nothing is rounded, so the two are equal to the last digit in any order of summation.
+    """
+    forward = judge.subject.forward(case.inputs, case.options)
+    cotangents = case.cotangents(forward.outputs)
+    once = {
+        name: np.array(one) for name, one in judge.subject.backward(forward, cotangents).gradients.items()
+    }
+    for factor in (0.0, -2.0):
+        forward = judge.subject.forward(case.inputs, case.options)
+        scaled = tuple((dy * factor).astype(dy.dtype) for dy in cotangents)
+        found = judge.subject.backward(forward, scaled).gradients
+        for name, array in found.items():
+            expected = (once[name] * factor).astype(array.dtype)
+            if not np.isfinite(once[name]).all():
+                raise Inconclusive("the gradient is not finite")
+            if not _equal(array, expected):
+                if factor == 0:
+                    raise Violation(
+                        f"d{name} is not 0 where the cotangent dy is 0: a backward pass multiplies by dy, and this one "
+                        "ignores it, or adds to it"
+                    )
+                at = np.unravel_index(int(np.argmax(np.abs(array - expected))), array.shape)
+                place = f"d{name}[{', '.join(map(str, map(int, at)))}]" if array.ndim else f"d{name}"
+                is_now, should = told_apart(float(array[at]), float(expected[at]))
+                raise Violation(
+                    f"{place} is {is_now} for the cotangent -2 dy, and should be {should}, -2 times what it is for dy"
+                )
+
+
+def _equal(array: Any, expected: Any) -> bool:
+    """Equal, but for what underflows: numbers next to the smallest normal one may lose their last digits."""
+    if np.array_equal(array, expected):
+        return True
+    tiny = float(np.finfo(array.dtype).tiny)
+    return bool(np.all((array == expected) | (np.abs(array - expected) <= 2 * tiny)))
+
+
+def second_backward_gives_the_same(judge: Judge, case: OperationCase) -> None:
+    """Backward once more, with the very same cache and cotangent, gives the same gradients."""
+    forward = judge.subject.forward(case.inputs, case.options)
+    cotangents = case.cotangents(forward.outputs)
+    first = judge.subject.backward(forward, cotangents)
+    kept = {name: np.array(array) for name, array in first.gradients.items()}
+    try:
+        second = judge.subject.backward(forward)
+    except NoGradient as fault:
+        judge.remark(f"backward can be called once for each forward pass: {str(fault).partition(chr(10))[0]}")
+        return
+    changed = [name for name in first.manners.mutated if name]
+    why = f": the first call changes {changed[0]} in place" if changed else ""
+    for name, array in second.gradients.items():
+        if not np.array_equal(array, kept[name], equal_nan=True) and not _alike(
+            judge, case, kept, second.gradients
+        ):
+            raise Violation(f"a second backward pass with the same dy and cache gives another d{name}{why}")
+    if changed:
+        judge.remark(
+            f"backward changes {', '.join(changed)} in place: whoever uses it afterwards has to copy it before"
+        )
+
+
+def forward_leaves_its_inputs_alone(judge: Judge, case: OperationCase) -> None:
+    """Neither pass changes an input in place."""
+    forward = judge.subject.forward(case.inputs, case.options)
+    backward = judge.subject.backward(forward, case.cotangents(forward.outputs))
+    for who, done in (("forward", forward), ("backward", backward)):
+        changed = [name for name in done.manners.mutated if name in case.inputs]
+        if changed:
+            raise Violation(f"{who} changes its input {changed[0]} in place: work on a copy")
+        judge.remark_manners(who, done.manners)
+
+
+def same_call_gives_the_same_answer(judge: Judge, case: OperationCase) -> None:
+    """The same inputs and cotangents give the same outputs and gradients, also after another call in between."""
+    outputs, cotangents, gradients = judge.run(case)
+    kept = {name: np.array(array) for name, array in gradients.items()}
+    outputs = tuple(np.array(one) for one in outputs)
+    other = {name: _moved(array) for name, array in case.inputs.items()}
+    try:
+        between = judge.subject.forward(other, case.options)
+        judge.subject.backward(between, case.cotangents(between.outputs))
+    except NoGradient:
+        pass  # elsewhere it may not be defined
+    forward = judge.subject.forward(case.inputs, case.options)
+    again = judge.subject.backward(forward, cotangents).gradients
+    for one, before in zip(forward.outputs, outputs, strict=True):
+        if not np.array_equal(one, before, equal_nan=True) and not np.allclose(
+            one, before, rtol=1e-9, atol=0, equal_nan=True
+        ):
+            raise Violation(
+                "forward gives other outputs for the same inputs: it is random without a seed, or keeps something "
+                "between calls"
+            )
+    if not all(np.array_equal(again[name], kept[name], equal_nan=True) for name in kept) and not _alike(
+        judge, case, kept, again
+    ):
+        raise Violation("the same inputs and cotangents give other gradients after another call in between")
+
+
+def _differ(one: Any, other: Any) -> bool:
+    """Whether two outputs differ in the first half of their digits: sums in another order differ in the last ones."""
+    if np.array_equal(one, other, equal_nan=True) or one.dtype.kind != "f":
+        return not np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
+    half = float(np.sqrt(np.finfo(one.dtype).eps))
+    return bool(np.abs(one - other).max() > half * np.abs(other).max())
+
+
+def _moved(array: Any) -> Any:
+    """Other numbers of the same kind: in reverse order."""
+    array = np.asarray(array)
+    return np.array(array.reshape(-1)[::-1].reshape(array.shape))
+
+
+def _alike(judge: Judge, case: OperationCase, one: Any, other: Any) -> bool:
+    """Whether two answers differ by rounding alone."""
+    if any(not np.isfinite(array).all() for answers in (one, other) for array in answers.values()):
+        return True
+    return alike(one, other, judge.right(case)).holds
+
+
+def memory_layout_does_not_matter(judge: Judge, case: OperationCase) -> None:
+    """The same numbers in Fortran's order, strided, or as a broadcast cotangent have the same gradient."""
+    _, cotangents, straight = judge.run(case)
+    for layout in ("F", "strided"):
+        forward = judge.subject.forward(case.inputs, case.options, layout=layout)
+        found = judge.subject.backward(forward, cotangents, layout=layout).gradients
+        if not _alike(judge, case, straight, found):
+            what = "Fortran's order matters" if layout == "F" else "strides in memory matter"
+            raise Violation(f"{what}: the same numbers laid out otherwise have another gradient")
+
+
+def second_derivative_is_that_of_the_gradient(judge: Judge, case: OperationCase) -> Comparison:
+    """The Hessian, or its product with a vector, is the derivative of the subject's own gradient, and symmetric."""
+    declared = judge.declaration
+    names = list(case.inputs)
+
+    def gradient(arrays: list[Any]) -> list[Any]:
+        inputs = dict(zip(names, arrays, strict=True))
+        try:
+            forward = judge.subject.forward(inputs, case.options)
+            found = judge.subject.backward(forward, [np.ones_like(one) for one in forward.outputs]).gradients
+        except Violation as fault:
+            raise ValueError(str(fault)) from None
+        return [found[name] for name in declared.differentiable]
+
+    moving = [name in declared.differentiable for name in names]
+    try:
+        measured = slopes(gradient, [np.asarray(case.inputs[name]) for name in names], differentiable=moving)
+    except (NotRepeatableError, ValueError) as error:
+        raise Inconclusive(str(error)) from None
+    lines = [i for i, one in enumerate(measured.directions) if one.entry is not None]
+    length = np.array([measured.directions[i].length for i in lines])[:, None]
+    H, error, opened = (
+        part[lines] / length for part in (measured.value, measured.error, measured.open)
+    )  # (entries, entries)
+    if declared.has("hessian"):
+        found = judge.subject.hessian(case.inputs, case.options)
+        order = declared.differentiable
+        sizes = [np.asarray(case.inputs[name]).size for name in order]
+        blocks = [
+            [np.reshape(found[one, other], (sizes[i], sizes[j])) for j, other in enumerate(order)]
+            for i, one in enumerate(order)
+        ]
+        actual, what = np.block(blocks), "hessian"
+    else:
+        rng = np.random.default_rng(case.raw[:4])
+        v = {name: rng.choice([-1.0, 1.0], np.shape(case.inputs[name])) for name in declared.differentiable}
+        along = np.concatenate([v[name].ravel() for name in declared.differentiable])
+        product = judge.subject.hvp(case.inputs, v, case.options)
+        actual = np.concatenate([product[name].ravel() for name in declared.differentiable])
+        H, error, opened, what = along @ H, np.abs(along) @ error, np.abs(along) @ opened, "hvp"
+    comparison = compare({what: actual}, {what: H}, {what: error}, {what: opened})
+    if not comparison.holds:
+        raise Violation(f"{comparison.worst}: it is not the derivative of the gradient")
+    return comparison

@@ -1,0 +1,176 @@
+"""How a failure of an operation's derivative is explained: digits that it lacks, weak numbers, or a mistake."""
+
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from properties.diagnosis import Diagnosis
+from properties.operation.cases import OperationCase
+from properties.operation.truth import Judge
+from properties.search import Example, Inconclusive, SubjectGone, TimeIsOver, Violation
+
+NUDGES = 8
+"""Neighbours of a case, each input moved by a unit in its last place, that show how far rounding carries an answer."""
+
+
+class OperationExplanations:
+    """Explains the failures of one operation; see `harness.verification.Explanations`."""
+
+    def without_guard(self, judge: Judge, example: Example) -> tuple[Judge, str] | None:
+        """The subject under float32's bound, where a case that fails in float64 is right to seven digits.
+
+        Constants of nine digits, and an ε that backward takes for exact, make right formulas that much wrong.
+        """
+        case = _case(example)
+        if judge.format != "float64" or judge.reading is None or case.dtype != "float64":
+            return None
+        loose = judge.in_format("float32")
+        try:
+            loose.check(case)
+        except (Violation, Inconclusive):
+            return None
+        return loose, (
+            f"right to {_digits(judge, case)} digits: a constant, or an ε, is rounded or left out, which float64 would "
+            "have shown and float32 hides"
+        )
+
+    def regime(self, judge: Judge, example: Example) -> str:
+        """Where the numbers of a right formula fail; empty where the formula is wrong.
+
+        Numbers that are not finite are weak. Finite ones are, where the answer jumps as far as it errs when the inputs
+        move by a unit in the last place: then its own rounding is what is wrong with it.
+        """
+        case = _case(example)
+        where = ", ".join(
+            f"|{name}| {_about(array)}" for name, array in case.inputs.items() if name in case.differentiable
+        )
+        try:
+            _, _, gradients = judge.run(case)
+        except Violation as fault:
+            return f"{str(fault).partition(chr(10))[0].rstrip('.')} where {where}"
+        bad = [name for name, array in gradients.items() if not np.isfinite(array).all()]
+        if bad:
+            what = "NaN" if any(np.isnan(gradients[name]).any() for name in bad) else "inf"
+            return f"{what} in d{bad[0]} where {where}"
+        if self._is_noise(judge, case, gradients):
+            return f"digits are lost where {where}"
+        return ""
+
+    def _is_noise(self, judge: Judge, case: OperationCase, gradients: Any) -> bool:
+        right = judge.right(case).gradients
+        rng = np.random.default_rng(0)
+        jump = {name: np.zeros(array.shape) for name, array in gradients.items()}
+        for _ in range(NUDGES):
+            inputs = {
+                name: np.nextafter(
+                    array, array + rng.choice([-1.0, 1.0], np.shape(array)).astype(array.dtype)
+                )
+                if name in case.differentiable
+                else array
+                for name, array in case.inputs.items()
+            }
+            with suppress(Violation):
+                forward = judge.subject.forward(inputs, case.options)
+                moved = judge.subject.backward(forward, case.cotangents(forward.outputs)).gradients
+                for name, array in moved.items():
+                    jump[name] = np.maximum(jump[name], np.abs(array - gradients[name]))
+        for name, array in gradients.items():
+            off = np.abs(array - right[name].value) - right[name].error - right[name].open
+            # Eight jumps of a random size reach half of the largest that there is, but for one case in 2^8.
+            if (off > 2 * jump[name]).any():
+                return False
+        return True
+
+    def diagnosis(self, judge: Judge, example: Example) -> Diagnosis:
+        """What the mistake is, as far as anybody can tell."""
+        case = _case(example)
+        where, note, explanation, answer = "", "", "", ""
+        try:
+            with np.errstate(all="ignore"):
+                where, explanation, answer = _census(judge, case)
+        except (TimeIsOver, SubjectGone):
+            raise
+        except (Violation, Inconclusive) as fault:
+            note = str(fault).partition("\n")[0]
+        return Diagnosis(
+            mistakes=(),
+            explanation=explanation,
+            evidence="on the smallest case" if explanation else "no single step explains it",
+            contributions=None,
+            where=where,
+            note=note,
+            sentence="",
+            hint="",
+            answer=answer,
+            place=where,
+        )
+
+    def is_inconstant(self, judge: Judge, example: Example) -> bool:
+        """Whether the same call gives answers that differ by more than rounding explains."""
+        case = _case(example)
+        with suppress(Violation, Inconclusive):
+            _, cotangents, first = judge.run(case)
+            first = {name: np.array(array) for name, array in first.items()}
+            forward = judge.subject.forward(case.inputs, case.options)
+            second = judge.subject.backward(forward, cotangents).gradients
+            for name, array in first.items():
+                half = float(np.sqrt(np.finfo(array.dtype).eps)) * float(np.abs(array).max(initial=0))
+                if (np.abs(second[name] - array) > half).any():
+                    return True
+        return False
+
+
+def _census(judge: Judge, case: OperationCase) -> tuple[str, str, str]:
+    """Which gradients are wrong, in how many entries, and by which ratio where it is one."""
+    _, _, gradients = judge.run(case)
+    right = judge.right(case).gradients
+    parts: list[str] = []
+    explanation = answer = ""
+    wrong: list[str] = []
+    for name, array in gradients.items():
+        known = right[name]
+        off = np.abs(array - known.value) > known.error + known.open
+        if not off.any():
+            continue
+        wrong.append(name)
+        told = f"d{name}: {int(off.sum())} of {array.size} {'entry' if array.size == 1 else 'entries'}"
+        parts.append(told)
+        if not array.any():
+            explanation = explanation or f"d{name} is 0"
+            answer = answer or f"Compute d{name}: every input that has a gradient needs one."
+        else:
+            ratios = array[off] / known.value[off]
+            if off.sum() > 1 and np.isfinite(ratios).all() and np.ptp(ratios) <= 1e-6 * abs(ratios[0]):
+                explanation = explanation or f"d{name} is {ratios[0]:.6g} times the right gradient"
+    others = [name for name in gradients if name not in wrong]
+    if others and wrong:
+        parts.append(
+            f"{', '.join(f'd{name}' for name in others)} {'is' if len(others) == 1 else 'are'} right"
+        )
+    return ", ".join(parts), explanation, answer
+
+
+def _digits(judge: Judge, case: OperationCase) -> int:
+    """How many digits are right, of the entry with the fewest."""
+    _, _, gradients = judge.run(case)
+    right = judge.right(case).gradients
+    worst = 0.0
+    for name, array in gradients.items():
+        size = np.abs(right[name].value).max(initial=0)
+        if size > 0:
+            worst = max(worst, float(np.abs(array - right[name].value).max() / size))
+    return max(1, int(-np.log10(worst))) if worst > 0 else 16
+
+
+def _about(array: Any) -> str:
+    """How large the numbers of an array are."""
+    size = float(np.abs(np.asarray(array, float)).max(initial=0))
+    return f"is about {size:.2g}"
+
+
+def _case(example: Example) -> OperationCase:
+    """The example of an operation's property."""
+    if not isinstance(example, OperationCase):
+        raise TypeError(f"{type(example).__name__} is no case of an operation")
+    return example
