@@ -11,9 +11,7 @@ Options = Mapping[str, Any]
 Sizes = Mapping[str, int]
 
 
-def possible_sizes(
-    operation: Operation, options: Options, rng: np.random.Generator
-) -> dict[str, int] | None:
+def possible_sizes(operation: Operation, options: Options, rng: np.random.Generator) -> dict[str, int] | None:
     """Sizes that go with the options; None where there are none, as another option has to change with them."""
     pools = {axis: operation.sizes.get(axis, (1, 2, 3, 4, 5)) for axis in operation.axes}
     for _ in range(1000):

@@ -1,22 +1,38 @@
-"""Every operation gives what its definition says where that is known.
+"""Every operation has one program for all sizes, and gives what its definition says where that is known.
 
-The cases are such that every number of the computation is exact: whole numbers and halves, scores of 0 and of
-±1024, whose exponentials are 1 and 0. So results are compared with `==`.
+Cases worked out by hand are such that every number of the computation is exact: whole numbers and halves, scores of
+0 and of ±1024, whose exponentials are 1 and 0. So results are compared with `==`.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
+from properties.meta.drawn import Options, Sizes, array, each_option, possible_sizes
+from reference.arithmetic.bounded import Bounded, Bounding
+from reference.arithmetic.floats import Floats
 from reference.operations import FAMILIES, KNOWN, OPERATIONS
 from reference.operations.operation import Operation
+from reference.program import Derivative, derivative, trace
 
 Array = np.ndarray[Any, Any]
 
 ROWS = [pytest.param(one, id=one.name) for one in OPERATIONS.values()]
+
+
+def values(name: str, *arrays: Array, **options: Any) -> list[Array]:
+    """The outputs of an operation, read in floats."""
+    return Floats().read(trace(partial(OPERATIONS[name].forward, **options), arrays), arrays, {})
+
+
+def value(name: str, *arrays: Array, **options: Any) -> Array:
+    """The only output of an operation."""
+    (y,) = values(name, *arrays, **options)
+    return y
 
 
 def test_no_two_operations_share_a_name() -> None:
@@ -32,6 +48,47 @@ def test_the_row_of_an_operation_is_consistent(operation: Operation) -> None:
     assert operation.differentiable
     for one in operation.inputs.values():
         assert one.values != "labels" or one.below in operation.axes
+
+
+@pytest.mark.parametrize("operation", ROWS)
+def test_one_trace_serves_all_sizes_and_formulations_are_one_function(operation: Operation) -> None:
+    rng = np.random.default_rng(len(operation.name))
+    seen = {name: set[str]() for name in operation.options}
+    for options in each_option(operation):
+        for _ in range(2):
+            sizes = possible_sizes(operation, options, rng)
+            if sizes is None:
+                continue
+            for name, value in options.items():
+                seen[name].add(repr(value))
+            _read(operation, options, sizes, rng)
+    assert seen == {name: {repr(value) for value in some} for name, some in operation.options.items()}
+
+
+def _read(operation: Operation, options: Options, sizes: Sizes, rng: np.random.Generator) -> None:
+    first = derivative(operation, options, sizes)
+    assert derivative(operation, options, sizes) is first
+    arrays = [array(one, sizes, rng) for one in operation.inputs.values()]
+    slots = first.program.outputs[: first.outputs]
+    dy = [rng.standard_normal(first.program.shape(slots[place], sizes)) for place in first.pulled]
+    given = [*arrays, *dy]
+    expected = Floats().read(first.program, given, sizes)
+    assert all(np.isfinite(one).all() for one in expected)
+    gradients = expected[first.outputs :]
+    assert [one.shape for one in gradients] == [arrays[place].shape for place in operation.differentiable]
+    of_definition = _bounded(first, given, sizes)
+    for formulation in operation.formulations:
+        other = _bounded(derivative(operation, options, sizes, formulation), given, sizes)
+        for one, two in zip(other, of_definition, strict=True):
+            known = [each.e + np.maximum(each.up, each.down) for each in (one, two)]
+            assert (abs(one.x - two.x) <= known[0] + known[1]).all()
+
+
+def _bounded(known: Derivative, given: Sequence[Array], sizes: Sizes) -> list[Bounded]:
+    """Outputs and gradients, each number with the largest error that rounding may have given it."""
+    arithmetic = Bounding("float64")
+    values = [arithmetic.input(one, varies=place in known.differentiable) for place, one in enumerate(given)]
+    return arithmetic.read(known.program, values, sizes)
 
 
 FAR = 1024.0
@@ -198,9 +255,8 @@ CASES: Sequence[tuple[str, Sequence[Any], Mapping[str, Any], Any]] = [
 def test_an_operation_gives_what_can_be_worked_out_by_hand(
     name: str, arrays: Sequence[Any], options: Mapping[str, Any], expected: Any
 ) -> None:
-    operation = OPERATIONS[name]
-    y = operation.forward(*_as_declared(operation, arrays), **options)
-    assert np.array_equal(np.asarray(y), np.asarray(expected, float))
+    y = value(name, *_as_declared(OPERATIONS[name], arrays), **options)
+    assert np.array_equal(y, np.asarray(expected, float))
 
 
 def _as_declared(operation: Operation, arrays: Sequence[Any]) -> list[Array]:
@@ -213,18 +269,16 @@ def _as_declared(operation: Operation, arrays: Sequence[Any]) -> list[Array]:
 def test_the_gates_of_an_lstm_stand_in_the_order_that_is_told(gates: str, c_next: float) -> None:
     x, h, c, zeros = np.zeros((1, 2)), np.zeros((1, 1)), np.full((1, 1), 5.0), np.zeros((2, 4))
     b = np.array([FAR, -FAR, FAR, -FAR])  # i = 1 and f = 0; of o and g one is open and the other negative
-    _, found = OPERATIONS["lstm_step"].forward(x, h, c, zeros, zeros[:1], b, gates=gates)
-    assert np.asarray(found) == c_next
-    _, of_torch = OPERATIONS["lstm_cell"].forward(x, h, c, zeros.T, zeros[:1].T, b, 0 * b)
-    assert np.asarray(of_torch) == 1
+    _, found = values("lstm_step", x, h, c, zeros, zeros[:1], b, gates=gates)
+    assert found == c_next
+    _, of_torch = values("lstm_cell", x, h, c, zeros.T, zeros[:1].T, b, 0 * b)
+    assert of_torch == 1
 
 
 def test_pairs_that_lie_beside_each_other_are_turned_like_pairs_of_halves() -> None:
     x = np.random.default_rng(0).standard_normal((2, 5, 6))
-    beside = np.asarray(OPERATIONS["rotary_interleaved"].forward(x, base=100.0))
-    halves = np.asarray(
-        OPERATIONS["rotary"].forward(np.concatenate([x[..., ::2], x[..., 1::2]], -1), base=100.0)
-    )
+    beside = value("rotary_interleaved", x, base=100.0)
+    halves = value("rotary", np.concatenate([x[..., ::2], x[..., 1::2]], -1), base=100.0)
     assert np.array_equal(np.concatenate([beside[..., ::2], beside[..., 1::2]], -1), halves)
     assert np.array_equal(beside[:, 0], x[:, 0])
     assert not np.isclose(beside[:, 1:], x[:, 1:]).any()
@@ -240,7 +294,7 @@ def whole_numbers(*shape: int) -> Array:
 @pytest.mark.parametrize("stride", [1, 2, 3])
 def test_a_convolution_is_the_sum_of_its_definition(stride: int, padding: int, dilation: int) -> None:
     x, W, b = whole_numbers(2, 4, 6, 7), whole_numbers(6, 2, 3, 2), whole_numbers(6)  # two groups
-    y = OPERATIONS["conv2d"].forward(x, W, b, stride=stride, padding=padding, dilation=dilation)
+    y = value("conv2d", x, W, b, stride=stride, padding=padding, dilation=dilation)
     for n, f, i, j in np.ndindex(y.shape):
         total = b[f]
         for c, a, d in np.ndindex(W.shape[1:]):
@@ -255,43 +309,39 @@ def test_a_convolution_is_the_sum_of_its_definition(stride: int, padding: int, d
 @pytest.mark.parametrize(("stride", "padding"), [(1, 0), (1, 1), (2, 0), (2, 1), (3, 1)])
 def test_a_transposed_convolution_is_the_transpose_of_a_convolution(stride: int, padding: int) -> None:
     W, x = whole_numbers(3, 2, 3, 2), whole_numbers(2, 3, 4, 3)
-    back = np.asarray(
-        OPERATIONS["conv_transpose2d"].forward(x, W, np.zeros(2), stride=stride, padding=padding)
-    )
+    back = value("conv_transpose2d", x, W, np.zeros(2), stride=stride, padding=padding)
     z = whole_numbers(*back.shape)
-    there = OPERATIONS["conv2d_without_bias"].forward(z, W, stride=stride, padding=padding, dilation=1)
+    there = value("conv2d_without_bias", z, W, stride=stride, padding=padding, dilation=1)
     assert there.shape == x.shape
-    assert (np.asarray(there) * x).sum() == (back * z).sum()
+    assert (there * x).sum() == (back * z).sum()
 
 
 def test_other_layouts_of_a_convolution_are_the_same_convolution() -> None:
     x, W, b = whole_numbers(2, 3, 5, 6), whole_numbers(4, 3, 2, 3), whole_numbers(4)
-    y = np.asarray(OPERATIONS["conv2d"].forward(x, W, b, stride=2, padding=1, dilation=1))
-    last = OPERATIONS["conv2d_channels_last"].forward(
-        x.transpose(0, 2, 3, 1), W.transpose(2, 3, 1, 0), b, stride=2, padding=1
+    y = value("conv2d", x, W, b, stride=2, padding=1, dilation=1)
+    last = value(
+        "conv2d_channels_last", x.transpose(0, 2, 3, 1), W.transpose(2, 3, 1, 0), b, stride=2, padding=1
     )
-    assert np.array_equal(np.asarray(last).transpose(0, 3, 1, 2), y)
-    columns = OPERATIONS["im2col"].forward(x, kernel=(2, 3), stride=2, padding=1)
+    assert np.array_equal(last.transpose(0, 3, 1, 2), y)
+    columns = value("im2col", x, kernel=(2, 3), stride=2, padding=1)
     assert np.array_equal(
         np.einsum("fk,nkp->nfp", W.reshape(4, -1), columns), (y - b[:, None, None]).reshape(2, 4, -1)
     )
-    deep = OPERATIONS["depthwise_conv2d"].forward(x, W[:3, 0], b[:3], stride=2, padding=1)
-    grouped = OPERATIONS["conv2d"].forward(x, W[:3, :1], b[:3], stride=2, padding=1, dilation=1)
+    deep = value("depthwise_conv2d", x, W[:3, 0], b[:3], stride=2, padding=1)
+    grouped = value("conv2d", x, W[:3, :1], b[:3], stride=2, padding=1, dilation=1)
     assert np.array_equal(deep, grouped)
-    flat = OPERATIONS["conv1d"].forward(x[:, :, 0], W[:, :, 0], b, stride=2, padding=1, dilation=2)
-    tall = np.pad(x[:, :, :1], ((0, 0), (0, 0), (1, 1), (0, 0)))[:, :, 1:2]
-    wide = OPERATIONS["conv2d_without_bias"].forward(
-        np.pad(tall, ((0, 0), (0, 0), (0, 0), (1, 1))), W[:, :, :1], stride=2, padding=0, dilation=2
-    )
-    assert np.array_equal(flat, np.asarray(wide)[:, :, 0] + b[:, None])
+    flat = value("conv1d", x[:, :, 0], W[:, :, 0], b, stride=2, padding=1, dilation=2)
+    rows = np.pad(x[:, :, :1], ((0, 0), (0, 0), (0, 0), (1, 1)))
+    as_images = value("conv2d_without_bias", rows, W[:, :, :1], stride=2, padding=0, dilation=2)
+    assert np.array_equal(flat, as_images[:, :, 0] + b[:, None])
 
 
 @pytest.mark.parametrize("causal", [False, True])
 def test_heads_are_attentions_of_their_own_columns(causal: bool) -> None:  # noqa: FBT001  (a parameter of the test)
     rng = np.random.default_rng(0)
     x = rng.standard_normal((2, 3, 12))
-    joined = np.asarray(OPERATIONS["attention_of_joined"].forward(x, heads=2, causal=causal))
-    alone = OPERATIONS["causal_attention" if causal else "attention"].forward
+    joined = value("attention_of_joined", x, heads=2, causal=causal)
+    alone = "causal_attention" if causal else "attention"
     for head in range(2):
         q, k, v = (x[..., start + 2 * head : start + 2 * head + 2] for start in (0, 4, 8))
-        assert np.allclose(joined[..., 2 * head : 2 * head + 2], alone(q, k, v), rtol=2**-45, atol=0)
+        assert np.allclose(joined[..., 2 * head : 2 * head + 2], value(alone, q, k, v), rtol=2**-45, atol=0)

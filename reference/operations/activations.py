@@ -181,8 +181,8 @@ def _slope_of_mish(x: Array) -> Array:
 _OTHERS: Mapping[str, tuple[Callable[..., Array], ...]] = {
     "tanh": (_slope(tanh, _slope_of_tanh),),
     "sigmoid": (_sigmoid_by_tanh, _slope(_sigmoid_by_exponential, _slope_of_sigmoid)),
-    "softplus": (_slope(lambda x: jnp.log1p(jnp.exp(x)), _sigmoid_by_exponential),),
-    "log_sigmoid": (_slope(lambda x: jnp.log(lax.logistic(x)), lambda x: 1 - lax.logistic(x)),),
+    "softplus": (_slope(softplus, _sigmoid_by_exponential),),
+    "log_sigmoid": (_slope(log_sigmoid, lambda x: 1 - lax.logistic(x)),),
     "silu": (_slope(lambda x: x / (1 + jnp.exp(-x)), _slope_of_silu),),
     "gelu": (_slope(lambda x: x * lax.erfc(-x / sqrt(2)) / 2, _slope_of_gelu),),
     "gelu_tanh": (_slope(gelu_tanh, _slope_of_gelu_tanh),),

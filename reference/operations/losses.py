@@ -164,7 +164,10 @@ def focal(x: Array, labels: Array, *, gamma: float, reduction: str) -> Array:
 
 
 def binary_cross_entropy(x: Array, targets: Array, *, reduction: str) -> Array:
-    """L_i = -Σ_j (t_ij log σ(x_ij) + (1 - t_ij) log σ(-x_ij)), from scores x."""
+    """L_i = -Σ_j (t_ij log σ(x_ij) + (1 - t_ij) log σ(-x_ij)), from scores x.
+
+    A value by log(1 - p) is not covered: it loses as many digits as p has nines.
+    """
     terms = targets * jnp.logaddexp(-x, 0) + (1 - targets) * jnp.logaddexp(x, 0)
     return reduced(terms.sum(axis=1), reduction)
 
@@ -312,11 +315,6 @@ def _sigmoid_minus_t(x: Array, targets: Array) -> Array:
     return 1 / (1 + jnp.exp(-x)) - targets
 
 
-def _logarithms_of_sigmoid(x: Array, targets: Array, *, reduction: str) -> Array:
-    p = lax.logistic(x)
-    return reduced(-(targets * jnp.log(p) + (1 - targets) * jnp.log(1 - p)).sum(axis=1), reduction)
-
-
 def _relu_and_log1p(x: Array, targets: Array, *, reduction: str) -> Array:
     terms = jnp.maximum(x, 0) - x * targets + jnp.log1p(jnp.exp(-jnp.abs(x)))
     return reduced(terms.sum(axis=1), reduction)
@@ -428,7 +426,6 @@ LOSSES = (
         inputs=inputs(x="n k", targets=_targets("unit")),
         formulations=(
             _by_difference(binary_cross_entropy, _sigmoid_minus_t),
-            _by_difference(_logarithms_of_sigmoid, _sigmoid_minus_t),
             _relu_and_log1p,
         ),
     ),
