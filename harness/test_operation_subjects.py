@@ -984,11 +984,15 @@ def test_a_file_of_classes_gets_an_entry_for_each_and_one_without_parameters_is_
         given = {"x": X, "W": np.array(3.0)}
         assert_close(gradients_of(scale, given, [X], power=2), {"x": 9 * X, "W": 6 * (X * X).sum()})
         assert_close(gradients_of(shift, {"x": X, "b": X[0]}, [X]), {"x": X, "b": X.sum(axis=0)})
-        assert (silu.name, list(silu.declaration.inputs), shift.declaration.options) == (
-            "Silu",
-            ["x", "beta"],
-            {},
-        )
+        assert (silu.name, list(silu.declaration.inputs)) == ("Silu", ["x", "beta"])
+        assert shift.declaration.options == {}
+        assert found.missing == ()
+    with loaded(tmp_path, textwrap.dedent(source).partition("OPERATIONS")[0], known=KNOWN) as found:
+        assert [one.name for one in found.subjects] == ["Silu"]
+        assert [one.sentence.split("\n")[1].strip() for one in found.missing] == [
+            'OPERATIONS = {"Scale": {"x": "n d"}}',
+            'OPERATIONS = {"Shift": {"x": "n d"}}',
+        ]
 
 
 def test_gradients_in_one_array_are_unpacked_as_python_unpacks_them(tmp_path: Path) -> None:

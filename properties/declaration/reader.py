@@ -189,12 +189,7 @@ class Reader:
                 return value
         if roles["forward"] is not None or any(roles[one] is not None for one in DERIVATIVES):
             return None
-        layers = [
-            one
-            for one in self.functions.values()
-            if (one.sort == "class" and {"forward", "backward"} <= one.methods.keys())
-            or one.sort in ("custom_vjp", "autograd")
-        ]
+        layers = self.layers()
         if len(layers) > 1:
             first = layers[0]
             constant = "LAYER" if first.sort == "class" else "FUNCTION"
@@ -495,7 +490,28 @@ class Reader:
             operation = self.known_layer(name, function)
             if operation is not None and plain(name) not in done:
                 found.append(self.build(name, operation.inputs, {}, {}, function, None))
+        if not pairs and (found or done):  # a file of layers
+            known = {*done, *(plain(one.name) for one in found)}
+            missing += [self.lacking_layer(one) for one in self.layers() if plain(one.name) not in known]
         return Contents(tuple(found), tuple(missing))
+
+    def layers(self) -> list[Function]:
+        """The classes and the functions of frameworks that could be operations."""
+        return [
+            one
+            for one in self.functions.values()
+            if one.sort in ("custom_vjp", "autograd")
+            or (one.sort == "class" and {"forward", "backward"} <= one.methods.keys())
+        ]
+
+    def lacking_layer(self, layer: Function) -> Missing:
+        """What is missing for a class, or a function of a framework, among others."""
+        line = f'OPERATIONS = {{"{layer.name}": {template(_inputs_of(layer))}}}'
+        return Missing(
+            layer.name,
+            f"{self.module.name} doesn't say what {layer.name} takes: add its inputs and its parameters with their "
+            "axes (equal names have equal sizes); or None, to leave it out:" + paste(line),
+        )
 
     def known_layer(self, name: str, layer: Function) -> Operation | None:
         """The known operation of a class's name, where `forward` takes all its inputs: there are no parameters."""
@@ -597,11 +613,7 @@ class Reader:
 
     def nothing(self) -> str:
         """What is said of a module in which there is nothing to judge."""
-        layers = [
-            one
-            for one in self.functions.values()
-            if one.sort in ("custom_vjp", "autograd") or {"forward", "backward"} <= one.methods.keys()
-        ]
+        layers = self.layers()
         derivative = next(
             (name for role in DERIVATIVES for name in ROLES[role] if name in self.functions), ""
         )
