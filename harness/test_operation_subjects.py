@@ -571,6 +571,8 @@ def test_a_pair_of_a_known_operation_needs_no_word(tmp_path: Path) -> None:
     def lp_norm_backward_fast(dy, cache): return dy
     def other_forward(q, r): return q, r
     def other_backward(dy, cache): return dy
+    def swish_forward(x, beta, gamma): return x, None
+    def swish_backward(dy, cache): return dy, 0.0, 0.0
     """
     with loaded(tmp_path, source, known=KNOWN) as found:
         silu, norm = (one.declaration for one in found.subjects)
@@ -582,13 +584,19 @@ def test_a_pair_of_a_known_operation_needs_no_word(tmp_path: Path) -> None:
             ("swish", ("z", "b"), {}, False),
             ("lp_norm", ("x",), {"p": "p"}, False),
         ]
-        assert [one.sentence for one in found.missing] == [
-            (
-                "mine.py doesn't say what other_forward takes: add the inputs with their axes (equal names have equal "
-                "sizes), and the others as OPTIONS:\n"
-                '    OPERATIONS = {"other": {"q": "n d", "r": "d"}}'
+        asked = [
+            "mine.py doesn't say what {} takes: add the inputs with their axes (equal names have equal sizes), and the "
+            "others as OPTIONS; or None, to leave it out:\n    OPERATIONS = {{{}}}".format(*one)
+            for one in (
+                ("other_forward", '"other": {"q": "n d", "r": "d"}'),
+                ("swish_forward", '"swish": {"x": "n d", "beta": "", "gamma": "d"}'),
             )
         ]
+        assert [one.sentence for one in found.missing] == asked
+    more = 'OPERATIONS = {"other": None, "swish": {"x": "n d", "beta": "", "gamma": "d"}}'
+    with loaded(tmp_path, textwrap.dedent(source) + more, known=KNOWN) as found:
+        assert [one.name for one in found.subjects] == ["swish", "silu", "lp_norm_fast"]
+        assert found.missing == ()
 
 
 REFERENCES = {
@@ -624,6 +632,10 @@ TAKEN_FOR = {
         False,
     ),
     HELPERS: (["dense"], False),
+    HELPERS + 'OPERATION = {"x": "n"}\ndef forward(x): return x, x\ndef backward(dy, x): return dy': (
+        ["mine"],
+        False,
+    ),
     "from numpy import *\n" + HELPERS: (["dense"], False),
     'OPERATIONS = {"f": {"x": "n"}}\ndef f(x): return 0.0, x\n' + HELPERS: (["f", "dense"], False),
 }
@@ -972,11 +984,15 @@ def test_a_file_of_classes_gets_an_entry_for_each_and_one_without_parameters_is_
         given = {"x": X, "W": np.array(3.0)}
         assert_close(gradients_of(scale, given, [X], power=2), {"x": 9 * X, "W": 6 * (X * X).sum()})
         assert_close(gradients_of(shift, {"x": X, "b": X[0]}, [X]), {"x": X, "b": X.sum(axis=0)})
-        assert (silu.name, list(silu.declaration.inputs), shift.declaration.options) == (
-            "Silu",
-            ["x", "beta"],
-            {},
-        )
+        assert (silu.name, list(silu.declaration.inputs)) == ("Silu", ["x", "beta"])
+        assert shift.declaration.options == {}
+        assert found.missing == ()
+    with loaded(tmp_path, textwrap.dedent(source).partition("OPERATIONS")[0], known=KNOWN) as found:
+        assert [one.name for one in found.subjects] == ["Silu"]
+        assert [one.sentence.split("\n")[1].strip() for one in found.missing] == [
+            'OPERATIONS = {"Scale": {"x": "n d"}}',
+            'OPERATIONS = {"Shift": {"x": "n d"}}',
+        ]
 
 
 def test_gradients_in_one_array_are_unpacked_as_python_unpacks_them(tmp_path: Path) -> None:
@@ -1154,6 +1170,12 @@ WRONG = {
     "OPERATIONS = {'f': {'inputs': {'x': 'n'}, 'option': {}}}\ndef f(x): return x": (
         "OPERATIONS['f'] has an unknown key 'option'; did you mean 'options'?"
     ),
+    SAID + "def f(x, W, b): return x\nFUNCTION = f": (
+        'FUNCTION is differentiated by its framework, and nothing says by which: add\n    ARRAYS = "torch"'
+    ),
+    SAID
+    + "def f(x): return x\nLAYER = f": "LAYER has to be the class itself, and not a function or an object.",
+    SAID + CLASS.format("d") + "FUNCTION = Dense": "FUNCTION is a class: call it LAYER.",
     SAID + "LAYER = 3": "LAYER has to be the class itself, not 3.",
     SAID + CLASS.format("self_made"): (
         "Dense is made with self_made, and nothing says what self_made is: call an axis so in OPERATION "
