@@ -2,11 +2,11 @@
 
 What counts is the processor time of the subject and of the thread that verifies it: a busy machine takes nothing from
 it, and what JAX compiles once for all files, in threads of its own, neither. A subject that sleeps or waits uses no
-processor time, so the wall clock counts as well, at a fraction.
+processor time, so how long its calls take on the wall counts as well, at a fraction.
 """
 
 from collections.abc import Callable
-from time import monotonic, thread_time
+from time import thread_time
 
 from properties.search import TimeIsOver
 
@@ -21,19 +21,16 @@ class Clock:
         self,
         seconds: float,
         of_subject: Callable[[], float] = lambda: 0.0,
-        *,
         of_thread: Callable[[], float] = thread_time,
-        wall: Callable[[], float] = monotonic,
     ) -> None:
-        """A limit in seconds, and what tells the processor time of the subject."""
+        """A limit in seconds, and what tells those of the subject; the thread's own count from now."""
         self.seconds = seconds
-        self._of_subject, self._of_thread, self._wall = of_subject, of_thread, wall
-        self._processor, self._began = of_thread() + of_subject(), wall()
+        self._of_subject, self._of_thread = of_subject, of_thread
+        self._began = of_thread()
 
     def spent(self) -> float:
         """The seconds that are used."""
-        processor = self._of_thread() + self._of_subject() - self._processor
-        return max(processor, (self._wall() - self._began) / PATIENCE)
+        return self._of_thread() - self._began + self._of_subject()
 
     def check(self) -> None:
         """Raise `TimeIsOver` where all of them are."""

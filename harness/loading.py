@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from harness.clock import PATIENCE
 from harness.contract import ContractError, check_finite, read_gradient, read_loss
 from harness.isolation import IsolatedModule, Limits, Signature, SubjectFault
 from properties.cases import Case, Parameters
@@ -107,7 +108,7 @@ class FileSubject:
         """Whether a call changed the arrays that the call before had returned."""
         self.check_limit: Callable[[], None] = lambda: None
         """Called before every call; it may raise `TimeIsOver`."""
-        self._processor, self._processor_before = 0.0, 0.0
+        self._processor, self._processor_before, self._waited = 0.0, 0.0, 0.0
         self.takes_keywords = True
         """False for a wrapper that takes any keyword and passes it on to a function that does not."""
 
@@ -235,9 +236,9 @@ class FileSubject:
         return read_loss(self._call("loss", (case.parameters, case.inputs, case.targets), case))
 
     @property
-    def processor_seconds(self) -> float:
-        """What its processes have used so far."""
-        return self._processor_before + self._processor
+    def seconds(self) -> float:
+        """What its calls have used so far: processor time, or a part of what they took on the wall."""
+        return max(self._processor_before + self._processor, self._waited / PATIENCE)
 
     @property
     def output(self) -> str:
@@ -281,6 +282,7 @@ class FileSubject:
         if result.processor < self._processor:  # a new process begins at 0
             self._processor_before += self._processor
         self._processor = result.processor
+        self._waited += result.seconds
         self.overwrites = self.overwrites or bool(result.overwritten)
         self._impurity = ""
         if result.mutated:

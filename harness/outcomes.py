@@ -33,7 +33,7 @@ LEFT_BEHIND = (
     "outlives its call."
 )
 
-LATE = "The time ran out: of the properties {} had no case yet, {} hold in the cases that they had; --time-limit gives more."
+LATE = "The time ran out: of the properties {} had no case yet, {} hold so far; --time-limit gives more."
 
 WEAK = "Right on well-scaled cases, but numerically unstable:"
 
@@ -140,7 +140,7 @@ def _verify(request: Request, announce: Callable[[Record], None]) -> Outcome:
         clock = Clock(request.seconds)
         if isinstance(subject, FileSubject):
             outcome.function = subject.function
-            clock = Clock(request.seconds, lambda: subject.processor_seconds)
+            clock = Clock(request.seconds, lambda: subject.seconds)
             subject.check_limit = clock.check
         verification = Verification(
             subject,

@@ -11,13 +11,15 @@ from multiprocessing.connection import Connection, wait
 from queue import SimpleQueue
 from time import perf_counter
 
-from harness.clock import PATIENCE
 from harness.outcomes import Outcome, Request, verify
 from properties.search import Record, Verdict
 
 GRACE = 30.0
 """Seconds beyond its time in which a process may finish its case, and start: after them it is ended."""
 
+
+HANGS = 10.0
+"""So many times its seconds may a file take on the wall: a process that takes longer hangs, and is ended."""
 
 TOO_SLOW = "could not be judged within {:g} s: its smallest cases are too large."
 
@@ -33,7 +35,7 @@ def verify_here(request: Request, announce: Callable[[Record], None]) -> Outcome
         over.set()
         interrupt_main()
 
-    timer = threading.Timer(PATIENCE * request.seconds + GRACE, end)
+    timer = threading.Timer(HANGS * request.seconds + GRACE, end)
     timer.daemon = True
     timer.start()
     try:
@@ -46,7 +48,7 @@ def verify_here(request: Request, announce: Callable[[Record], None]) -> Outcome
             name,
             Verdict.INCONCLUSIVE,
             message=f"{name} {TOO_SLOW.format(seconds)}",
-            seconds=PATIENCE * seconds + GRACE,
+            seconds=HANGS * seconds + GRACE,
         )
     finally:
         timer.cancel()
@@ -114,7 +116,7 @@ class _Worker:
                 return self._lost(
                     "brought the process down that verifies it: it may not touch other processes."
                 )
-        if perf_counter() - self.started > PATIENCE * self.request.seconds + GRACE:
+        if perf_counter() - self.started > HANGS * self.request.seconds + GRACE:
             return self._lost(TOO_SLOW.format(self.request.seconds), Verdict.INCONCLUSIVE)
         return None
 

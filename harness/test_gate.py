@@ -145,7 +145,7 @@ def test_the_action_passes_its_inputs_on_and_ends_as_verify_does(tmp_path: Path,
 
 def test_a_nightly_search_in_ci_is_random_and_has_a_database() -> None:
     program = (
-        "import harness.plugin; from hypothesis import settings; profile = settings.get_profile('nightly');"
+        "import harness.items; from hypothesis import settings; profile = settings.get_profile('nightly');"
         "print(profile.derandomize, profile.database is None)"
     )
     command = [sys.executable, "-c", program]
@@ -195,7 +195,8 @@ def found(mistakes: tuple[str, ...] = ("one_output_only",)) -> Diagnosis:
         explanation="",
         evidence="THE EVIDENCE",
         contributions=None,
-        where="THE PLACE",
+        where="THE PLACE; constant RATIO",
+        place="THE PLACE",
         note="NOTE",
         sentence="THE SENTENCE",
         hint="THE HINT",
@@ -245,6 +246,17 @@ def test_an_annotation_is_on_the_line_of_the_function_in_the_file_below_the_repo
     assert properties == {"file": "a, b:c%/mine.py", "line": "4", "title": "FAIL: one_output_only"}
 
 
+@pytest.mark.parametrize(
+    "message",
+    ["mine.py has a syntax error in line 3: invalid syntax.", "gradient raised E: no (line 3 of mine.py)."],
+)
+def test_an_annotation_is_on_the_line_that_the_message_names(repository: Path, message: str) -> None:
+    file = repository / "mine.py"
+    file.write_text("def gradient(parameters, inputs, targets):\n    ...\n    (\n", "utf-8")
+    properties, _ = read(annotations.annotation(outcome(str(file), Verdict.ERROR, message), hints=0))
+    assert properties == {"file": "mine.py", "line": "3", "title": "ERROR"}
+
+
 def test_a_module_without_a_file_here_is_annotated_by_its_verdict_alone(repository: Path) -> None:
     assert not (repository / "package.module").exists()
     properties, _ = read(annotations.annotation(outcome("package.module"), hints=0))
@@ -260,7 +272,11 @@ def test_a_message_reaches_github_sign_by_sign_in_one_command() -> None:
 
 @pytest.mark.parametrize(
     ("hints", "shown"),
-    [(0, set[str]()), (1, {"HINT"}), (2, {"SENTENCE", "NOTE", "EVIDENCE", "CURE", "one_output_only"})],
+    [
+        (0, set[str]()),
+        (1, {"HINT", "RATIO"}),
+        (2, {"SENTENCE", "NOTE", "EVIDENCE", "CURE", "RATIO", "one_output_only"}),
+    ],
 )
 def test_hints_say_how_much_annotation_summary_and_grade_tell(hints: int, shown: set[str]) -> None:
     one = outcome()
@@ -276,7 +292,7 @@ def test_hints_say_how_much_annotation_summary_and_grade_tell(hints: int, shown:
         assert "THE PLACE" in plain
         assert {
             word
-            for word in ("HINT", "SENTENCE", "NOTE", "EVIDENCE", "CURE", "one_output_only")
+            for word in ("HINT", "SENTENCE", "NOTE", "EVIDENCE", "CURE", "RATIO", "one_output_only")
             if word in plain
         } == shown
 
@@ -374,17 +390,32 @@ def test_a_gradient_that_is_wrong_everywhere_gets_no_point_for_what_hangs_togeth
         records = [Record("against_the_truth", verdict, truth, cases=5), *others]
         tests = grade(Outcome("mine.py", verdict, records), failing={*FAILING, Verdict.INCONCLUSIVE})["tests"]
         assert [test["score"] for test in tests] == points
+        holds = ["passed" if verdict is Verdict.PASS else "failed", "passed", "passed", "failed"]
+        assert [test["status"] for test in tests] == holds
 
 
 def test_a_file_that_fails_by_what_it_does_besides_gets_no_point_and_a_failure_in_junit() -> None:
     records = [Record("gradient_equals_autodiff", Verdict.PASS, Kind.TRUTH, cases=5)]
     one = Outcome("mine.py", Verdict.FAIL, records, message="It leaves processes behind.")
     assert [(test["score"], test["output"]) for test in grade(one)["tests"]] == [(0, one.message)]
-    for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE):
+    for verdict, result in (
+        (Verdict.FAIL, "failure"),
+        (Verdict.INCONCLUSIVE, "failure"),
+        (Verdict.ERROR, "error"),
+    ):
         one.verdict = verdict
-        assert f'<failure message="{one.message}" type="{verdict}"' in as_junit([one])
+        assert f'<{result} message="{one.message}" type="{verdict}"' in as_junit([one])
     one.verdict = Verdict.PASS
     assert "<failure" not in as_junit([one])
+    assert "<error" not in as_junit([one])
+
+
+def test_the_times_in_junit_add_up_to_those_of_the_run() -> None:
+    records = [Record("one", cases=5, seconds=1.5), Record("other", Verdict.FAIL, cases=5, seconds=2.0)]
+    text = as_junit([Outcome("mine.py", Verdict.FAIL, records, seconds=5.0)])
+    times = re.findall(r'<testcase [^>]*time="([\d.]+)"', text)
+    assert sum(map(float, times)) == 5.0
+    assert re.search(r'<testsuite [^>]*time="5', text)
 
 
 def test_a_right_loss_has_its_point_beside_a_gradient_that_is_wrong() -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from harness import outcomes, pool, report, session
-from harness.clock import Clock
+from harness.clock import PATIENCE, Clock
 from harness.loading import load
 from harness.outcomes import Outcome, Request, conclude, verify
 from harness.paths import NoSubjectError, expanded, left_out
@@ -79,7 +79,7 @@ def test_a_property_without_time_for_a_case_is_inconclusive_and_so_is_the_subjec
     one = concluded(Record("early", cases=100), record)
     assert (one.verdict, one.message) == (
         Verdict.INCONCLUSIVE,
-        "The time ran out: of the properties 1 had no case yet, 1 hold in the cases that they had; --time-limit gives more.",
+        "The time ran out: of the properties 1 had no case yet, 1 hold so far; --time-limit gives more.",
     )
 
 
@@ -491,7 +491,7 @@ def test_a_file_without_time_is_told_what_gives_it_more(tmp_path: Path) -> None:
 
 def test_every_property_keeps_half_of_an_equal_share_of_the_time() -> None:
     now, total = [0.0], 100.0
-    clock = Clock(total / SEARCHING, of_thread=lambda: now[0], wall=lambda: 0.0)
+    clock = Clock(total / SEARCHING, of_thread=lambda: now[0])
     verification = Verification(Bundled(), PROPERTIES, Effort(1), clock)
     for one in PROPERTIES:
         end = verification._end_of_this_property()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
@@ -501,18 +501,29 @@ def test_every_property_keeps_half_of_an_equal_share_of_the_time() -> None:
         verification.records.append(Record.of(one))
 
 
-def test_the_limit_counts_processor_time_and_the_wall_at_a_quarter() -> None:
-    times = {"thread": 5.0, "subject": 0.0, "wall": 100.0}
-    clock = Clock(10, lambda: times["subject"], of_thread=lambda: times["thread"], wall=lambda: times["wall"])
+def test_the_limit_counts_the_seconds_of_the_thread_and_of_the_subject() -> None:
+    times = {"thread": 5.0, "subject": 0.0}
+    clock = Clock(10, lambda: times["subject"], lambda: times["thread"])
     assert clock.spent() == 0
-    times |= {"thread": 7.0, "subject": 4.0, "wall": 120.0}
-    assert clock.spent() == 6  # of a busy machine, which took 20 s for it
-    times["wall"] = 139.0
-    assert clock.spent() == 9.75  # asleep
+    times |= {"thread": 7.0, "subject": 8.0}
+    assert clock.spent() == 10
     clock.check()
-    times["wall"] = 141.0
+    times["thread"] = 7.5
     with pytest.raises(TimeIsOver):
         clock.check()
+
+
+@pytest.mark.parametrize("what", ["sum(range(10**7))", "time.sleep(0.4)"])
+def test_a_subject_is_charged_for_its_processor_time_and_for_a_part_of_its_sleep(
+    tmp_path: Path, what: str
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        f"import time\ndef gradient(p, x, y):\n    {what}\n    return [(0 * W, 0 * b) for W, b in p]", "utf-8"
+    )
+    with load(file) as subject:
+        subject.gradient(Case([(np.eye(2), np.ones(2))] * 2, np.eye(2), np.eye(2)))
+        assert subject.seconds >= 0.1 / PATIENCE
 
 
 def test_a_failure_that_nobody_has_time_to_explain_is_neither_wrong_nor_unstable() -> None:

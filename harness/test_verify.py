@@ -26,6 +26,18 @@ BROKEN = {
     "too_few_arguments": ("def gradient(parameters, inputs): ...", "called as"),
     "too_many_arguments": ("def gradient(parameters, inputs, targets, momentum): ...", "momentum"),
     "unknown_key": ("PROBLEM = {'layer': 2}\ndef gradient(p, x, y): ...", "unknown key 'layer'"),
+    "near_miss_of_a_key": (
+        "PROBLEM = {'hiden': 'relu'}\ndef gradient(p, x, y): ...",
+        "did you mean 'hidden'?",
+    ),
+    "near_miss_of_a_value": (
+        "PROBLEM = {'hidden': 'ReLU'}\ndef gradient(p, x, y): ...",
+        "did you mean 'relu'? Known are identity, ",
+    ),
+    "choice_that_is_not_taken": (
+        "PROBLEM = {'hidden': ['tanh', 'relu']}\ndef gradient(p, x, y): ...",
+        "One of them is drawn for each case, the same for all layers, and passed by keyword: let gradient take hidden",
+    ),
     "unknown_activation": ("PROBLEM = {'hidden': 'swish'}\ndef gradient(p, x, y): ...", "swish"),
     "choice_that_is_called": (
         "def gradient(parameters, inputs, targets, hidden=None):\n    return hidden(inputs)",
@@ -112,6 +124,35 @@ BROKEN = {
 }
 
 
+ERRORS = frozenset(
+    [
+        "syntax_error",
+        "import_error",
+        "raises_on_import",
+        "no_gradient",
+        "gradient_is_no_function",
+        "too_few_arguments",
+        "too_many_arguments",
+        "unknown_key",
+        "near_miss_of_a_key",
+        "near_miss_of_a_value",
+        "unknown_activation",
+        "choice_that_is_not_taken",
+        "range_of_layers",
+        "set_of_names",
+        "no_layers",
+        "loss_without_its_output",
+        "one_loss_without_its_output",
+        "one_output_without_its_loss",
+        "problem_is_text",
+        "too_large",
+        "problem_of_no_names",
+        "raises_markup",
+        "cheats",
+    ]
+)
+"""Those of which nothing can be judged; the others are called, and wrong."""
+
 ONE_LAYER = """
 PROBLEM = {"layers": 1}
 def gradient(parameters, inputs, output):
@@ -140,9 +181,11 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("name", "words"), [(name, words) for name, (_, words) in BROKEN.items()])
-def test_a_broken_module_fails_with_the_reason(judged: dict[str, Any], name: str, words: str) -> None:
+def test_a_broken_module_fails_or_is_an_error_with_the_reason(
+    judged: dict[str, Any], name: str, words: str
+) -> None:
     outcome = judged[name]
-    assert outcome["verdict"] == "FAIL"
+    assert outcome["verdict"] == ("ERROR" if name in ERRORS else "FAIL")
     assert words in outcome["message"], outcome["message"]
     assert "harness" not in outcome["message"]
 
@@ -176,6 +219,10 @@ def test_a_right_module_passes_whatever_its_helpers_and_arguments_are_called(
         (["verify", "--time-limit", "1e8"], "is not in the range"),
         (["verify", "nowhere.py"], "There is no file or module nowhere.py."),
         (["verify", "--casses", "3"], "No such option"),
+        (
+            ["verify", "--only", "gradient is pur"],
+            "no property gradient_is_pur: did you mean gradient_is_pure?",
+        ),
         (["verify", "--cases", "0"], "0 is not in the range"),
         (["verify", "--hints", "3"], "3 is not in the range"),
         (["verify", "--python", "no-such-python"], "There is no interpreter no-such-python."),
@@ -248,8 +295,16 @@ def test_a_report_can_be_read_by_other_programs(tmp_path: Path) -> None:
     status, found, output = verify(mine, "--cases", "20", "--html", page, "--junit", junit, folder=tmp_path)
     assert status == 1
     assert found[0]["diagnosis"]["mistakes"] == ["one_output_only"]
-    assert "one_output_only" in output
-    assert "The smallest case found" in output
+    answer = [
+        "FAIL ",
+        "Mistake: one_output_only",
+        "To do: ",
+        "Where: ",
+        "The smallest case found",
+        " properties: ",
+    ]
+    places = [output.index(f"\n{line}") for line in answer[:-1]] + [output.index(answer[-1])]
+    assert places == sorted(places)
     assert '<failure message="' in junit.read_text("utf-8")
     text = page.read_text("utf-8")
     assert "one_output_only" in text

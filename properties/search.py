@@ -238,8 +238,8 @@ class Record:
             self.entries += sum(found.entries.values())
 
 
-SHRINKING = 1000
-"""Cases for the smallest one: after these it is small, and most searches need fewer to reach the end."""
+SHRINKING = 500
+"""Cases for the smallest one: after these it is small, and most searches need half as many to reach the end."""
 
 
 @dataclass(frozen=True)
