@@ -7,6 +7,7 @@ explained comes with the kind of subject (`Explanations`).
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from math import ceil
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Generic, Protocol, TypeVar
@@ -135,7 +136,7 @@ class Verification(Generic[S]):
             record,
             lambda drawn: self._checked(one, drawn),
             one.examples(self.subject),
-            self._effort(),
+            self._effort(one.share),
             lambda: clock is not None and clock.spent() > end,
         )
         example = record.example
@@ -182,11 +183,12 @@ class Verification(Generic[S]):
         record.message = f"not tried, since {self.gone or self._unreadable}"
         return record
 
-    def _effort(self) -> Effort:
+    def _effort(self, share: float) -> Effort:
         """One counterexample is worth shrinking; of the properties after it, we want to know whether they hold."""
+        cases = ceil(self.effort.cases * share)
         if any(record.verdict is Verdict.FAIL for record in self.records):
-            return replace(self.effort, cases=-(-self.effort.cases // AFTER_A_FAILURE), shrinking=0)
-        return self.effort
+            return replace(self.effort, cases=ceil(cases / AFTER_A_FAILURE), shrinking=0)
+        return replace(self.effort, cases=cases)
 
     def _end_of_this_property(self) -> float:
         """Several shares of the time that is left, but for half of an equal share that each later one keeps."""

@@ -135,12 +135,14 @@ class Property(Generic[S]):
         examples: the strategy of its examples, from a subject. It may raise `NotApplicable`.
         kind: what it is about.
         is_decisive: where nobody can tell whether it holds, nobody can tell of the subject.
+        share: of the cases, where fewer show as much.
     """
 
     check: Callable[[S, Any], Comparison | None]
     examples: Callable[[S], SearchStrategy[Any]]
     kind: Kind = Kind.RELATION
     is_decisive: bool = False
+    share: float = 1.0
 
     @property
     def name(self) -> str:
