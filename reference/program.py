@@ -23,8 +23,8 @@ Sizes = Mapping[str, int]
 Slot = int
 """The number of a variable of a program: its place among the values while it is read."""
 
-_CALLS = ("jit", "pjit", "closed_call", "core_call", "remat", "checkpoint", "custom_lin")
-_CUSTOM = {
+CALLS = ("jit", "pjit", "closed_call", "core_call", "remat", "checkpoint", "custom_lin")
+CUSTOM = {
     "custom_jvp_call": "call_jaxpr",
     "custom_vjp_call": "call_jaxpr",
     "custom_vjp_call_jaxpr": "fun_jaxpr",
@@ -171,10 +171,10 @@ class _Flattening:
 
     def _step(self, equation: Any, inputs: Sequence[Slot]) -> Sequence[Slot]:
         name, parameters = equation.primitive.name, equation.params
-        if name in _CALLS:
-            return self._inline(_closed(parameters["jaxpr"]), inputs)
-        if name in _CUSTOM:
-            return self._inline(_closed(parameters[_CUSTOM[name]]), inputs)
+        if name in CALLS:
+            return self._inline(closed_of(parameters["jaxpr"]), inputs)
+        if name in CUSTOM:
+            return self._inline(closed_of(parameters[CUSTOM[name]]), inputs)
         if name in {"stop_gradient", "copy", "copy_p", "optimization_barrier"}:
             return inputs
         kept = {key: _nested(value) for key, value in parameters.items() if not _says_nothing(key, value)}
@@ -210,7 +210,7 @@ def _says_nothing(name: str, value: Any) -> bool:
     return True
 
 
-def _closed(jaxpr: Any) -> core.ClosedJaxpr:
+def closed_of(jaxpr: Any) -> core.ClosedJaxpr:
     return jaxpr if isinstance(jaxpr, core.ClosedJaxpr) else core.ClosedJaxpr(jaxpr, ())
 
 
@@ -251,13 +251,15 @@ class Derivative:
     """The forward pass and the VJP of an operation as one program: (inputs, cotangents) to (outputs, gradients).
 
     `outputs` counts the outputs, `pulled` are the places of those that have a cotangent, `differentiable` those of
-    the inputs that have a gradient.
+    the inputs that have a gradient. `closed` is the same as JAX traced it, for arguments of these `shapes`.
     """
 
     program: Program
     outputs: int
     pulled: tuple[int, ...]
     differentiable: tuple[int, ...]
+    closed: core.ClosedJaxpr
+    shapes: tuple[Any, ...]
 
 
 def derivative(
@@ -315,8 +317,9 @@ def _traced(
         _, pull = jax.vjp(of, *(given[place] for place in places))
         return (*outputs_of(*given[: len(arguments)]), *pull(tuple(cotangents)))
 
-    program = trace(both, [*arguments, *(shapes[i] for i in pulled)])
-    return Derivative(program, len(shapes), pulled, places)
+    every = (*arguments, *(shapes[i] for i in pulled))
+    closed = jax.make_jaxpr(both)(*every)
+    return Derivative(flattened(closed), len(shapes), pulled, places, closed, every)
 
 
 def as_tuple(outputs: Any) -> tuple[Any, ...]:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from properties.comparison import Comparison, compare
+from properties.comparison import Comparison, compare, told_apart
 from properties.declaration import Counterpart, Declaration
 from properties.operation.cases import (
     FEW,
@@ -30,6 +30,8 @@ from properties.search import Inconclusive, Violation
 from reference.arithmetic.reading import UnknownPrimitiveError
 from reference.operations import KNOWN
 from reference.operations.operation import Operation, names_of, size_of
+from reference.program import derivative
+from reference.projections import Projection, projections
 from reference.slopes import NotRepeatableError, slopes
 from reference.truth import Enclosed, Truth, truth
 
@@ -147,6 +149,19 @@ class Reading:
             if name in by_own
         }
         return found.outputs, gradients
+
+    def projections(
+        self, case: OperationCase, declared: Declaration, cotangents: Sequence[Array], fmt: str
+    ) -> dict[str, Projection]:
+        """Projections of the gradients by the subject's names."""
+        arrays, options = self.inputs(case, declared), self.options(case)
+        sizes = sizes_of(self.operation, arrays, options)
+        if sizes is None:
+            return {}
+        known = derivative(self.operation, options, sizes)
+        found = projections(known, arrays, self._shaped(cotangents, arrays, options), sizes, format=fmt)
+        names = self.counterpart.inputs or tuple(declared.inputs)
+        return {names[place]: one for place, one in zip(known.differentiable, found, strict=True)}
 
     def _shaped(
         self, cotangents: Sequence[Array], arrays: Sequence[Array], options: Mapping[str, Any]
@@ -366,7 +381,28 @@ class Judge:
             raise Violation(f"{found.worst}. Wrong are {found.census()}.")
         if right.measured is not None:
             self._check_lines(case, gradients, right.measured)
+        elif any(_is_wide(one, self.format) for one in right.gradients.values()):
+            self._check_projections(case, gradients, right)
         return found
+
+    def _check_projections(self, case: OperationCase, gradients: Mapping[str, Array], right: Right) -> None:
+        """Where the bounds of entries have exploded, along random directions: see `reference.projections`."""
+        if self.reading is None:
+            return
+        _, cotangents, _ = self.run(case)
+        for name, one in self.reading.projections(case, self.declaration, cotangents, self.format).items():
+            if name not in gradients or right.gradients[name].open.any():
+                continue  # what a kink leaves open moves a projection too
+            array = np.asarray(gradients[name], np.float64).reshape(one.directions.shape[1:])
+            given = np.tensordot(one.directions, array, axes=array.ndim)
+            off = np.abs(given - one.value) / one.error
+            if off.max() > 1:
+                k = int(off.argmax())
+                is_now, should_be = told_apart(float(given[k]), float(one.value[k]))
+                raise Violation(
+                    f"d{name}, its entries added up with random signs, is {is_now}, and should be {should_be} "
+                    f"(rounding explains {one.error[k]:.1g})"
+                )
 
     def _check_lines(self, case: OperationCase, gradients: Mapping[str, Array], measured: Any) -> None:
         """Along lines through several numbers at once: at a tie, the shares add up to 1."""
@@ -380,6 +416,16 @@ class Judge:
                 f"along a direction through several numbers at once the gradient gives {projected[line]:.6g}, and the "
                 f"forward pass moves by {measured.value[line]:.6g}"
             )
+
+
+WIDE = {"float64": 1e-9, "float32": 1e-2}
+"""Of the largest entry: above it a bound says too little, and projections are asked besides."""
+
+
+def _is_wide(one: Enclosed, fmt: str) -> bool:
+    """Whether the typical bound of an array says little."""
+    size = float(np.abs(one.value).max(initial=0))
+    return size > 0 and float(np.median(one.error)) > WIDE.get(fmt, 1.0) * size
 
 
 def check_finite(gradients: Mapping[str, Array], right: Right) -> None:
