@@ -200,7 +200,7 @@ _NEUTRAL = (None, "None", "Precision.DEFAULT", "(None, None)")
 
 
 def _says_nothing(name: str, value: Any) -> bool:
-    """Whether a parameter changes no number of the result. A precision, an accuracy or a type that was asked for does."""
+    """Whether a parameter changes no number of the result; a precision or a type that was asked for does."""
     if name not in _SAYS_NOTHING:
         return False
     if name in {"precision", "accuracy", "algorithm"}:
@@ -211,6 +211,7 @@ def _says_nothing(name: str, value: Any) -> bool:
 
 
 def closed_of(jaxpr: Any) -> core.ClosedJaxpr:
+    """What a call calls, with the constants that it closes over."""
     return jaxpr if isinstance(jaxpr, core.ClosedJaxpr) else core.ClosedJaxpr(jaxpr, ())
 
 

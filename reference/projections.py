@@ -25,19 +25,19 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
+from reference.arithmetic import floats
 from reference.arithmetic.bounded import FORMATS, FORMULA, FREEDOM, SMOOTH
-from reference.arithmetic.floats import Floats
 from reference.program import CALLS, CUSTOM, Derivative, Program, Sizes, as_tuple, closed_of, trace
 
 Array = np.ndarray[Any, Any]
 
 SECOND_ORDER = 2.0
 """The first order is the whole error but for a share of about itself; where it is not below 1/4, nothing is known."""
-_MOVES = frozenset(
-    "reshape broadcast_in_dim transpose squeeze expand_dims rev slice pad concatenate gather scatter split stack unstack "
-    "dynamic_slice dynamic_update_slice select_n convert_element_type copy stop_gradient neg max min reduce_max reduce_min "
-    "abs sign sort iota clamp".split()
-)
+_MOVES = frozenset(floats.MOVES) | {
+    "pad", "concatenate", "gather", "scatter", "stack", "unstack", "dynamic_slice", "dynamic_update_slice", "select_n",
+    "convert_element_type", "stop_gradient", "neg", "max", "min", "reduce_max", "reduce_min", "abs", "sign", "sort", "iota",
+    "clamp",
+}  # fmt: skip
 """Primitives that round nothing."""
 _FUNCTIONS = frozenset([*SMOOTH, "exp", "expm1", "log", "log1p", "pow"])
 
@@ -221,13 +221,13 @@ def projections(
     if id(known) not in _PROGRAMS:
         _PROGRAMS[id(known)] = known, _sensitivities(known)
     program = _PROGRAMS[id(known)][1]
-    floats, rng = Floats(), np.random.default_rng(seed)
-    given = [floats.number(array) for array in (*inputs, *cotangents)]
-    gradients = floats.read(known.program, given, sizes)[known.outputs :]
+    exact, rng = floats.Floats(), np.random.default_rng(seed)
+    given = [exact.number(array) for array in (*inputs, *cotangents)]
+    gradients = exact.read(known.program, given, sizes)[known.outputs :]
     unit = FORMATS[format].unit + FORMATS["float64"].unit
     directions = [rng.choice([-1.0, 1.0], (count, *np.shape(gradient))) for gradient in gradients]
     errors = np.array(
-        [floats.read(program, [*given, *(r[k] for r in directions)], sizes) for k in range(count)]
+        [exact.read(program, [*given, *(r[k] for r in directions)], sizes) for k in range(count)]
     )  # (count, gradients)
     found: list[Projection] = []
     for place, (gradient, r) in enumerate(zip(gradients, directions, strict=True)):

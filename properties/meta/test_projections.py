@@ -9,9 +9,9 @@ from reference.operations.operation import Operation
 from reference.program import derivative
 from reference.projections import projections
 
-STEPS = {"n": 2, "t": 40, "d": 2, "k": 3}
+STEPS = {"n": 2, "t": 50, "d": 3, "k": 4}
 OPTIONS = {"gates": "ifog"}
-COUNT = 4
+COUNT = 2
 
 
 def _case(operation: Operation, sizes: dict[str, int]) -> tuple[list[np.ndarray], list[np.ndarray]]:
