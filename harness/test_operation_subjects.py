@@ -617,7 +617,14 @@ def test_a_reference_is_the_counterpart(lines: str, expected: tuple[Any, ...], t
 
 NETWORK = "def gradient(parameters, inputs, targets): return []\n"
 HELPERS = "def dense_forward(x, W, b): return x, None\ndef dense_backward(dy, cache): return dy\n"
+LAZY = """
+class Raises:
+    def __get__(self, *_): raise ValueError
+class Lazy:
+    forward = Raises()
+"""
 TAKEN_FOR = {
+    HELPERS + LAZY: (["dense"], False),
     NETWORK: ([], True),
     NETWORK + HELPERS: ([], True),
     "def step(parameters, inputs, targets, rate): return []\n" + HELPERS: ([], True),

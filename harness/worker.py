@@ -607,7 +607,8 @@ class Subject:
             if name.isupper() and len(name) > 1:
                 constants[name] = Words().encode(value) if name in DECLARED else None
             elif callable(value) and (self.owns(value) or (name in CONTRACT and not in_library(value))):
-                functions[name] = described(value)
+                with suppress(Exception):  # one that can't be looked at is none that we could call
+                    functions[name] = described(value)
         return {"constants": constants, "functions": functions}
 
     def owns(self, value: Value) -> bool:
