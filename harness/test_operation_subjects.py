@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness import worker
 from harness.contract import ContractError
 from harness.isolation import Limits
 from harness.loading import UnusableSubject
@@ -617,7 +618,14 @@ def test_a_reference_is_the_counterpart(lines: str, expected: tuple[Any, ...], t
 
 NETWORK = "def gradient(parameters, inputs, targets): return []\n"
 HELPERS = "def dense_forward(x, W, b): return x, None\ndef dense_backward(dy, cache): return dy\n"
+LAZY = """
+class Raises:
+    def __get__(self, *_): raise ValueError
+class Lazy:
+    forward = Raises()
+"""
 TAKEN_FOR = {
+    HELPERS + LAZY: (["dense"], False),
     NETWORK: ([], True),
     NETWORK + HELPERS: ([], True),
     "def step(parameters, inputs, targets, rate): return []\n" + HELPERS: ([], True),
@@ -1051,6 +1059,13 @@ def test_nothing_of_ours_can_be_imported_by_an_operation(tmp_path: Path) -> None
     )
     with loaded(tmp_path, source) as found, pytest.raises(SubjectGone, match="harness belongs to the judge"):
         found.subjects[0].vjp(DENSE, [DY])
+
+
+def test_files_of_ours_are_none_of_a_subject_that_lies_above_them() -> None:
+    subject = worker.Subject()
+    subject.folder = str(worker.ROOT)
+    ours = [subject.own(str(path)) for path in (worker.HERE, worker.ADAPTERS)]
+    assert (ours, subject.own(str(worker.ROOT / "mine.py"))) == (["", ""], "mine.py")
 
 
 # --- What is missing, or written wrongly --------------------------------------------------------------------

@@ -123,6 +123,7 @@ CONTRACT = frozenset(  # functions that are known by their names, wherever they 
 )
 LIBRARIES = frozenset({"numpy", "scipy", "jax", "jaxlib", "torch", "math", "autograd"})
 HERE = Path(__file__).resolve()
+ADAPTERS = HERE.with_name("adapters.py")
 ROOT = HERE.parents[1]
 LIBRARY = Path(os.__file__).parent
 
@@ -612,7 +613,8 @@ class Subject:
             if name.isupper() and len(name) > 1:
                 constants[name] = Words().encode(value) if name in DECLARED else None
             elif callable(value) and (self.owns(value) or (name in CONTRACT and not in_library(value))):
-                functions[name] = described(value)
+                with suppress(Exception):  # one that can't be looked at is none that we could call
+                    functions[name] = described(value)
         return {"constants": constants, "functions": functions}
 
     def owns(self, value: Value) -> bool:
@@ -778,7 +780,7 @@ class Subject:
     def own(self, filename: str | None) -> str:
         """The file's path in the subject's folder; empty for one of a library, or of ours."""
         path, folder = Path(filename or ""), Path(self.folder)
-        if folder not in path.parents or LIBRARY in path.parents or path == HERE:
+        if folder not in path.parents or LIBRARY in path.parents or path in (HERE, ADAPTERS):
             return ""
         inner = path.relative_to(folder)
         return "" if "site-packages" in inner.parts else str(inner)
@@ -811,9 +813,9 @@ def in_library(value: Value) -> bool:
     return str(getattr(value, "__module__", "")).partition(".")[0] in LIBRARIES
 
 
-def standing_alone(name: str) -> Any:
+def standing_alone(path: Path) -> Any:
     """A file beside this one, loaded by its path, with the built-ins that we keep; no subject can import it."""
-    spec = spec_from_file_location(name, HERE.parent / f"{name}.py")
+    spec = spec_from_file_location(path.stem, path)
     assert spec is not None  # noqa: S101 - the judge has looked that this is a .py file
     assert spec.loader is not None  # noqa: S101 - as above
     module = module_from_spec(spec)
@@ -822,7 +824,7 @@ def standing_alone(name: str) -> Any:
     return module
 
 
-adapters = standing_alone("adapters")
+adapters = standing_alone(ADAPTERS)
 
 
 def described(value: Value) -> dict[str, Any]:
