@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -93,7 +94,7 @@ def command(times: int, cases: int, loops: int, path: Path | None) -> None:
             file.write_text(source, "utf-8")
         first = {file.stem: verified([file], cases, 1)[file.stem] for file in paths}
         differ = [f"{name} is {one['verdict']}" for name, one in first.items() if one["verdict"] != name]
-        counts = dict.fromkeys(("alone", "in a folder", "beside busy loops"), 0)
+        counts = Counter[str]()
         for _ in range(times):
             runs = {"alone": {file.stem: verified([file], cases, 1)[file.stem] for file in paths}}
             runs["in a folder"] = verified(paths, cases, 4)
@@ -102,8 +103,10 @@ def command(times: int, cases: int, loops: int, path: Path | None) -> None:
             for way, found in runs.items():
                 places = places_that_differ(first, found)
                 differ += [f"{way}: {place.removeprefix('.')}" for place in places]
+                lost = [one["message"] for one in found.values() if not one["again"]]
+                differ += [f"{way}: {message}" for message in lost]  # of a process that the machine ended
                 counts[way] += not places
-    rows = [(way, times, same) for way, same in counts.items()]
+    rows = [(way, times, counts[way]) for way in ("alone", "in a folder", "beside busy loops")]
     show("determinism", [Table("Runs with one seed", ("", "runs", "the same"), rows)], path)
     if differ:
         raise click.ClickException("; ".join(dict.fromkeys(differ)))

@@ -95,7 +95,7 @@ class FileSubject:
         self.function = "gradient" if "gradient" in functions else "step"
         if self.function not in functions:
             raise UnusableSubject(
-                f"{name} has no function gradient(parameters, inputs, targets): that is what is checked."
+                f"{name} has no function gradient. Define gradient(parameters, inputs, targets): the checker calls it."
             )
         self._signatures = functions
         for function, count in ((self.function, 3 + (self.function == "step")), ("loss", 3)):

@@ -1,12 +1,17 @@
 """Programs that were once accused or let through, reduced from public ones: each with the verdict that is right."""
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.outcomes import Outcome, Request, verify
-from harness.report import script
+from harness.pool import verify_all
+from harness.report import as_json, script
 from properties.search import Effort, Verdict
 
 DENSE = """
@@ -132,6 +137,46 @@ def test_the_verdict_is_right_whatever_is_drawn(tmp_path: Path, name: str, seed:
     outcome = verified(tmp_path, source, seed)
     assert outcome.verdict is verdict, outcome.message
     assert re.search(words, outcome.message), outcome.message
+
+
+HALF_A_SLOPE = DENSE.replace("(1 - h**2)", "(1 - h)")
+
+
+def test_a_seed_gives_the_same_answer_alone_and_in_a_folder_beside_a_busy_loop(tmp_path: Path) -> None:
+    alone = verified(tmp_path, HALF_A_SLOPE)
+    request = Request(alone.subject, Effort(25, 1))
+    loop = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        beside = verify_all([request, request], 2, lambda outcome: None)
+    finally:
+        loop.kill()
+        loop.wait()
+    told = [without_seconds(json.loads(as_json([outcome], 2))) for outcome in (alone, *beside)]
+    assert alone.verdict is Verdict.FAIL
+    assert told[1] == told[0]
+    assert told[2] == told[0]
+
+
+def without_seconds(found: Any) -> Any:
+    """What was found, without how long it took."""
+    if isinstance(found, dict):
+        return {key: without_seconds(value) for key, value in found.items() if key != "seconds"}
+    return [without_seconds(value) for value in found] if isinstance(found, list) else found
+
+
+def test_quick_ends_with_the_first_property_that_fails_and_only_tries_those_that_are_named(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(HALF_A_SLOPE, "utf-8")
+    quick = verify(Request(str(file), Effort(25, 1), stops=True))
+    assert [record.verdict for record in quick.records][-1] is Verdict.FAIL
+    assert len(quick.failures) == 1
+    assert quick.diagnosis is not None
+    only = verify(Request(str(file), Effort(25, 1), only=("gradient_is_pure",)))
+    assert [record.name for record in only.records] == ["gradient_is_pure"]
+    assert only.verdict is Verdict.PASS
+    assert only.again.endswith(" --only gradient_is_pure")
 
 
 def test_a_batch_that_is_too_large_can_be_pasted(tmp_path: Path) -> None:

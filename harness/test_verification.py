@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -31,6 +32,7 @@ from properties.network import PROPERTIES
 from properties.network.explanations import NetworkExplanations
 from properties.search import (
     Effort,
+    Example,
     Inconclusive,
     Kind,
     Property,
@@ -284,6 +286,20 @@ def test_a_folder_gives_its_submissions_and_counts_those_of_its_subfolders(tmp_p
         expanded(str(tmp_path / "cid"))
 
 
+def test_a_bar_moves_with_every_property_and_ends_with_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def verify_here(request: Request, announce: Callable[[Record], None]) -> Outcome:
+        for one in request.properties:
+            announce(Record.of(one))
+        return Outcome("mine.py")
+
+    monkeypatch.setattr(session, "verify_here", verify_here)
+    console = Console(file=io.StringIO(), force_terminal=True, width=120)
+    session._with_progress(console, Request("mine.py", Effort(1)), quiet=False)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    shown = console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+    assert all(f"{done}/{len(PROPERTIES)}" in plain for done in range(1, len(PROPERTIES) + 1)), repr(plain)
+
+
 def test_an_interrupted_class_shows_what_was_decided(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -528,7 +544,7 @@ def test_a_subject_is_charged_for_its_processor_time_and_for_a_part_of_its_sleep
 
 def test_a_failure_that_nobody_has_time_to_explain_is_neither_wrong_nor_unstable() -> None:
     class NoTime(NetworkExplanations):
-        def without_guard(self, *_: object) -> Any:
+        def without_guard(self, subject: Subject, example: Example) -> tuple[Subject, str] | None:
             raise TimeIsOver
 
     wrong = Property[Subject](off, lambda subject: st.just(case(2)), Kind.EDGES)
@@ -556,6 +572,20 @@ def test_pytest_takes_a_file_that_is_not_there_for_a_wrong_call() -> None:
     status, output = run_pytest("--backprop", "nowhere.py")
     assert status == pytest.ExitCode.USAGE_ERROR
     assert output.strip() == "ERROR: --backprop: There is no file or module nowhere.py."
+
+
+def test_pytest_says_which_profiles_there_are() -> None:
+    status, output = run_pytest("--hypothesis-profile", "nigtly")
+    assert status == pytest.ExitCode.USAGE_ERROR
+    sentence = "--hypothesis-profile: there is no profile nigtly; there are default, ci and nightly."
+    assert output.strip() == f"ERROR: {sentence}"
+
+
+def test_the_plugin_imports_nothing_of_ours_before_it_is_asked() -> None:
+    listed = "import harness.plugin, sys; print(*sorted(name for name in sys.modules if '.' not in name))"
+    command = [sys.executable, "-c", listed]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)  # noqa: S603
+    assert not {"jax", "reference", "properties", "manual_backprop", "rich"} & set(done.stdout.split())
 
 
 def test_pytest_shows_the_verdict_once_for_all_its_processes(tmp_path: Path) -> None:
