@@ -2,7 +2,17 @@
 
 import click
 
-from benchmarks import coverage, false_alarms, mistakes, mutation, oracles, peers, sensitivity, speed
+from benchmarks import (
+    coverage,
+    false_alarms,
+    mistakes,
+    mutation,
+    oracles,
+    own_forward,
+    peers,
+    sensitivity,
+    speed,
+)
 
 
 @click.group()
