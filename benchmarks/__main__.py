@@ -20,7 +20,17 @@ def main() -> None:
     """Measure the judge: each command prints tables, and `--json PATH` keeps them."""
 
 
-for _measurement in (false_alarms, sensitivity, mistakes, coverage, mutation, oracles, peers, speed):
+for _measurement in (
+    false_alarms,
+    sensitivity,
+    mistakes,
+    coverage,
+    mutation,
+    oracles,
+    own_forward,
+    peers,
+    speed,
+):
     main.add_command(_measurement.command)
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@ _PLACES = np.array([0, *sorted(6 * (i * GOLDEN % 1) for i in range(1, 7))])
 """Where a table of differences is taken, in units of its step; 0 is the point."""
 _NEAR, _WIDE = 2.0**-48, 2.0**-22
 """The steps of the tables, relative to the numbers: 32 units in the last place of a double, 4 of a single."""
+_LOST, _KEPT = 2.0**-27, 2.0**-18
+"""By which share a number of single precision does not change, and does."""
 _NEARER = (2.0**-1, 2.0**-2, 2.0**-4)
 """By what the numbers are multiplied in looking for hidden noise."""
 EXCESS = 8.0
@@ -180,6 +182,14 @@ class Ground:
         ]
         return min((max(1.0, whole / part) for whole, part in sizes if part > 0), default=1.0)
 
+    def finest(self, direction: Direction) -> float:
+        """The t from which on no number moves by less than 4 units of its own rounding."""
+        shares = [(abs(self.point[i].astype(np.float64)), abs(part)) for i, part in direction.parts.items()]
+        return max(
+            (4 * self.roundoff * float((size / part)[part > 0].max(initial=0)) for size, part in shares),
+            default=0,
+        )
+
     def coordinates(self, number: int) -> Iterator[Direction]:
         """A direction for each number of an input."""
         for index in np.ndindex(self.point[number].shape):
@@ -210,29 +220,31 @@ class Ground:
                 "compare with: seed its random numbers."
             )
         direction = self.scattered(self.lengths, generic=True)
-        noises = [difference]
+        tables = [self._table(direction, _WIDE, (5, 6))]
+        noises = [difference, tables[0][0]]
         if not single:
             noises.append(self._table(direction, _NEAR, (3, 4, 5))[0])
-        noise, values = self._table(direction, _WIDE, (5, 6))
-        noises += [noise, *(self._hidden(direction, share, single=single) for share in _NEARER)]
-        changing = (values != values[0]).any(axis=0) & np.isfinite(values).all(axis=0)
-        short = values[:, changing] == values[:, changing].astype(np.float32)
-        single = single or bool(changing.any() and short.all())
-        return np.nan_to_num(noises).max(axis=0), SINGLE if single else DOUBLE
+        for share in _NEARER:
+            nearer = [
+                (one * (share if i in self.moving else 1)).astype(one.dtype)
+                for i, one in enumerate(self.point)
+            ]
+            tables.append(self._table(direction, _WIDE * share, (5, 6), nearer))
+        single = (
+            single or _in_single(np.concatenate([values for _, values in tables])) or self._cast(direction)
+        )
+        roundoff = SINGLE if single else DOUBLE
+        noises += [_hidden(noise, values, roundoff) for noise, values in tables[1:]]
+        return np.nan_to_num(noises).max(axis=0), roundoff
 
-    def _hidden(self, direction: Direction, share: float, *, single: bool) -> Floats:
-        """Noise that can't be seen at the point.
-
-        Nothing is left of tanh in 1 + tanh x at x = -20, and its value is 0 without noise; nearer to 0 it is seen to
-        be rounded as a number of size 1 is. What counts is noise beyond that of f itself and of the inputs.
-        """
-        nearer = [
-            (one * (share if i in self.moving else 1)).astype(one.dtype) for i, one in enumerate(self.point)
-        ]
-        noise, values = self._table(direction, _WIDE * share, (5, 6), nearer)
-        slope = abs(values - values[0]).max(axis=0) / (_WIDE * _PLACES[-1])
-        usual = (SINGLE if single else DOUBLE) * (abs(values).max(axis=0) + slope)
-        return np.where(noise > EXCESS * usual, noise, 0)
+    def _cast(self, direction: Direction) -> bool:
+        """Whether the inputs are cast to single precision: what is lost then makes no difference at all."""
+        short = self.shifted(direction, 0)
+        for i in self.moving:
+            short[i] = short[i].astype(np.float32).astype(short[i].dtype)
+        value = self.at(short)
+        less, more = (self.moved(direction, t, short) for t in (_LOST, _KEPT))
+        return bool((less == value).all() and (more != value).any())
 
     def _table(
         self, direction: Direction, step: float, orders: Sequence[int], base: Sequence[Array] | None = None
@@ -241,6 +253,23 @@ class Ground:
         values = np.array([self.moved(direction, step * place, base) for place in _PLACES])
         deviations = [np.sqrt(((_differences(k) @ (values - values[0])) ** 2).mean(axis=0)) for k in orders]
         return 3 * np.array(deviations).max(axis=0), values
+
+
+def _in_single(values: Floats) -> bool:
+    """Whether all values that change, (places, outputs), are numbers of single precision."""
+    changing = (values != values[0]).any(axis=0) & np.isfinite(values).all(axis=0)
+    return bool(changing.any() and (values == values.astype(np.float32))[:, changing].all())
+
+
+def _hidden(noise: Floats, values: Floats, roundoff: float) -> Floats:
+    """Noise that can't be seen at the point, by a table with all inputs nearer to 0.
+
+    Nothing is left of tanh in 1 + tanh x at x = -20, and its value is 0 without noise; nearer to 0 it is seen to
+    be rounded as a number of size 1 is. What counts is noise beyond that of f itself and of the inputs.
+    """
+    slope = abs(values - values[0]).max(axis=0) / (_WIDE * _PLACES[-1])
+    usual = roundoff * (abs(values).max(axis=0) + slope)
+    return np.where(noise > EXCESS * usual, noise, 0)
 
 
 @cache
@@ -265,6 +294,6 @@ def flat(arrays: Sequence[Any], shapes: Sequence[tuple[int, ...]], dtype: type =
     return np.concatenate([np.empty(0, dtype), *parts])
 
 
-def weighted(errors: Floats, weights: Floats) -> Any:
+def weighted(errors: Array, weights: Array) -> Any:
     """Σ_k errors |weights|, where an infinite error of what has no weight does not count."""
     return np.where(weights == 0, 0, errors) @ abs(weights)

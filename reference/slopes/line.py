@@ -18,6 +18,8 @@ _AT_THE_POINT = {DOUBLE: -26, SINGLE: -14}
 _LEVELS, _MOVES = 4, 4
 _AIM, _AIM_OF_SUM = 2.0**-30, 2.0**-26
 """Steps move no further where the error is below this share of the terms, or of their sum."""
+_STAIRS = 64.0
+"""So many units of roundoff may be rounding inside."""
 _FAR_ABOVE = 32.0
 """Truncation that many times above the noise is worth a shorter step."""
 
@@ -60,12 +62,21 @@ def better(one: Found, *others: Found) -> Found:
 
 @dataclass(frozen=True)
 class _Window:
-    """Four steps t, 2t, 4t, 8t: what they say, the parts of its error, and which outputs changed at all."""
+    """Four steps t, 2t, 4t, 8t: what they say.
+
+    Attributes:
+        found: of them alone.
+        truncation: a part of its error; infinite where nothing is known.
+        noise: the other.
+        changed: which outputs changed at all.
+        unexplained: the error of a value that would explain the truncation as well.
+    """
 
     found: Found
     truncation: Floats
     noise: Floats
     changed: Array
+    unexplained: Floats
 
 
 _Values = dict[int, tuple[Floats, Floats]]
@@ -86,17 +97,19 @@ def measured(ground: Ground, direction: Direction) -> Found:
     windows = {at: _window(ground, direction, values, at)}
     apart = _apart(ground, direction, windows[at])
     point = _AT_THE_POINT[ground.roundoff]
-    best = _best(windows, apart)
+    best = _best(ground, windows, values, apart)
     if ground.weights @ best.open > _AIM * (ground.weights @ abs(best.value)) and at > point:
         windows[point] = _window(ground, direction, values, point)
-        best = _best(windows, apart)
+        best = _best(ground, windows, values, apart)
     for _ in range(_MOVES):
         following = _following(ground, windows[at], best, at, most)
         if following is None or following in windows:
             break
-        at = following
+        at, before = following, weighted(best.error, ground.weights)
         windows[at] = _window(ground, direction, values, at)
-        best = _best(windows, apart)
+        best = _best(ground, windows, values, apart)
+        if math.isfinite(before) and weighted(best.error, ground.weights) > before / 2:
+            break
     return best
 
 
@@ -159,7 +172,13 @@ def _window(ground: Ground, direction: Direction, values: _Values, at: int) -> _
     kinked = abs(jump) > SAFETY * (abs(jump - of_E.earlier @ E).max(axis=0) + of_E.gain * epsilon)
     curvature = ground.roundoff * abs(E[0] / steps[0])
     error = SAFETY * (truncation + noise + curvature) + np.where(kinked, 0, abs(jump) / 2)
-    known = np.isfinite(error) & np.isfinite(value)
+    # Where f goes up and down within the steps, D ~ 1/t, and R are no closer to f' the closer they are together.
+    signal = abs(D * steps).max(axis=0) / steps[-1]
+    known = (
+        np.isfinite(error)
+        & (_step(at) >= ground.finest(direction))
+        & ((truncation <= SAFETY * noise) | (truncation <= signal))
+    )
     kinked = known & kinked
     found = Found(
         direction,
@@ -169,7 +188,13 @@ def _window(ground: Ground, direction: Direction, values: _Values, at: int) -> _
         np.full(value.size, SAFETY * of_D.gain),
         np.where(kinked, jump, 0),
     )
-    return _Window(found, np.where(known, truncation, np.inf), np.where(known, noise, 0), changed)
+    return _Window(
+        found,
+        np.where(known, truncation, np.inf),
+        np.where(known, noise, 0),
+        changed,
+        np.nan_to_num(truncation / of_D.gain, nan=np.inf),
+    )
 
 
 def _apart(ground: Ground, direction: Direction, window: _Window) -> Floats:
@@ -189,10 +214,25 @@ def _apart(ground: Ground, direction: Direction, window: _Window) -> Floats:
     return np.where(same, unseen / max(far), nothing)
 
 
-def _best(windows: dict[int, _Window], apart: Floats) -> Found:
-    """Of all windows, and of what does not depend on the line."""
-    best = better(*(window.found for window in windows.values()))
-    same = np.isfinite(apart)
+def _best(ground: Ground, windows: dict[int, _Window], values: _Values, apart: Floats) -> Found:
+    """Of all windows, and of what does not depend on the line.
+
+    Something inside may be rounded beside larger numbers, and change by steps. What is between two of them knows
+    nothing of them: an output that does not change there, no better than by the smallest change that was seen
+    farther out, another no better than by what did not fit there; if that is no more than rounding beside numbers
+    of size 1.
+    """
+    small = _STAIRS * ground.roundoff * np.maximum(1, abs(ground.value))
+    change = np.array([abs(side - ground.value) for pair in values.values() for side in pair])
+    step = np.where(change > 0, change, np.inf).min(axis=0)
+    same = np.isfinite(apart) & ~np.isfinite(step)
+    step, stairs, some = np.where(step <= small, step, 0), np.zeros(ground.value.size), list[Found]()
+    for at in sorted(windows, reverse=True):
+        window = windows[at]
+        unseen = np.where(window.changed, stairs, np.maximum(step, stairs)) * window.found.gain
+        some.append(replace(window.found, error=np.maximum(window.found.error, unseen)))
+        stairs = np.maximum(stairs, np.where(window.unexplained <= small, window.unexplained, 0))
+    best = better(*some)
     return Found(
         best.direction,
         np.where(same, 0, best.value),
