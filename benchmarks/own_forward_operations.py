@@ -1,5 +1,8 @@
 """Operations in NumPy with right hand-written derivatives, for `own-forward`: what people write."""
 
+# pyright: reportUnknownLambdaType=false
+# Arrays of any shape are Any here, as in the code that people write; a row's lambdas can't say so.
+
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -72,17 +72,18 @@ def _faint(ground: Ground, one: Found, departures: Mapping[int, Sequence[_Depart
     number, index = one.direction.entry
     lengths = departures[number][0].lengths
     lost = weighted(one.error, ground.cotangent) > _FAINT * abs(ground.cotangent @ one.value)
-    return bool(lengths[index] < lengths.max() and lost)
+    return bool(lengths[index] < lengths.max() / EXCESS and lost)
 
 
 def _departures(ground: Ground) -> dict[int, list[_Departure]] | None:
     """How far from analytic the outputs are by each input; None where more than noise, or without complex numbers.
 
     On a circle, f(x + r e^(iθ) v) = Σ_m c_m e^(imθ), and c_m = 0 for m < 0 where f is analytic. For |z|, z̄, Re z and
-    the like c₋₁ / r is at least half of what they do to a complex step. Of 16 places on a circle 9 are enough, as
-    f(z̄) is the conjugate of f(z) (J. N. Lyness and C. B. Moler, *Numerical differentiation of analytic functions*,
-    1967). A random v of no simple ratios leaves nothing to cancel. Noise counts for less where all numbers of an
-    input move like its largest, unless f itself is larger there: then they move each like itself.
+    the like c₋₁ / r is at least half of what they do to a complex step; with a random v of no simple ratios such
+    parts seldom cancel to less than an eighth. Of 16 places on a circle 9 are enough, as f(z̄) is the conjugate of
+    f(z) (J. N. Lyness and C. B. Moler, *Numerical differentiation of analytic functions*, 1967). Noise counts for
+    less where all numbers of an input move like its largest, unless f itself is larger there: then they move each
+    like itself.
     """
     found: dict[int, list[_Departure]] = {}
     for number, own in ground.lengths.items():
@@ -114,4 +115,4 @@ def _departure(ground: Ground, number: int, lengths: Floats, radius: float) -> _
     if not (departure <= EXCESS * epsilon)[:, ground.weights > 0].all():
         return None
     gain = 2 * SAFETY / radius  # the parts of v are up to 2 times shorter than `lengths`
-    return _Departure(gain * (departure.max(axis=0) + epsilon), lengths, gain)
+    return _Departure(EXCESS * gain * (departure.max(axis=0) + epsilon), lengths, gain)

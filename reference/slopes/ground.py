@@ -212,7 +212,7 @@ class Ground:
     def _noise(self, *, single: bool) -> tuple[Floats, float]:
         """What rounding may do to each output, and the unit roundoff."""
         again = self.at(self.point)
-        largest = float(np.nanmax(abs(self.value), initial=0))
+        largest = float(abs(self.value[np.isfinite(self.value)]).max(initial=0))
         difference = np.where((again == self.value) | np.isnan(again), 0, abs(again - self.value))
         if not (difference <= 2**10 * (SINGLE if single else DOUBLE) * largest).all():
             raise NotRepeatableError(

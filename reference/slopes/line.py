@@ -8,7 +8,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from reference.slopes.ground import DOUBLE, GOLDEN, SINGLE, TINY, Array, Direction, Floats, Ground, weighted
+from reference.slopes.ground import (
+    DOUBLE,
+    EXCESS,
+    GOLDEN,
+    SINGLE,
+    TINY,
+    Array,
+    Direction,
+    Floats,
+    Ground,
+    weighted,
+)
 
 SAFETY = 2.0
 _START = -11
@@ -174,11 +185,11 @@ def _window(ground: Ground, direction: Direction, values: _Values, at: int) -> _
     error = SAFETY * (truncation + noise + curvature) + np.where(kinked, 0, abs(jump) / 2)
     # Where f goes up and down within the steps, D ~ 1/t, and R are no closer to f' the closer they are together.
     signal = abs(D * steps).max(axis=0) / steps[-1]
-    known = (
-        np.isfinite(error)
-        & (_step(at) >= ground.finest(direction))
-        & ((truncation <= SAFETY * noise) | (truncation <= signal))
-    )
+    known = np.isfinite(error) & (_step(at) >= ground.finest(direction))
+    known &= (truncation <= SAFETY * noise) | (truncation <= signal)
+    # Nor is noise known to be noise where it is as large as all of f's changes, if it is more than rounding.
+    swing = np.maximum(abs(plus - ground.value), abs(minus - ground.value)).max(axis=0)
+    known &= (epsilon <= _rounding(ground)) | (epsilon <= swing / EXCESS)
     kinked = known & kinked
     found = Found(
         direction,
@@ -195,6 +206,11 @@ def _window(ground: Ground, direction: Direction, values: _Values, at: int) -> _
         changed,
         np.nan_to_num(truncation / of_D.gain, nan=np.inf),
     )
+
+
+def _rounding(ground: Ground) -> Floats:
+    """What may be rounding of f, or beside numbers of size 1 inside of it."""
+    return _STAIRS * ground.roundoff * np.maximum(1, abs(ground.value))
 
 
 def _apart(ground: Ground, direction: Direction, window: _Window) -> Floats:
@@ -222,7 +238,7 @@ def _best(ground: Ground, windows: dict[int, _Window], values: _Values, apart: F
     farther out, another no better than by what did not fit there; if that is no more than rounding beside numbers
     of size 1.
     """
-    small = _STAIRS * ground.roundoff * np.maximum(1, abs(ground.value))
+    small = _rounding(ground)
     change = np.array([abs(side - ground.value) for pair in values.values() for side in pair])
     step = np.where(change > 0, change, np.inf).min(axis=0)
     same = np.isfinite(apart) & ~np.isfinite(step)
