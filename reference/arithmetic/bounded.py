@@ -535,7 +535,7 @@ def _pow(self: "Bounding", a: Bounded, b: Bounded) -> Bounded:
     e = np.maximum(far[0] - found.down, far[1] - found.up)
     # Every sensible program's exponent y log x, rounded: a relative error of x^y.
     exponent = 1 + np.abs(b.x * np.log(np.where(found.x > 0, a.x, 1)))
-    found.e = e + FORMULA * self.format.unit * exponent * (found.size + e)
+    found.e = e + FORMULA * self.format.unit * exponent * (found.size + e) + self.format.tiny
     return found
 
 
