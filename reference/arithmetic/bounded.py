@@ -561,7 +561,7 @@ def _tan(self: "Bounding", a: Bounded) -> Bounded:
 
 
 def _step(function: Callable[[Any], Any], *, is_kink: bool = False) -> Rule:
-    """floor, sign and their like: a jump within the error leaves both sides open; a kink's slope, at the jump as well."""
+    """floor, sign and their like: a jump within the error leaves both sides open; of a kink, at the jump itself as well."""
 
     def rule(self: "Bounding", a: Bounded) -> Bounded:
         del self

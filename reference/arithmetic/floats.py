@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import special
+from scipy import special  # pyright: ignore[reportMissingTypeStubs]
 
 from reference.arithmetic import moves
 from reference.arithmetic.reading import Arithmetic, Rule, scan
@@ -76,7 +76,7 @@ class Convolution:
         shape = [lhs[axis] for axis in dimension_numbers.lhs_spec]  # n, c, *spatial
         kernel = [rhs[axis] for axis in dimension_numbers.rhs_spec]  # f, c / groups, *spatial
         self.batch, self.features, self.kernel = shape[0], kernel[0], kernel[2:]
-        self.windows = {
+        self.windows: dict[str, Any] = {
             "kernel": kernel[2:],
             "window_strides": window_strides,
             "padding": padding,
@@ -155,6 +155,7 @@ def window_parameters(
     base_dilation: Sequence[int] | None = None,
     window_dilation: Sequence[int] | None = None,
 ) -> dict[str, Any]:
+    """The parameters of a primitive on windows as `moves.windows` takes them."""
     ones = [1] * len(x.shape)
     return {
         "dimensions": window_dimensions,
