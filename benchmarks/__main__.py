@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: the measurements that are no tests."""
+"""`python -m benchmarks COMMAND`: each measurement is a file of its own."""
 
 import click
 
@@ -16,13 +16,7 @@ from benchmarks import (
     speed,
 )
 
-
-@click.group()
-def main() -> None:
-    """Measure the judge, and the bundled backprop; benchmarks/README.md has the figures."""
-
-
-for _measurement in (
+MEASUREMENTS = (
     false_alarms,
     sensitivity,
     mistakes,
@@ -34,8 +28,16 @@ for _measurement in (
     own_forward,
     peers,
     speed,
-):
-    main.add_command(_measurement.main)
+)
+
+
+@click.group()
+def main() -> None:
+    """Measure the judge: each command prints tables, and `--json PATH` keeps them."""
+
+
+for _measurement in MEASUREMENTS:
+    main.add_command(_measurement.command)
 
 if __name__ == "__main__":
     main()

@@ -66,6 +66,12 @@ class Program:
             self._at[key] = Instance(self, sizes)
         return self._at[key]
 
+    def first(self, outputs: int) -> "Program":
+        """The program of its first outputs alone, such as the forward pass of a `Derivative`."""
+        kept = self.outputs[:outputs]
+        equations = _needed(self.equations, kept)
+        return Program(self.inputs, kept, equations, self.constants, self.slots, self.shapes)
+
     def shape(self, slot: Slot, sizes: Sizes) -> tuple[int, ...]:
         """The shape of a variable at these sizes."""
         return tuple(resolved(size, sizes) for size in self.shapes[slot])

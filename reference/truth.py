@@ -17,7 +17,7 @@ Array = np.ndarray[Any, Any]
 
 
 class Enclosed(NamedTuple):
-    """An array that is known: what is right, how far rounding may carry an entry, and an undecided comparison besides."""
+    """An array that is known: what is right, how far rounding may carry it, and an undecided comparison."""
 
     value: Array
     error: Array

@@ -4,9 +4,10 @@
 |---|---|---|
 | `floats` | NumPy's float64 | the truth |
 | `bounded` | numbers that carry a rounding error, and what an undecided comparison leaves open | the bound |
-| `exact` | fractions | the exact answer |
+| `exact` | fractions; the forward pass in dual numbers of fractions | the exact answer, and its witness |
 | `balls` | rigorous enclosures | a proof |
-| `complex_step` | complex numbers | a second opinion without a subtraction |
+| `complex_step` | the forward pass on complex numbers | a second opinion without a subtraction |
 
-`moves` has the primitives that only move numbers about, and `reading` how equations are read one after another.
+`moves` has the primitives that only move numbers about, `objects` what arrays
+of Python's numbers need, and `reading` how equations are read one after another.
 """

@@ -6,16 +6,17 @@ roundoff u and γ_m = (m + `FREEDOM`) u / (1 - (m + `FREEDOM`) u):
 
 - a sum of m products in any order errs by γ_m Σ|a||b| (Higham, eq. 3.5), and errors that come in pass on as
   Σ|a| e_b + e_a (|b| + e_b); a product or a sum of two numbers is m = 1; `FREEDOM` = 8 roundings are granted to
-  every sum, since factors may stand at any place and in any order;
-- f(z): |f(ẑ) - f(z)| ≤ |f'(z)| e_z + sup|f''| e_z²/2, then the function's own error, `FORMULA` u = 16 u relative to
-  max(1, |f|): a library's function errs by at most 4 units in the last place, 8 u, and a sensible formula makes at
-  most four further operations on numbers of size 1. It is absolute below 1, for exp as for tanh and σ, since
-  1 - h², log(1 + e^z) - z and the like cancel the leading digits of numbers near 1.
+  every sum, since factors may stand at any place and in any order, and constants are rounded;
+- f of a number that lies in [z - e, z + e] lies between the ends' values where f is monotone; then comes the function's
+  own error, `FORMULA` u = 16 u relative to max(1, |f|): a library's function errs by at most 4 units in the last place,
+  8 u, and a sensible formula makes at most four further operations on numbers of size 1. It is absolute below 1, for
+  exp as for tanh and σ, since 1 - h², log(1 + e^z) - z and the like cancel the leading digits of numbers near 1.
 
-**Undecided comparisons.** Where a comparison of two numbers that vary lies within their errors, or they are equal, nobody can
-say how it comes out, and any slope between is right: the result lies in the hull of both branches, [x - down, x + up],
-apart from its e. So "within rounding" and "open at a kink" stay apart. Comparisons are not local: x against max(x)
-compares x with itself. So a maximum remembers of what it is one.
+**Undecided comparisons.** Where two numbers lie within each other's errors, or are equal and vary, nobody can say how
+their comparison comes out, and any slope between is right: the result lies in the hull of both branches,
+[x - down, x + up], apart from its e: x̂ is within e of some number of the hull. So "within rounding" and "open at a
+kink" stay apart. Comparisons are not local: x against max(x) compares x with itself. So a maximum remembers of what
+it is one.
 
 **What is known from structure.** `low` is a number that x and every x̂ are at least: squares and exponentials are
 not negative, v + ε is at least ε; one of x - max(x) is 0, so Σ exp(x - max x) is at least 1 (`some`).
@@ -23,9 +24,11 @@ not negative, v + ε is at least ε; one of x - max(x) is 0, so Σ exp(x - max x
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+
 from reference.arithmetic import floats, moves
 from reference.arithmetic.reading import Arithmetic, Rule, scan
 
@@ -37,7 +40,7 @@ FREEDOM = 8
 
 @dataclass(frozen=True)
 class Format:
-    """A floating-point format: unit roundoffs of a result and of sums inside, and the smallest normal number."""
+    """A floating-point format: unit roundoffs of a result and of sums inside, smallest and largest normal number."""
 
     name: str
     unit: float
@@ -46,20 +49,20 @@ class Format:
     largest: float
 
 
-def _format(name: str, bits: int, tiny: float, largest: float, sums: float | None = None) -> Format:
+def _format(name: str, bits: int, tiny: int, largest: float, sums: float | None = None) -> Format:
     unit = 2.0**-bits
-    return Format(name, unit, sums or unit, tiny, largest)
+    return Format(name, unit, sums or unit, 2.0**tiny, largest)
 
 
 FORMATS: Mapping[str, Format] = {
     one.name: one
     for one in (
-        _format("float64", 53, 2.0**-1022, float(np.finfo(np.float64).max)),
-        _format("float32", 24, 2.0**-126, float(np.finfo(np.float32).max)),
-        _format("float16", 11, 2.0**-14, 65504.0),
-        _format("bfloat16", 8, 2.0**-126, 3.3895e38),
-        _format("float16 with float32 sums", 11, 2.0**-14, 65504.0, 2.0**-24),
-        _format("bfloat16 with float32 sums", 8, 2.0**-126, 3.3895e38, 2.0**-24),
+        _format("float64", 53, -1022, float(np.finfo(np.float64).max)),
+        _format("float32", 24, -126, float(np.finfo(np.float32).max)),
+        _format("float16", 11, -14, 65504.0),
+        _format("bfloat16", 8, -126, 3.3895e38),
+        _format("float16 with float32 sums", 11, -14, 65504.0, 2.0**-24),
+        _format("bfloat16 with float32 sums", 8, -126, 3.3895e38, 2.0**-24),
     )
 }
 
@@ -78,8 +81,8 @@ class Bounded:
 
     Attributes:
         x: the number.
-        e: |x̂ - x| ≤ e, but for what is open.
-        down, up: an undecided comparison may carry it to anywhere in [x - down, x + up].
+        e: x̂ lies within e of some number in [x - down, x + up].
+        down, up: how far an undecided comparison may carry it.
         low: x and x̂ are at least that; None where nothing is known.
         some: (axes, v): along these axes some entry is at least v.
         extreme: of what it is the maximum or the minimum.
@@ -91,12 +94,12 @@ class Bounded:
     def __init__(
         self,
         x: Any,
-        e: Any = 0.0,
-        down: Any = 0.0,
-        up: Any = 0.0,
+        e: Any = NONE,
+        down: Any = NONE,
+        up: Any = NONE,
         *,
         low: Any = None,
-        some: Any = None,
+        some: "tuple[tuple[int, ...], float] | None" = None,
         extreme: "Extreme | None" = None,
         varies: bool = False,
     ) -> None:
@@ -110,11 +113,14 @@ class Bounded:
         return not (none(self.up) and none(self.down))
 
     @property
+    def is_real(self) -> bool:
+        """Whether it is a float, which is rounded; integers and truth values are not."""
+        return self.x.dtype.kind == "f"
+
+    @property
     def size(self) -> Any:
         """The largest |x| that an open comparison admits."""
-        if not self.is_open:
-            return np.abs(self.x)
-        return np.maximum(np.abs(self.x - self.down), np.abs(self.x + self.up))
+        return np.maximum(*map(np.abs, self.ends)) if self.is_open else np.abs(self.x)
 
     @property
     def ends(self) -> tuple[Any, Any]:
@@ -124,15 +130,18 @@ class Bounded:
     @property
     def least(self) -> Any:
         """What every x̂ is at least."""
-        least = self.x - self.down - self.e if self.is_open else self.x - self.e
+        least = self.x - self.down - self.e
         return least if self.low is None else np.maximum(least, self.low)
 
     @property
-    def smallest(self) -> Any:
-        """What every |x̂| is at least, where x has one sign for sure; else 0 or less."""
-        away = np.maximum(self.x - self.down, -(self.x + self.up)) if self.is_open else np.abs(self.x)
-        away = away - self.e
-        return away if self.low is None else np.maximum(away, self.low)
+    def most(self) -> Any:
+        """What every x̂ is at most."""
+        return self.x + self.up + self.e
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether every program has just this number."""
+        return none(self.e) and not self.is_open
 
 
 class Extreme(NamedTuple):
@@ -144,483 +153,466 @@ class Extreme(NamedTuple):
 
 
 def _hull(x: Any, ends: Sequence[Any]) -> tuple[Any, Any]:
-    """How far below and above x the given ends lie."""
+    """How far below and above x the given ends lie; `NONE` where none is away from it."""
     lowest, highest = ends[0], ends[0]
     for end in ends[1:]:
         lowest, highest = np.minimum(lowest, end), np.maximum(highest, end)
-    return np.maximum(x - lowest, 0), np.maximum(highest - x, 0)
+    down, up = np.maximum(x - lowest, 0.0), np.maximum(highest - x, 0.0)
+    return (down, up) if np.any(down) or np.any(up) else (NONE, NONE)  # NaN counts as away
 
 
-def _both(function: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
-    """A function of two lower bounds, None where one is unknown."""
-    return None if a is None or b is None else function(a, b)
+def _part(values: Sequence[Bounded], name: str, function: Callable[..., Any]) -> Any:
+    """A function of one part of several numbers, which is 0 where all of these are."""
+    parts = [getattr(value, name) for value in values]
+    if all(map(none, parts)):
+        return NONE
+    return function(
+        *(
+            p if np.shape(p) == v.x.shape else np.broadcast_to(p, v.x.shape)
+            for p, v in zip(parts, values, strict=True)
+        )
+    )
+
+
+def _low(values: Sequence[Bounded], function: Callable[..., Any]) -> Any:
+    """A function that rises in each number, of what they are at least; None where one is unknown."""
+    if any(value.low is None for value in values):
+        return None
+    return function(*(np.broadcast_to(value.low, value.x.shape) for value in values))
 
 
 # --- moves: each part alike -----------------------------------------------------------------------------------
 
 
-def _moved(function: Callable[..., Any], *, keeps: bool = False) -> Rule:
+def _moved(values: Sequence[Bounded], function: Callable[..., Any]) -> Any:
+    """A move of one number, or of several at once, such as a concatenation."""
+    x = function(*(value.x for value in values))
+    e, down, up = (_part(values, name, function) for name in ("e", "down", "up"))
+    low, varies = _low(values, function), any(value.varies for value in values)
+    if not isinstance(x, list):
+        return Bounded(x, e, down, up, low=low, varies=varies)
+    parts = ([p] * len(x) if p is None or none(p) else p for p in (e, down, up, low))
+    return [Bounded(one, *rest, low=at, varies=varies) for one, *rest, at in zip(x, *parts, strict=True)]
+
+
+def _move(function: Callable[..., Any], *, keeps: bool = False) -> Rule:
     """The rule of a move; with `keeps`, a maximum stays one of the same number."""
 
-    def rule(arithmetic: Any, a: Bounded, **parameters: Any) -> Any:
-        del arithmetic
-
-        def part(p: Any) -> Any:
-            return p if p is None or none(p) else function(p, **parameters)
-
-        x = function(a.x, **parameters)
-        if isinstance(x, list):
-            parts = [part(p) for p in (a.e, a.down, a.up)]
-            return [
-                Bounded(one, *(p if none(p) else p[i] for p in parts), varies=a.varies)
-                for i, one in enumerate(x)
-            ]
-        low = part(a.low) if isinstance(a.low, np.ndarray) and a.low.ndim else a.low
-        extreme = a.extreme if keeps else None
-        return Bounded(x, part(a.e), part(a.down), part(a.up), low=low, extreme=extreme, varies=a.varies)
+    def rule(self: "Bounding", *values: Bounded, **parameters: Any) -> Any:
+        del self
+        found = _moved(values, partial(function, **parameters))
+        if keeps:
+            found.extreme = values[0].extreme
+        return found
 
     return rule
 
 
-def _parts(values: Sequence[Bounded], function: Callable[..., Any]) -> Bounded:
-    """A move of several numbers at once, such as a concatenation."""
+def _at_index(function: Callable[..., Any], arrays: int) -> Rule:
+    """The rule of a move of some arrays to or from the indices that follow; one that is undecided leaves all open."""
 
-    def together(parts: Sequence[Any]) -> Any:
-        if all(none(part) for part in parts):
-            return NONE
-        filled = [np.broadcast_to(part, value.x.shape) for part, value in zip(parts, values, strict=True)]
-        return function(*filled)
+    def rule(self: "Bounding", *values: Bounded, **parameters: Any) -> Bounded:
+        del self
+        indices = values[arrays:]
 
-    return Bounded(
-        function(*(value.x for value in values)),
-        *(together([getattr(value, name) for value in values]) for name in ("e", "down", "up")),
-        varies=any(value.varies for value in values),
-    )
+        def moved(*parts: Any) -> Any:
+            return function(*parts, *(index.x for index in indices), **parameters)
 
+        found = _moved(values[:arrays], moved)
+        if any(index.is_open for index in indices):
+            found.e, found.low = np.full(found.x.shape, np.inf), None
+        return found
 
-def _concatenate(_: Any, *values: Bounded, dimension: int) -> Bounded:
-    return _parts(values, lambda *arrays: np.concatenate(arrays, dimension))
+    return rule
 
 
-def _stack(_: Any, *values: Bounded, axis: int) -> Bounded:
-    return _parts(values, lambda *arrays: np.stack(arrays, axis))
+def _scan(self: "Bounding", *values: Bounded, **parameters: Any) -> list[Bounded]:
+    def at(value: Bounded, i: int) -> Bounded:
+        return _moved([value], lambda x: x[i])
+
+    def stack(column: list[Bounded], shape: Sequence[int]) -> Bounded:
+        return _moved(column, lambda *arrays: np.stack(arrays)) if column else Bounded(np.empty(shape))
+
+    return scan(self, *values, **parameters, at=at, stack=stack)
 
 
-def _pad(_: Any, a: Bounded, value: Bounded, *, padding_config: Any) -> Bounded:
-    return _parts([a, value], lambda x, v: moves.pad(x, v, padding_config=padding_config))
+# --- sums -----------------------------------------------------------------------------------------------------
 
 
-def _dynamic_slice(_: Any, a: Bounded, *indices: Bounded, slice_sizes: Any) -> Bounded:
-    return _parts([a], lambda x: moves.dynamic_slice(x, *(i.x for i in indices), slice_sizes=slice_sizes))
-
-
-def _dynamic_update_slice(_: Any, a: Bounded, update: Bounded, *indices: Bounded) -> Bounded:
-    return _parts([a, update], lambda x, u: moves.dynamic_update_slice(x, u, *(i.x for i in indices)))
-
-
-# --- sums and products ----------------------------------------------------------------------------------------
+def _summed(self: "Bounding", values: Sequence[Bounded], add: Callable[..., Any], terms: float) -> Bounded:
+    """Sums of up to so many of the entries; `add` is linear, and does not subtract."""
+    x = add(*(value.x for value in values))
+    e, down, up = (_part(values, name, add) for name in ("e", "down", "up"))
+    if x.dtype.kind != "f":
+        return Bounded(x, e, down, up)
+    e = e + self.gamma_of_sums(terms) * add(*(value.size + value.e for value in values))
+    if np.isinf(x).any():  # -inf stands for "left out", and stays that
+        e = np.where(np.isinf(x), 0.0, e)
+    return Bounded(x, e + self.last(np.abs(x) + e), down, up, low=_low(values, add))
 
 
 def _add(self: "Bounding", a: Bounded, b: Bounded) -> Bounded:
-    x = a.x + b.x
-    if isinstance(x, np.generic | np.ndarray) and x.dtype.kind in "iub":
-        return Bounded(x)
-    e = a.e + b.e + self.gamma(1) * (a.size + a.e + b.size + b.e)
-    if not np.isfinite(x).all():  # -inf stands for "left out", and stays that
-        e = np.where(np.isinf(x), 0.0, e)
-    down, up = (NONE, NONE) if not (a.is_open or b.is_open) else (a.down + b.down, a.up + b.up)
-    return Bounded(x, e, down, up, low=_both(np.add, a.low, b.low))
+    return _summed(self, (a, b), np.add, 1)
 
 
-def _neg(_: Any, a: Bounded) -> Bounded:
+def _neg(self: "Bounding", a: Bounded) -> Bounded:
+    del self
     return Bounded(-a.x, a.e, a.up, a.down)
 
 
+def _is_along(found: Any, axes: tuple[int, ...]) -> bool:
+    """Whether along these axes some entry is so: that an extreme has been repeated along the axes of what it is of."""
+    return bool(found.any(axis=axes).all())
+
+
 def _sub(self: "Bounding", a: Bounded, b: Bounded) -> Bounded:
-    found = _add(self, a, Bounded(-b.x, b.e, b.up, b.down))
+    found = _add(self, a, _neg(self, b))
+    m = b.extreme
     if (
-        b.extreme is not None
-        and b.extreme.of is a
-        and b.extreme.sign > 0
-        and isinstance(b.extreme.other, tuple)
+        m is not None
+        and m.of is a
+        and isinstance(m.other, tuple)
+        and m.sign > 0
+        and _is_along(found.x == 0, m.other)
     ):
-        found.some = (b.extreme.other, 0.0)  # x - max(x): one of them is 0, in every program
+        found.some = (m.other, 0.0)  # x - max(x): one of them is 0, in every program
     return found
 
 
-def _mul(self: "Bounding", a: Bounded, b: Bounded) -> Bounded:
-    x = a.x * b.x
-    if isinstance(x, np.generic | np.ndarray) and x.dtype.kind in "iub":
-        return Bounded(x)
+def _reduce_sum(self: "Bounding", a: Bounded, *, axes: Sequence[int]) -> Bounded:
+    axes = tuple(axes)
+    found = _summed(self, [a], lambda x: np.sum(x, axis=axes), _product_of(a.x.shape, axes))
+    if a.some is not None and set(a.some[0]) <= set(axes) and a.low is not None and np.all(a.low >= 0):
+        found.low = np.maximum(found.low, a.some[1])
+    return found
+
+
+def _product_of(shape: Sequence[int], axes: Sequence[int]) -> int:
+    return int(np.prod([shape[axis] for axis in axes]))
+
+
+def _window_sum(self: "Bounding", a: Bounded, **parameters: Any) -> Bounded:
+    how = floats.window_parameters(a.x, **parameters)
+    windows = _moved([a], lambda x: moves.windows(x, 0, **how))
+    windows.low = None
+    return _reduce_sum(self, windows, axes=range(a.x.ndim, 2 * a.x.ndim))
+
+
+def _cumsum(self: "Bounding", a: Bounded, *, axis: int, reverse: bool) -> Bounded:
+    """Prefix sums; of their error, what a difference of total and prefix may have: that of the whole sum."""
+    run = partial(floats.RULES["cumsum"], self, axis=axis, reverse=reverse)
+    found = _moved([a], run)
+    whole = np.expand_dims(_reduce_sum(self, a, axes=(axis,)).e, axis)
+    found.e = np.broadcast_to(whole, found.x.shape)
+    return found
+
+
+def _scatter_add(
+    self: "Bounding", a: Bounded, indices: Bounded, updates: Bounded, *, dimension_numbers: Any, mode: Any
+) -> Bounded:
+    where = moves.scatter_places(
+        a.x.shape, indices.x, updates.x.shape, dimension_numbers=dimension_numbers, mode=mode
+    )
+    most = moves.added(np.zeros(a.x.shape), where, np.ones(updates.x.shape)).max(initial=0)
+    found = _summed(self, (a, updates), lambda x, u: moves.added(x, where, u), float(most))
+    if indices.is_open:  # any of the updates may come here, or go away
+        anywhere = np.sum(updates.size + updates.e)
+        found.down, found.up = found.down + anywhere + 0 * found.x, found.up + anywhere + 0 * found.x
+    return found
+
+
+# --- products -------------------------------------------------------------------------------------------------
+
+
+def _multiplied(
+    self: "Bounding", a: Bounded, b: Bounded, times: Callable[[Any, Any], Any], terms: int
+) -> Bounded:
+    """Sums of so many products: of numbers, or of matrices."""
     size_a, size_b = a.size, b.size
-    largest = size_b + b.e
-    e = size_a * b.e + (a.e + self.gamma(1) * (size_a + a.e)) * largest + self.format.tiny
-    down, up = NONE, NONE
+    e = times(a.e + self.gamma_of_sums(terms) * (size_a + a.e), size_b + b.e)
+    if not none(b.e):
+        e = e + times(size_a, b.e)
+    x = times(a.x, b.x)
+    return Bounded(x, e + terms * self.format.tiny + self.last(np.abs(x) + e))
+
+
+def _mul(self: "Bounding", a: Bounded, b: Bounded) -> Bounded:
+    if not (a.is_real and b.is_real):
+        found = Bounded(a.x * b.x)
+    else:
+        found = _multiplied(self, a, b, np.multiply, 1)
+        if a is b:
+            found.low = 0.0
+        elif a.low is not None and b.low is not None and np.all(a.low >= 0) and np.all(b.low >= 0):
+            found.low = self.lowered(a.low * b.low)
     if a.is_open or b.is_open:
-        (p, q), (r, s) = a.ends, b.ends
-        down, up = _hull(x, (p * r, p * s, q * r, q * s))
-    low = None
-    if a is b:
-        low = 0.0
-    elif a.low is not None and b.low is not None and np.all(a.low >= 0) and np.all(b.low >= 0):
-        low = a.low * b.low
-    return Bounded(x, e, down, up, low=low)
+        found.down, found.up = _hull(found.x, [p * q for p in a.ends for q in b.ends])
+        if a is b:  # both are the same number, of one sign
+            found.down = np.minimum(found.down, found.x)
+    return found
+
+
+def _matrices(self: "Bounding", a: Bounded, b: Bounded) -> Bounded:
+    """A product of two stacks of matrices."""
+    found = _multiplied(self, a, b, np.matmul, a.x.shape[-1])
+    if a.is_open and b.is_open:  # by radii about x
+        radius_a, radius_b = np.maximum(a.down, a.up), np.maximum(b.down, b.up)
+        radius = np.matmul(radius_a, np.abs(b.x) + radius_b) + np.matmul(np.abs(a.x), radius_b)
+        found.down, found.up = radius, radius
+    elif a.is_open:
+        found.down, found.up = _ends_by_sign(a, b.x, np.matmul)
+    elif b.is_open:
+        found.down, found.up = _ends_by_sign(b, a.x, lambda end, matrix: np.matmul(matrix, end))
+    return found
+
+
+def _ends_by_sign(a: Bounded, matrix: Array, times: Callable[[Any, Any], Any]) -> tuple[Any, Any]:
+    """What is open of a times a matrix that is not: where that is negative, the ends change places."""
+    down, up = (np.broadcast_to(end, a.x.shape) for end in (a.down, a.up))
+    positive, negative = np.maximum(matrix, 0), np.maximum(-matrix, 0)
+    return times(down, positive) + times(up, negative), times(up, positive) + times(down, negative)
+
+
+def _dot_general(self: "Bounding", a: Bounded, b: Bounded, *, dimension_numbers: Any) -> Bounded:
+    (left_contracted, right_contracted), (left_batch, right_batch) = dimension_numbers
+    shape = floats.dot_shape(a.x, b.x, dimension_numbers)
+    left = _moved([a], lambda x: floats.matrices(x, left_batch, left_contracted, rows=True)[0])
+    right = _moved([b], lambda x: floats.matrices(x, right_batch, right_contracted, rows=False)[0])
+    return _moved([_matrices(self, left, right)], lambda x: x.reshape(shape))
+
+
+def _convolution(self: "Bounding", a: Bounded, b: Bounded, **parameters: Any) -> Bounded:
+    how = floats.Convolution(a.x.shape, b.x.shape, **parameters)
+    return _moved([_matrices(self, _moved([a], how.patches), _moved([b], how.kernels))], how.result)
+
+
+def _of_factors(name: str) -> Rule:
+    """Products of many numbers: |Π x̂ - Π x| ≤ Π(|x| + e) - Π|x|, likewise what is open, and one rounding a factor."""
+
+    def rule(self: "Bounding", a: Bounded, **parameters: Any) -> Bounded:
+        run = partial(floats.RULES[name], self, **parameters)
+        x, size = run(a.x), run(a.size)
+        largest = run(a.size + a.e)
+        # The difference of two products is itself rounded, by less than γ in float64, which u contains.
+        gamma = self.gamma(_product_of(a.x.shape, parameters.get("axes") or (parameters["axis"],)))
+        found = Bounded(x, largest - size + gamma * largest + self.format.tiny)
+        if a.is_open:
+            width = np.abs(a.x) + np.maximum(a.down, a.up)
+            found.down = found.up = run(width) - np.abs(x) + gamma * run(width)
+        return found
+
+    return rule
 
 
 def _div(self: "Bounding", a: Bounded, b: Bounded) -> Bounded:
     x = floats.divided(a.x, b.x)
     if x.dtype.kind in "iu":
         return Bounded(x)
-    down, up, size = NONE, NONE, np.abs(x)
+    found, size = Bounded(x), np.abs(x)
+    nearest = np.maximum(b.least, -b.most)  # of |b̂|, where b has one sign for sure; else 0 or less
+    sure = nearest > 0
     if a.is_open or b.is_open:
         (p, q), (r, s) = a.ends, b.ends
-        if b.low is not None:
-            r = np.maximum(r, b.low)
+        r = r if b.low is None else np.maximum(r, b.low)
         down, up = _hull(x, (p / r, p / s, q / r, q / s))
-        sure = (r > 0) | (s < 0)
-        down, up = np.where(sure, down, np.inf), np.where(sure, up, np.inf)
-        size = np.maximum(np.abs(x - down), np.abs(x + up))
-    smallest = b.smallest
-    smallest = np.where(smallest > 0, smallest, 0)
-    e = (a.e + size * b.e) / smallest
-    e = np.where(smallest > 0, e, np.inf)
-    e = e + self.gamma(1) * (size + e) + self.format.tiny
-    low = None
-    if a.low is not None and b.low is not None and np.all(a.low >= 0) and np.all(b.low >= 0):
-        low = 0.0
-    return Bounded(x, e, down, up, low=low)
-
-
-def _product(
-    self: "Bounding", a: Bounded, b: Bounded, to_a: Callable[[Array], Array], to_b: Callable[[Array], Array]
-) -> Bounded:
-    """The product of two stacks of matrices, brought there by `to_a` and `to_b`."""
-
-    def part(p: Any, to: Callable[[Array], Array], shape: Any) -> Any:
-        return p if none(p) else to(np.broadcast_to(p, shape))
-
-    left, right = to_a(a.x), to_b(b.x)
-    terms = left.shape[-1]
-    a_e, b_e = part(a.e, to_a, a.x.shape), part(b.e, to_b, b.x.shape)
-    size_a, size_b = np.abs(left), np.abs(right)
-    down, up = NONE, NONE
-    if a.is_open or b.is_open:
-        a_ends = [part(p, to_a, a.x.shape) for p in (a.down, a.up)]
-        b_ends = [part(p, to_b, b.x.shape) for p in (b.down, b.up)]
-        down, up = _open_product(left, right, a_ends, b_ends)
-        size_a = np.maximum(np.abs(left - a_ends[0]), np.abs(left + a_ends[1]))
-        size_b = np.maximum(np.abs(right - b_ends[0]), np.abs(right + b_ends[1]))
-    gamma = self.gamma_of_sums(terms)
-    inner = a_e + gamma * (size_a + a_e)
-    e = np.matmul(inner, size_b + b_e)
-    if not none(b_e):
-        e = e + np.matmul(size_a, b_e)
-    x = np.matmul(left, right)
-    return Bounded(x, e + terms * self.format.tiny + self.last(np.abs(x) + e), down, up)
-
-
-def _open_product(left: Array, right: Array, a_ends: Sequence[Any], b_ends: Sequence[Any]) -> tuple[Any, Any]:
-    """What is open of a product of matrices: exact where one factor is closed, else by radii about the middles."""
-
-    def one(matrix: Array, ends: Sequence[Any], product: Callable[[Any, Any], Any]) -> tuple[Any, Any]:
-        positive, negative = np.maximum(matrix, 0), np.maximum(-matrix, 0)
-        down, up = (np.broadcast_to(end, ends_shape) for end in ends)
-        return (
-            product(down, positive) + product(up, negative),
-            product(up, positive) + product(down, negative),
-        )
-
-    if all(none(end) for end in b_ends):
-        ends_shape = left.shape
-        return one(right, a_ends, np.matmul)
-    if all(none(end) for end in a_ends):
-        ends_shape = right.shape
-        return one(left, b_ends, lambda end, matrix: np.matmul(matrix, end))
-    radius_a = np.maximum(*(np.broadcast_to(end, left.shape) for end in a_ends))
-    radius_b = np.maximum(*(np.broadcast_to(end, right.shape) for end in b_ends))
-    radius = np.matmul(radius_a, np.abs(right) + radius_b) + np.matmul(np.abs(left), radius_b)
-    return radius, radius
-
-
-def _dot_general(self: "Bounding", a: Bounded, b: Bounded, *, dimension_numbers: Any) -> Bounded:
-    (left_contracted, right_contracted), (left_batch, right_batch) = dimension_numbers
-    shape = floats.dot_shape(a.x, b.x, dimension_numbers)
-    found = _product(
-        self,
-        a,
-        b,
-        lambda x: floats.matrices(x, left_batch, left_contracted, rows=True)[0],
-        lambda x: floats.matrices(x, right_batch, right_contracted, rows=False)[0],
+        found.down, found.up = np.where(sure, down, np.inf), np.where(sure, up, np.inf)
+        size = found.size
+    e = np.where(
+        sure, (a.e + size * b.e) / np.where(sure, nearest, 1), np.where(none(b.e) and b.x != 0, 0.0, np.inf)
     )
-    return _moved(lambda x: x.reshape(shape))(self, found)
+    found.e = e + self.gamma(1) * (size + e) + self.format.tiny
+    if a.low is not None and b.low is not None and np.all(a.low >= 0) and np.all(b.low >= 0):
+        found.low = 0.0
+    return found
 
 
-def _convolution(self: "Bounding", a: Bounded, b: Bounded, **parameters: Any) -> Bounded:
-    how = floats.Convolution(a.x.shape, b.x.shape, **parameters)
-    return _moved(how.result)(self, _product(self, a, b, how.patches, how.kernels))
-
-
-def _reduce_sum(self: "Bounding", a: Bounded, *, axes: Sequence[int]) -> Bounded:
-    axes = tuple(axes)
-    x = a.x.sum(axis=axes)
-    if x.dtype.kind in "iub":
-        return Bounded(x)
-    terms = int(np.prod([a.x.shape[axis] for axis in axes]))
-    e = (a.e + self.gamma_of_sums(terms) * (a.size + a.e)).sum(axis=axes)
-    down, up = NONE, NONE
-    if a.is_open:
-        down, up = (np.broadcast_to(end, a.x.shape).sum(axis=axes) for end in (a.down, a.up))
-    low = None
-    if a.low is not None:
-        lowest = np.broadcast_to(a.low, a.x.shape).sum(axis=axes)
-        low = lowest
-        if a.some is not None and set(a.some[0]) <= set(axes) and np.all(np.asarray(a.low) >= 0):
-            low = np.maximum(lowest, a.some[1])
-    return Bounded(x, e + self.last(np.abs(x) + e), down, up, low=low)
-
-
-def _window_sum(self: "Bounding", a: Bounded, **parameters: Any) -> Bounded:
-    how = floats.window_parameters(a.x, **parameters)
-    each = _moved(lambda x: moves.windows(x, 0, **how))(self, a)
-    each.low = None
-    return _reduce_sum(self, each, axes=range(a.x.ndim, 2 * a.x.ndim))
-
-
-def _cumsum(self: "Bounding", a: Bounded, *, axis: int, reverse: bool) -> Bounded:
-    """Prefix sums; of their rounding, what a difference of total and prefix may have: that of the whole sum."""
-    run = floats.RULES["cumsum"]
-    parameters = {"axis": axis, "reverse": reverse}
-    x = run(self, a.x, **parameters)
-    size = np.broadcast_to(a.size + a.e, x.shape)
-    whole = self.gamma_of_sums(x.shape[axis]) * size.sum(axis=axis, keepdims=True)
-    passed = np.broadcast_to(a.e, x.shape).sum(axis=axis, keepdims=True)
-    down, up = NONE, NONE
-    if a.is_open:
-        down, up = (run(self, np.broadcast_to(end, x.shape), **parameters) for end in (a.down, a.up))
-    return Bounded(x, np.broadcast_to(passed + whole, x.shape) + self.last(np.abs(x)), down, up)
-
-
-def _multiplied(name: str) -> Rule:
-    """Products of many numbers: |Π x̂ - Π x| ≤ Π(|x| + e) - Π|x|, and one rounding for each factor."""
-
-    def rule(self: "Bounding", a: Bounded, **parameters: Any) -> Bounded:
-        if a.is_open:
-            raise NotImplementedError
-        run = floats.RULES[name]
-        size = np.abs(a.x)
-        largest = run(self, size + a.e, **parameters)
-        axes = parameters.get("axes", (parameters.get("axis"),))
-        factors = int(np.prod([a.x.shape[axis] for axis in axes]))
-        grown = run(self, size, **parameters)
-        error = largest - grown + self.gamma(factors) * largest
-        # The difference of two products is itself rounded, by less than γ in float64, which u contains.
-        return Bounded(run(self, a.x, **parameters), error + self.format.tiny)
-
-    return rule
+ONE = Bounded(np.float64(1.0), low=1.0)
 
 
 # --- functions of one number ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Smooth:
-    """A smooth function: its slope from (z, f(z)), a bound on |f''| from (z, e, f), and what its rounding is relative to.
+def _monotone(
+    function: Callable[[Any], Any], *, low: float | None = None, relative: bool = False, rises: bool = True
+) -> Rule:
+    """A function that rises, or falls: between its values at the ends.
 
-    `low` is what it is at least; `grows` says that it is monotone, so that the hull is that of its ends.
+    Its own rounding is `FORMULA` u relative to max(1, |f|), or that of a product where it is `relative`. The
+    difference of two values in float64 is itself rounded, by less than either, in u's part for float64.
     """
 
-    slope: Callable[[Any, Any], Any]
-    curvature: Callable[[Any, Any, Any], Any]
-    low: float | None = None
-    grows: bool = True
-
-
-def _bound(value: float) -> Callable[[Any, Any, Any], Any]:
-    return lambda z, e, h: value
-
-
-SMOOTH: Mapping[str, Smooth] = {
-    # |f''| = 2|h|(1 - h²) ≤ 4/(3√3) < 0.77
-    "tanh": Smooth(lambda z, h: 1 - h * h, _bound(0.77)),
-    # |f''| ≤ 1/(6√3) < 0.0963
-    "logistic": Smooth(lambda z, h: h * (1 - h), _bound(0.0963), low=0.0),
-    "sin": Smooth(lambda z, h: np.abs(np.cos(z)), _bound(1.0), grows=False),
-    "cos": Smooth(lambda z, h: np.abs(np.sin(z)), _bound(1.0), grows=False),
-    # |f''| = (4/√π) |z| e^(-z²) ≤ (4/√π) e^(-1/2)/√2 < 0.968
-    "erf": Smooth(lambda z, h: 2 / np.sqrt(np.pi) * np.exp(-z * z), _bound(0.968)),
-    "erfc": Smooth(lambda z, h: 2 / np.sqrt(np.pi) * np.exp(-z * z), _bound(0.968), low=0.0),
-    # |f''| = 2|z|/(1 + z²)² ≤ 3√3/8 < 0.65
-    "atan": Smooth(lambda z, h: 1 / (1 + z * z), _bound(0.65)),
-    # |f''| = |z|/(1 + z²)^(3/2) ≤ 2/(3√3) < 0.385
-    "asinh": Smooth(lambda z, h: 1 / np.sqrt(1 + z * z), _bound(0.385)),
-    "sinh": Smooth(lambda z, h: np.cosh(z), lambda z, e, h: np.sinh(np.abs(z) + e)),
-    "cosh": Smooth(
-        lambda z, h: np.abs(np.sinh(z)), lambda z, e, h: np.cosh(np.abs(z) + e), low=1.0, grows=False
-    ),
-    "tan": Smooth(
-        lambda z, h: 1 + h * h,
-        lambda z, e, h: 2 * np.abs(np.tan(np.abs(z) + e)) * (1 + np.tan(np.abs(z) + e) ** 2),
-    ),
-}
-
-
-def _smooth(name: str) -> Rule:
-    function, how = floats.ELEMENTWISE[name], SMOOTH[name]
-
     def rule(self: "Bounding", a: Bounded) -> Bounded:
-        h = function(a.x)
-        e = (
-            np.abs(how.slope(a.x, h)) * a.e + how.curvature(a.x, a.e, h) / 2 * a.e**2
-            if not none(a.e)
-            else NONE
-        )
-        return self.function(function, a, h, e, low=how.low, grows=how.grows)
-
-    return rule
-
-
-def _exp(self: "Bounding", a: Bounded) -> Bounded:
-    """|e^ẑ - e^z| ≤ e^z (e^ε - 1)."""
-    h = np.exp(a.x)
-    e = h * np.expm1(a.e) if not none(a.e) else NONE
-    found = self.function(np.exp, a, h, e, low=0.0)
-    if a.some is not None:
-        found.some = (a.some[0], float(np.exp(a.some[1])))
-    return found
-
-
-def _expm1(self: "Bounding", a: Bounded) -> Bounded:
-    h = np.expm1(a.x)
-    return self.function(np.expm1, a, h, np.exp(a.x) * np.expm1(a.e) if not none(a.e) else NONE, low=-1.0)
-
-
-def _log_of(name: str, shift: float) -> Rule:
-    """The slope of log(s + z) is at most 1/(s + the least z)."""
-    function = floats.ELEMENTWISE[name]
-
-    def rule(self: "Bounding", a: Bounded) -> Bounded:
+        x = function(a.x)
+        found = Bounded(x, low=low)
+        ends = (x, x)
+        if a.is_open:
+            ends = tuple(map(function, a.ends))
+            found.down, found.up = _hull(x, ends)
         e: Any = NONE
         if not none(a.e):
-            least = a.least + shift
-            e = np.where(least > 0, a.e / np.where(least > 0, least, 1), np.inf)
-        low = None if a.low is None else function(np.asarray(a.low, float))
-        return self.function(function, a, function(a.x), e, low=low)
+            e = np.maximum(
+                *(np.abs(function(far) - end) for far, end in zip((a.least, a.most), ends, strict=True))
+            )
+        found.e = e + self.own(found.size + e, relative=relative)
+        if rises and a.low is not None:
+            least = function(np.asarray(a.low, float))
+            least = least - self.own(np.abs(least), relative=relative)
+            found.low = least if low is None else np.maximum(least, low)
+        if some := (rises and a.some):
+            found.some = (some[0], float(function(some[1])))
+        return found
 
     return rule
 
 
-def _sqrt(self: "Bounding", a: Bounded) -> Bounded:
-    """|√ẑ - √z| = |ẑ - z|/(√ẑ + √z), and at most √|ẑ - z|."""
-    h = np.sqrt(a.x)
-    e: Any = NONE
-    if not none(a.e):
-        below = h + np.sqrt(np.maximum(a.least, 0))
-        e = np.minimum(np.where(below > 0, a.e / np.where(below > 0, below, 1), np.inf), np.sqrt(a.e))
-    low = 0.0 if a.low is None else np.sqrt(np.maximum(a.low, 0))
-    found = self.function(np.sqrt, a, h, e, low=low)
-    found.e = e + self.gamma(1) * (h + e)
-    return found
+_exp = _monotone(np.exp, low=0.0)
+_log = _monotone(np.log)
+
+
+def _root(x: Any) -> Any:
+    return np.sqrt(np.maximum(x, 0))  # of what is not negative in any sensible program
+
+
+_sqrt = _monotone(_root, low=0.0, relative=True)
 
 
 def _rsqrt(self: "Bounding", a: Bounded) -> Bounded:
-    return _div(self, Bounded(np.float64(1.0), low=1.0), _sqrt(self, a))
+    return _div(self, ONE, _sqrt(self, a))
+
+
+def _abs(self: "Bounding", a: Bounded) -> Bounded:
+    del self
+    x = np.abs(a.x)
+    found = Bounded(x, a.e, low=0.0)
+    if a.is_open:
+        ends = a.ends
+        found.down, found.up = _hull(x, [*map(np.abs, ends), np.clip(0.0, *ends)])
+    return found
+
+
+def _cosh(self: "Bounding", a: Bounded) -> Bounded:
+    return _monotone(np.cosh, low=1.0)(self, _abs(self, a))
 
 
 def _integer_pow(self: "Bounding", a: Bounded, *, y: int) -> Bounded:
-    """|ẑ^y - z^y| ≤ |y| m^(y-1) e, with m the largest |ẑ|, or the smallest for y < 0."""
+    """z^y rises, or it is |z|^y; |ẑ^y - z^y| ≤ y m^(y-1) e, with m the largest |ẑ|."""
     if y < 0:
-        return _div(self, Bounded(np.float64(1.0), low=1.0), _integer_pow(self, a, y=-y))
+        return _div(self, ONE, _integer_pow(self, a, y=-y))
+    if y % 2 == 0 and a.is_open:
+        a = _abs(self, a)
     x = a.x**y
-    e: Any = NONE
-    if not none(a.e):
-        e = y * (a.size + a.e) ** (y - 1) * a.e
-    down, up = NONE, NONE
+    found = Bounded(x, low=0.0 if y % 2 == 0 else None)
     if a.is_open:
-        lowest, highest = (end**y for end in a.ends)
-        ends = [lowest, highest]
-        if y % 2 == 0:
-            ends.append(np.where((a.x - a.down <= 0) & (a.x + a.up >= 0), 0.0, x))
-        down, up = _hull(x, ends)
-    low = 0.0 if y % 2 == 0 else None
-    if a.low is not None and np.all(np.asarray(a.low) >= 0):
-        low = np.asarray(a.low) ** y
-    return Bounded(x, e + self.gamma(y) * (np.abs(x) + e) + self.format.tiny, down, up, low=low)
+        found.down, found.up = _hull(x, [end**y for end in a.ends])
+    e = NONE if none(a.e) else y * (a.size + a.e) ** (y - 1) * a.e
+    found.e = e + self.gamma(y) * (found.size + e) + self.format.tiny
+    if a.low is not None and np.all(a.low >= 0):
+        found.low = np.asarray(a.low) ** y * (1 - self.gamma(y))
+    return found
 
 
 def _square(self: "Bounding", a: Bounded) -> Bounded:
     return _integer_pow(self, a, y=2)
 
 
+WHOLE_POWERS = 64
+"""Below that a whole power is taken as a product."""
+
+
 def _pow(self: "Bounding", a: Bounded, b: Bounded) -> Bounded:
-    """x^y = exp(y log x), and 0^y = 0."""
-    if b.x.ndim == 0 and not b.varies and b.x == int(b.x) and abs(b.x) < 64:  # noqa: PLR2004  (a whole power)
+    """x^y of x ≥ 0 is monotone in either: it lies between its corners."""
+    if b.x.ndim == 0 and b.is_exact and b.x == int(b.x) and abs(b.x) < WHOLE_POWERS:
         return _integer_pow(self, a, y=int(b.x))
+
+    def corners(bases: Sequence[Any], exponents: Sequence[Any]) -> list[Any]:
+        return [np.power(np.maximum(p, 0), q) for p in bases for q in exponents]
+
     x = np.power(a.x, b.x)
-    exponent = _mul(self, b, RULES["log"](self, a))
-    e = np.abs(x) * np.expm1(exponent.e)
-    e = np.where((a.x == 0) & np.all(np.asarray(a.e) == 0), 0.0, e)
+    found = Bounded(x, low=0.0)
     if a.is_open or b.is_open:
-        raise NotImplementedError
-    return Bounded(x, e + FORMULA * self.format.unit * (np.abs(x) + e), low=0.0)
+        found.down, found.up = _hull(x, corners(a.ends, b.ends))
+    far = _hull(x, corners((a.least, a.most), (b.x - b.down - b.e, b.most)))
+    e = np.maximum(far[0] - found.down, far[1] - found.up)
+    # Every sensible program's exponent y log x, rounded: a relative error of x^y.
+    exponent = 1 + np.abs(b.x * np.log(np.where(found.x > 0, a.x, 1)))
+    found.e = e + FORMULA * self.format.unit * exponent * (found.size + e) + self.format.tiny
+    return found
 
 
-def _abs(_: Any, a: Bounded) -> Bounded:
-    x = np.abs(a.x)
-    down, up = NONE, NONE
-    if a.is_open:
-        ends = [np.abs(end) for end in a.ends]
-        ends.append(np.where((a.x - a.down <= 0) & (a.x + a.up >= 0), 0.0, x))
-        down, up = _hull(x, ends)
-    return Bounded(x, a.e, down, up, low=0.0)
+def _wave(function: Callable[[Any], Any], slope: Callable[[Any], Any]) -> Rule:
+    """sin and cos: |f(ẑ) - f(z)| ≤ |f'(z)| e + e²/2, since |f''| ≤ 1; and at most as far as z is open."""
 
-
-def _sign(_: Any, a: Bounded) -> Bounded:
-    x = np.sign(a.x)
-    if not a.varies:
-        return Bounded(x)
-    unsure_below = a.x - a.down - a.e <= 0
-    unsure_above = a.x + a.up + a.e >= 0
-    open_ = unsure_below & unsure_above
-    if not open_.any():
-        return Bounded(x)
-    return Bounded(x, NONE, np.where(open_, x + 1, 0.0), np.where(open_, 1 - x, 0.0))
-
-
-def _stepped(name: str) -> Rule:
-    """floor and ceil: a whole number within the error leaves two of them open."""
-    function = floats.ELEMENTWISE[name]
-
-    def rule(_: Any, a: Bounded) -> Bounded:
-        x = function(a.x)
-        ends = [function(a.x - a.down - a.e), function(a.x + a.up + a.e)]
-        down, up = _hull(x, ends)
-        return Bounded(x, NONE, down, up) if np.any(down) or np.any(up) else Bounded(x)
+    def rule(self: "Bounding", a: Bounded) -> Bounded:
+        found = Bounded(function(a.x))
+        e = a.e if a.is_open else np.abs(slope(a.x)) * a.e + a.e**2 / 2
+        found.e = e + self.own(1.0)
+        if a.is_open:
+            found.down = found.up = np.minimum(np.maximum(a.down, a.up), 2.0)
+        return found
 
     return rule
+
+
+_sin, _cos = _wave(np.sin, np.cos), _wave(np.cos, np.sin)
+
+
+def _tan(self: "Bounding", a: Bounded) -> Bounded:
+    return _div(self, _sin(self, a), _cos(self, a))
+
+
+def _step(function: Callable[[Any], Any], *, is_kink: bool = False) -> Rule:
+    """floor, sign and their like: a jump within the error leaves both sides open; of a kink, at the jump itself as well."""
+
+    def rule(self: "Bounding", a: Bounded) -> Bounded:
+        del self
+        x = function(a.x)
+        if a.is_exact and not (is_kink and a.varies):
+            return Bounded(x)
+        least, most = a.least, a.most
+        if is_kink and a.varies:
+            least, most = np.nextafter(least, -np.inf), np.nextafter(most, np.inf)
+        return Bounded(x, NONE, *_hull(x, (function(least), function(most))))
+
+    return rule
+
+
+def _round(self: "Bounding", a: Bounded, *, rounding_method: Any) -> Bounded:
+    return _step(lambda x: floats.rounded(x, rounding_method=rounding_method))(self, a)
+
+
+def _rem(self: "Bounding", a: Bounded, b: Bounded) -> Bounded:
+    """A remainder is less than |b| in size, and jumps."""
+    x = floats.RULES["rem"](self, a.x, b.x)
+    return Bounded(x) if a.is_exact and b.is_exact else Bounded(x, 2 * (b.size + b.e) + 0 * np.abs(x))
 
 
 # --- maxima and comparisons -----------------------------------------------------------------------------------
 
 
+def _chosen(values: Sequence[Bounded], choose: Callable[..., Any], top: Callable[..., Any]) -> Bounded:
+    """A maximum or minimum: it rises in each number, and errs at most as the worst of them; `top` takes the largest."""
+    x = choose(*(value.x for value in values))
+    found = Bounded(x, _part(values, "e", top), low=_low(values, choose))
+    if any(value.is_open for value in values):
+        ends = zip(*(value.ends for value in values), strict=True)
+        found.down, found.up = _hull(x, [choose(*end) for end in ends])
+    return found
+
+
 def _of_two(sign: int) -> Rule:
-    """max (sign 1) and min (-1) of two: each moves with its operands, and errs as they do."""
+    """max (sign 1) and min (-1) of two."""
     choose = np.maximum if sign > 0 else np.minimum
 
-    def rule(_: Any, a: Bounded, b: Bounded) -> Bounded:
-        x = choose(a.x, b.x)
-        e: Any = NONE if none(a.e) and none(b.e) else np.maximum(a.e, b.e)
-        down, up = NONE, NONE
-        if a.is_open or b.is_open:
-            (p, q), (r, s) = a.ends, b.ends
-            down, up = _hull(x, (choose(p, r), choose(q, s)))
-        low = _both(choose, a.low, b.low)
-        if sign > 0 and low is None:
-            low = b.low if a.low is None else a.low
-        extreme = Extreme(a, b, sign)
+    def rule(self: "Bounding", a: Bounded, b: Bounded) -> Bounded:
+        del self
+        found = _chosen((a, b), choose, np.maximum)
+        if sign > 0 and found.low is None:
+            found.low = b.low if a.low is None else a.low
+        found.extreme = Extreme(a, b, sign)
         for one, other in ((a, b), (b, a)):  # max(-inf, max(x)) is still the maximum of x
-            if one.extreme is not None and not other.varies and np.all(np.equal(other.x, -sign * np.inf)):
-                extreme = one.extreme
-        return Bounded(x, e, down, up, low=low, extreme=extreme)
+            if one.extreme is not None and other.is_exact and np.all(np.equal(other.x, -sign * np.inf)):
+                found.extreme = one.extreme
+        return found
 
     return rule
 
@@ -629,43 +621,58 @@ def _of_many(sign: int) -> Rule:
     """reduce_max (sign 1) and reduce_min (-1)."""
     choose = np.max if sign > 0 else np.min
 
-    def rule(_: Any, a: Bounded, *, axes: Sequence[int]) -> Bounded:
-        axes = tuple(axes)
-
-        def along(p: Any, function: Callable[..., Any]) -> Any:
-            return p if p is None or none(p) else function(np.broadcast_to(p, a.x.shape), axis=axes)
-
-        x = choose(a.x, axis=axes)
-        down, up = NONE, NONE
-        if a.is_open:
-            down, up = _hull(x, [along(end, choose) for end in a.ends])
-        return Bounded(
-            x, along(a.e, np.max), down, up, low=along(a.low, choose), extreme=Extreme(a, axes, sign)
-        )
+    def rule(self: "Bounding", a: Bounded, *, axes: Sequence[int]) -> Bounded:
+        del self
+        along = tuple(axes)
+        found = _chosen([a], partial(choose, axis=along), partial(np.max, axis=along))
+        found.extreme = Extreme(a, along, sign)
+        return found
 
     return rule
 
 
-def _window_max(_: Any, a: Bounded, **parameters: Any) -> Bounded:
-    how = floats.window_parameters(a.x, **parameters)
-    axes = tuple(range(a.x.ndim, 2 * a.x.ndim))
+def _of_windows(sign: int) -> Rule:
+    """The maxima of windows; in the padding is nothing to choose."""
+    choose = np.max if sign > 0 else np.min
 
-    def top(p: Any, fill: float) -> Any:
-        return p if none(p) else moves.windows(p, fill, **how).max(axis=axes)
+    def rule(self: "Bounding", a: Bounded, **parameters: Any) -> Bounded:
+        del self
+        how, axes = floats.window_parameters(a.x, **parameters), tuple(range(a.x.ndim, 2 * a.x.ndim))
 
-    x = top(a.x, -np.inf)
-    down, up = NONE, NONE
-    if a.is_open:
-        down, up = _hull(x, [top(end, -np.inf) for end in a.ends])
-    return Bounded(x, top(a.e, 0.0), down, up)
+        def over(x: Any) -> Any:
+            return choose(moves.windows(x, -sign * np.inf, **how), axis=axes)
+
+        def worst(e: Any) -> Any:
+            return np.max(moves.windows(e, 0.0, **how), axis=axes)
+
+        found = _chosen([a], over, worst)
+        found.low = None
+        return found
+
+    return rule
+
+
+def _of_prefixes(sign: int) -> Rule:
+    """cummax and cummin."""
+    name = "cummax" if sign > 0 else "cummin"
+
+    def rule(self: "Bounding", a: Bounded, **parameters: Any) -> Bounded:
+        run, top = (partial(floats.RULES[one], self, **parameters) for one in (name, "cummax"))
+        return _chosen([a], run, top)
+
+    return rule
+
+
+def _clamp(self: "Bounding", low: Bounded, x: Bounded, high: Bounded) -> Bounded:
+    return RULES["min"](self, RULES["max"](self, x, low), high)
 
 
 def _bits(decided: Any, open_: Any) -> Bounded:
     """A truth value, with where it is undecided as what is open of the number 0 or 1."""
-    if open_ is None or not np.any(open_):
-        return Bounded(decided)
+    if not np.any(open_):
+        return Bounded(decided, low=0.0)
     number = np.asarray(decided).astype(float)
-    return Bounded(decided, NONE, np.where(open_, number, 0.0), np.where(open_, 1 - number, 0.0))
+    return Bounded(decided, NONE, np.where(open_, number, 0.0), np.where(open_, 1 - number, 0.0), low=0.0)
 
 
 def _others(upper: Array, axes: Sequence[int]) -> Array:
@@ -677,28 +684,27 @@ def _others(upper: Array, axes: Sequence[int]) -> Array:
     best = np.take_along_axis(flat, first, -1)
     rest = np.array(flat)
     np.put_along_axis(rest, first, -np.inf, -1)
-    second = rest.max(-1, keepdims=True)
-    others = np.where(np.arange(flat.shape[-1]) == first, second, best)
+    others = np.where(np.arange(flat.shape[-1]) == first, rest.max(-1, keepdims=True), best)
     return others.reshape(turned.shape).transpose(np.argsort([*order, *axes]))
 
 
-def _is_extreme(a: Bounded, m: Bounded, extreme: "Extreme") -> Bounded | None:
+def _is_extreme(a: Bounded, m: Bounded, extreme: Extreme) -> Bounded | None:
     """a == max(a, ...): decided where a lies apart from all others by more than the errors; None for another a."""
     decided = np.equal(a.x, m.x)
-    lowest, highest = a.x - a.down - a.e, a.x + a.up + a.e
-    of, other, sign = extreme.of, extreme.other, extreme.sign
+    least, most = a.x - a.down - a.e, a.most
+    of, other, sign = extreme
     if isinstance(other, Bounded):  # of two
         if a is not of and a is not other:
             return None
         b = other if a is of else of
-        return _bits(decided, ~((lowest > b.x + b.up + b.e) | (highest < b.x - b.down - b.e)))
-    if a is not of:
+        return _bits(decided, ~((least > b.most) | (most < b.x - b.down - b.e)))
+    if a is not of or not _is_along(decided, other):
         return None
     if sign < 0:
-        lowest, highest = -highest, -lowest
-    lowest, highest = np.broadcast_to(lowest, a.x.shape), np.broadcast_to(highest, a.x.shape)
-    above = lowest > _others(highest, other)
-    below = highest < lowest.max(axis=other, keepdims=True)
+        least, most = -most, -least
+    least, most = np.broadcast_to(least, a.x.shape), np.broadcast_to(most, a.x.shape)
+    above = least > _others(most, other)
+    below = most < least.max(axis=other, keepdims=True)
     found = _bits(decided, ~(above | below))
     found.some = (other, 1.0)  # one of them is
     return found
@@ -707,348 +713,295 @@ def _is_extreme(a: Bounded, m: Bounded, extreme: "Extreme") -> Bounded | None:
 def _compared(name: str) -> Rule:
     compare = floats.COMPARISONS[name]
 
-    def rule(_: Any, a: Bounded, b: Bounded) -> Bounded:
-        decided = compare(a.x, b.x)
-        if a is b or not (a.varies or b.varies) or np.asarray(a.x).dtype.kind in "iub":
-            return _bits(decided, None)
+    def rule(self: "Bounding", a: Bounded, b: Bounded) -> Bounded:
+        decided, varies = compare(a.x, b.x), a.varies or b.varies
+        if a is b or (a.is_exact and b.is_exact and not varies) or not a.is_real:
+            return _bits(decided, (a.is_open or b.is_open) and a is not b)
         if name in {"eq", "ne"}:
             for one, m in ((a, b), (b, a)):
                 found = _is_extreme(one, m, m.extreme) if m.extreme is not None else None
                 if found is not None:
-                    return found if name == "eq" else _not(_, found)
-        near = a.e + b.e + np.maximum(a.up + b.down, a.down + b.up)
-        with np.errstate(invalid="ignore"):
-            open_ = np.abs(a.x - b.x) <= near
-        return _bits(decided, open_)
+                    return found if name == "eq" else _not(self, found)
+        far = (a.x - a.down - a.e > b.most) | (a.most < b.x - b.down - b.e)
+        same = np.isinf(a.x) & (a.x == b.x)  # two infinities: "left out" in either
+        settled = far | same if varies else far | same | ((a.e + b.e == 0) & ~_opened(a) & ~_opened(b))
+        return _bits(decided, ~settled)
 
     return rule
 
 
-def _not(_: Any, a: Bounded) -> Bounded:
+def _opened(a: Bounded) -> Any:
+    return np.not_equal(a.down, 0) | np.not_equal(a.up, 0)
+
+
+def _not(self: "Bounding", a: Bounded) -> Bounded:
+    del self
     return Bounded(np.invert(a.x), NONE, a.up, a.down)
 
 
 def _joined(function: Callable[[Any, Any], Any]) -> Rule:
     """and, or, xor of truth values: undecided where an undecided one decides."""
 
-    def rule(_: Any, a: Bounded, b: Bounded) -> Bounded:
+    def rule(self: "Bounding", a: Bounded, b: Bounded) -> Bounded:
+        del self
         x = function(a.x, b.x)
-        if not (a.is_open or b.is_open) or x.dtype.kind != "b":
-            return Bounded(x)
-        ends = [function(p, q) for p in _outcomes(a) for q in _outcomes(b)]
-        open_ = np.logical_or.reduce([end != x for end in ends])
-        return _bits(x, open_)
+        ends = [function(p, q) != x for p in _outcomes(a) for q in _outcomes(b)]
+        return _bits(x, np.logical_or.reduce(ends)) if x.dtype.kind == "b" else Bounded(x)
 
     return rule
 
 
 def _outcomes(a: Bounded) -> list[Any]:
     """What an undecided truth value may be."""
-    return [a.x, np.where((a.down + a.up) > 0, ~a.x, a.x)] if a.is_open else [a.x]
+    return [a.x, np.where(_opened(a), ~a.x, a.x)] if a.is_open else [a.x]
 
 
-def _select_n(_: Any, which: Bounded, *cases: Bounded) -> Bounded:
-    parts = [[np.broadcast_to(getattr(one, p), one.x.shape) for one in cases] for p in ("e", "down", "up")]
-    chosen = floats.select_n(which.x, *(one.x for one in cases))
-    e, down, up = (
-        NONE if all(none(getattr(one, p)) for one in cases) else floats.select_n(which.x, *part)
-        for p, part in zip(("e", "down", "up"), parts, strict=True)
-    )
-    lows = [
-        one.low if one.low is not None else one.x if not one.varies and none(one.e) else None for one in cases
-    ]
-    low = None
-    if all(one is not None for one in lows):
-        low = floats.select_n(which.x, *(np.broadcast_to(one, chosen.shape) for one in lows))
-        if which.is_open:
-            low = np.minimum.reduce([np.broadcast_to(one, chosen.shape) for one in lows])
-    extremes = (one.extreme for one in cases if one.extreme is not None and np.array_equal(one.x, chosen))
-    found = Bounded(chosen, e, down, up, low=low, extreme=next(extremes, None))
-    if which.is_open:
-        open_ = (which.down + which.up) > 0
-        ends = [end for one in cases for end in one.ends]
-        hull = _hull(chosen, ends)
-        found.down, found.up = (np.where(open_, p, q) for p, q in zip(hull, (down, up), strict=True))
-        found.e = np.where(open_, np.maximum.reduce(parts[0]), e)
+def _select_n(self: "Bounding", which: Bounded, *cases: Bounded) -> Bounded:
+    del self
+
+    def choose(*arrays: Any) -> Any:
+        return floats.select_n(which.x, *arrays)
+
+    found = _moved(cases, choose)
+    if not which.is_open:
+        extremes = (
+            one.extreme for one in cases if one.extreme is not None and np.array_equal(one.x, found.x)
+        )
+        found.extreme = next(extremes, None)
+        return found
+    open_ = _opened(which)
+    for name, most in zip(
+        ("down", "up"), _hull(found.x, [end for one in cases for end in one.ends]), strict=True
+    ):
+        setattr(found, name, np.where(open_, most, getattr(found, name)))
+    if not none(found.e):
+        found.e = np.where(
+            open_, np.maximum.reduce([one.e + np.zeros(found.x.shape) for one in cases]), found.e
+        )
+    found.low = _low(cases, lambda *lows: np.minimum.reduce(lows))
     return found
 
 
-def _clamp(self: "Bounding", low: Bounded, x: Bounded, high: Bounded) -> Bounded:
-    return RULES["min"](self, RULES["max"](self, x, low), high)
+def _converted(self: "Bounding", a: Bounded, *, new_dtype: Any) -> Bounded:
+    if np.dtype(new_dtype).kind != "f" and a.is_real:
+        return _step(lambda x: np.asarray(x).astype(new_dtype))(self, a)
+    x = a.x.astype(float if np.dtype(new_dtype).kind == "f" else new_dtype)
+    return Bounded(x, a.e, a.down, a.up, low=a.low, some=a.some, extreme=a.extreme)
 
 
-def _converted(_: Any, a: Bounded, *, new_dtype: Any) -> Bounded:
-    kind = np.dtype(new_dtype).kind
-    if kind == "f":
-        x = np.asarray(a.x).astype(float)
-        low = 0.0 if np.asarray(a.x).dtype.kind in "bu" else a.low
-        return Bounded(x, a.e, a.down, a.up, low=low, some=a.some, extreme=a.extreme)
-    return Bounded(np.asarray(a.x).astype(new_dtype), a.e if kind == "f" else NONE, a.down, a.up, some=a.some)
+def _exactly(name: str) -> Rule:
+    """Of positions, sizes and whether a number is finite: nothing is rounded."""
+    rule = floats.RULES[name]
+
+    def read(self: "Bounding", *values: Bounded, **parameters: Any) -> Bounded:
+        x = np.asarray(rule(self, *(value.x for value in values), **parameters))
+        return Bounded(x, low=0.0 if x.dtype.kind == "b" else None)
+
+    return read
 
 
 # --- orders and indices ---------------------------------------------------------------------------------------
 
 
-def _sort(_: Any, *values: Bounded, dimension: int, num_keys: int, is_stable: bool = True) -> list[Bounded]:
+def _sort(
+    self: "Bounding", *values: Bounded, dimension: int, num_keys: int, is_stable: bool = True
+) -> list[Bounded]:
     """Sorted keys err by the largest error; what goes with them is undecided where neighbours may change places."""
-    del is_stable
-    arrays = floats.sort(*(value.x for value in values), dimension=dimension, num_keys=num_keys)
-    key, sorted_key = values[0], arrays[0]
-    worst = np.broadcast_to(key.e, key.x.shape).max(axis=dimension, keepdims=True)
-    found = [Bounded(sorted_key, np.broadcast_to(worst, sorted_key.shape))]
-    gaps = np.diff(sorted_key, axis=dimension)
-    near = gaps <= 2 * worst if key.varies else np.zeros(gaps.shape, bool)
-    pads = [(0, 0)] * sorted_key.ndim
-    before, after = list(pads), list(pads)
-    before[dimension], after[dimension] = (1, 0), (0, 1)
-    open_ = np.pad(near, before) | np.pad(near, after)
-    for value, array in zip(values[1:], arrays[1:], strict=True):
-        if open_.any():
-            low = np.broadcast_to(value.x, array.shape).min(axis=dimension, keepdims=True)
-            high = np.broadcast_to(value.x, array.shape).max(axis=dimension, keepdims=True)
-            found.append(
-                Bounded(array, NONE, np.where(open_, array - low, 0.0), np.where(open_, high - array, 0.0))
-            )
-        else:
-            order = np.argsort(key.x, dimension, kind="stable")
-            errors = NONE if none(value.e) else np.take_along_axis(value.e, order, dimension)
-            found.append(Bounded(array, errors))
-    return found
+    del self, is_stable
+    order = floats.order([value.x for value in values], dimension=dimension, num_keys=num_keys)
+
+    def taken(x: Any) -> Any:
+        return np.take_along_axis(x, order, dimension)
+
+    def along(x: Any, function: Callable[..., Any]) -> Any:
+        return np.broadcast_to(function(x, axis=dimension, keepdims=True), order.shape)
+
+    key, *others = (_moved([value], taken) for value in values)
+    least, most = (np.broadcast_to(end, order.shape) for end in (key.x - key.down - key.e, key.most))
+    jumps = np.take(least, range(1, order.shape[dimension]), dimension) - np.take(
+        np.maximum.accumulate(most, axis=dimension), range(order.shape[dimension] - 1), dimension
+    )
+    near = ~((jumps > 0) | ((jumps == 0) & (key.is_exact and not key.varies)))
+    pads = np.zeros((order.ndim, 2), int)
+    pads[dimension] = 1
+    near = np.pad(near, pads)
+    open_ = np.take(near, range(order.shape[dimension]), dimension) | np.take(
+        near, range(1, order.shape[dimension] + 1), dimension
+    )
+    if not none(key.e):
+        key.e = along(key.e, np.max)
+    if key.is_open:
+        key.down, key.up = _hull(key.x, [np.sort(end, axis=dimension) for end in key.ends])
+    key.low = None
+    if open_.any():
+        for one in others:
+            lowest, highest = one.ends
+            ends = along(lowest, np.min), along(highest, np.max)
+            hull = _hull(one.x, [np.where(open_, end, one.x) for end in ends])
+            one.down, one.up = np.maximum(hull[0], one.down), np.maximum(hull[1], one.up)
+            one.e = one.e if none(one.e) else along(one.e, np.max)
+    return [key, *others]
 
 
 def _position(name: str) -> Rule:
     """argmax: undecided where another may be as large."""
-    function = floats.RULES[name]
+    function, sign = floats.RULES[name], 1 if name == "argmax" else -1
 
     def rule(self: "Bounding", a: Bounded, *, axes: Sequence[int], index_dtype: Any) -> Bounded:
         x = function(self, a.x, axes=axes, index_dtype=index_dtype)
-        if not a.varies:
+        if a.is_exact and not a.varies:
             return Bounded(x)
-        sign = 1 if name == "argmax" else -1
-        upper = np.broadcast_to(sign * a.x + a.e, a.x.shape)
-        lower = np.broadcast_to(sign * a.x - a.e, a.x.shape)
-        sure = (lower > _others(upper, tuple(axes))).any(axis=axes[0])
-        if sure.all():
-            return Bounded(x)
-        last = a.x.shape[axes[0]] - 1
-        return Bounded(x, NONE, np.where(sure, 0.0, x), np.where(sure, 0.0, last - x))
+        least, most = (np.broadcast_to(end, a.x.shape) for end in (a.x - a.down - a.e, a.most))
+        if sign < 0:
+            least, most = -most, -least
+        sure = (least > _others(most, tuple(axes))).any(axis=axes[0])
+        ends = (np.where(sure, x, 0), np.where(sure, x, a.x.shape[axes[0]] - 1))
+        return Bounded(x, NONE, *_hull(x, ends))
 
     return rule
 
 
-def _spread(a: Bounded) -> tuple[Any, Any]:
-    """The smallest and the largest number of an array, opened as they are."""
-    lowest, highest = a.ends
-    return np.min(lowest, initial=0), np.max(highest, initial=0)
-
-
 def _gather(
-    _: Any,
-    a: Bounded,
-    indices: Bounded,
-    *,
-    dimension_numbers: Any,
-    slice_sizes: Any,
-    mode: Any,
-    fill_value: Any = None,
+    self: "Bounding", a: Bounded, indices: Bounded, *, fill_value: Any = None, **parameters: Any
 ) -> Bounded:
-    where = moves.gather_places(
-        a.x.shape, indices.x, dimension_numbers=dimension_numbers, slice_sizes=slice_sizes, mode=mode
+    del self
+    where = moves.gather_places(a.x.shape, indices.x, **parameters)
+    fill = np.nan if fill_value is None and a.is_real else fill_value or 0
+    found = Bounded(moves.taken(a.x, where, fill))
+    found.e, found.down, found.up = (
+        _part([a], name, lambda p: moves.taken(p, where, 0.0)) for name in ("e", "down", "up")
     )
-    fill = np.nan if fill_value is None and a.x.dtype.kind == "f" else fill_value or 0
-
-    def part(p: Any) -> Any:
-        return p if none(p) else moves.taken(np.broadcast_to(p, a.x.shape), where, 0.0)
-
-    found = Bounded(moves.taken(a.x, where, fill), part(a.e), part(a.down), part(a.up))
-    if indices.is_open:
-        lowest, highest = _spread(a)
-        found.down, found.up = np.maximum(found.x - lowest, 0), np.maximum(highest - found.x, 0)
+    if indices.is_open:  # it may be any of the numbers
+        lowest, highest = a.ends
+        ends = np.minimum(np.min(lowest, initial=0), found.x), np.maximum(np.max(highest, initial=0), found.x)
+        found.down, found.up = _hull(found.x, ends)
+        found.e = found.e if none(a.e) else np.full(found.x.shape, np.max(a.e, initial=0))
     return found
 
 
-def _scatter_add(
-    self: "Bounding", a: Bounded, indices: Bounded, updates: Bounded, *, dimension_numbers: Any, mode: Any
-) -> Bounded:
-    where = moves.scatter_places(
-        a.x.shape, indices.x, updates.x.shape, dimension_numbers=dimension_numbers, mode=mode
-    )
-    x = moves.added(a.x, where, updates.x)
-    if x.dtype.kind in "iu":
-        return Bounded(x)
-    counts = moves.added(np.zeros(a.x.shape), where, np.ones(updates.x.shape))
-    size = moves.added(
-        np.array(np.broadcast_to(a.size + a.e, a.x.shape)),
-        where,
-        np.broadcast_to(updates.size + updates.e, updates.x.shape),
-    )
-    passed = moves.added(
-        np.array(np.broadcast_to(a.e, a.x.shape), float), where, np.broadcast_to(updates.e, updates.x.shape)
-    )
-    most = float(counts.max(initial=0))
-    down, up = NONE, NONE
-    if a.is_open or updates.is_open or indices.is_open:
-        down, up = (
-            moves.added(
-                np.array(np.broadcast_to(p, a.x.shape), float), where, np.broadcast_to(q, updates.x.shape)
-            )
-            for p, q in ((a.down, updates.down), (a.up, updates.up))
-        )
-        if indices.is_open:  # any of the updates may go anywhere
-            everything = np.abs(updates.x).sum()
-            down, up = down + everything, up + everything
-    return Bounded(x, passed + self.gamma_of_sums(most) * size + self.last(np.abs(x)), down, up)
-
-
-def _scatter(_: Any, a: Bounded, indices: Bounded, updates: Bounded, **parameters: Any) -> Bounded:
-    return _parts([a, updates], lambda x, u: floats.scatter(x, indices.x, u, **parameters))
-
-
 def _select_and_scatter_add(
-    self: "Bounding",
-    source: Bounded,
-    operand: Bounded,
-    *,
-    select_prim: Any,
-    window_dimensions: Any,
-    window_strides: Any,
-    padding: Any,
+    self: "Bounding", source: Bounded, operand: Bounded, *, select_prim: Any, **parameters: Any
 ) -> Bounded:
     """Each source to the largest of its window; where several may be it, each of these may get it or not."""
-    how = floats.window_parameters(
-        operand.x, window_dimensions=window_dimensions, window_strides=window_strides, padding=padding
-    )
-    shape, size = source.x.shape, operand.x.size
+    how = floats.window_parameters(operand.x, **parameters)
     sign = 1 if select_prim.name == "ge" else -1
-    where = moves.window_places(operand.x.shape, **how).reshape(
-        -1, int(np.prod(window_dimensions))
-    )  # (windows, k)
-    numbers = np.where(where >= 0, sign * operand.x.reshape(-1)[where], -np.inf)
-    errors = np.broadcast_to(operand.e + np.maximum(operand.down, operand.up), operand.x.shape).reshape(-1)[
-        where
-    ]
-    errors = np.where(where >= 0, errors, 0.0)
-    best = numbers.argmax(-1)
-    winner = where[np.arange(len(where)), best]
-    flat = source.x.reshape(-1)
+    where = moves.window_places(operand.x.shape, **how).reshape(source.x.size, -1)  # (windows, k)
+    inside = where >= 0
+
+    def at_places(x: Any, fill: float) -> Array:
+        return np.where(inside, np.broadcast_to(x, operand.x.shape).reshape(-1)[where], fill)
+
+    numbers = at_places(sign * operand.x, -np.inf)
+    reach = at_places(operand.e + np.maximum(operand.down, operand.up), 0.0)
+    winner = np.arange(where.shape[1]) == numbers.argmax(-1)[:, None]
+    possible = (
+        inside & (numbers + reach >= (numbers - reach).max(-1, keepdims=True)) if operand.varies else winner
+    )
+    terms = np.bincount(where[inside], minlength=1).max()
 
     def added(values: Any, at: Array) -> Array:
-        total = np.zeros(size)
-        np.add.at(total, at, np.broadcast_to(values, shape).reshape(-1))
+        total = np.zeros(operand.x.size)
+        rows, columns = np.nonzero(at)
+        np.add.at(total, where[rows, columns], np.broadcast_to(values, source.x.shape).reshape(-1)[rows])
         return total.reshape(operand.x.shape)
 
-    x = added(source.x, winner)
-    counts = np.zeros(size)
-    np.add.at(counts, where[where >= 0], 1)
-    gamma = self.gamma_of_sums(float(counts.max(initial=1)))
-    e = added(source.e, winner) + gamma * added(source.size + source.e, winner)
-    down, up = added(source.down, winner), added(source.up, winner)
-    possible = numbers + errors >= (numbers - errors).max(-1, keepdims=True)
-    tied = possible.sum(-1) > 1
-    if operand.varies and tied.any():
-        gives = np.zeros(where.shape, bool)
-        gives[np.arange(len(where)), best] = True
-        extra_down, extra_up = np.zeros(size), np.zeros(size)
-        for k in range(where.shape[1]):
-            rows = tied & possible[:, k] & (where[:, k] >= 0)
-            share = np.where(
-                gives[rows, k], -flat[rows], flat[rows]
-            )  # the winner may lose it, others may get it
-            np.add.at(extra_up, where[rows, k], np.maximum(share, 0))
-            np.add.at(extra_down, where[rows, k], np.maximum(-share, 0))
-        down, up = down + extra_down.reshape(x.shape), up + extra_up.reshape(x.shape)
-        e = e + (added(source.e, winner) if not none(source.e) else 0.0)
-    if not (np.any(down) or np.any(up)):
-        down, up = NONE, NONE
-    return Bounded(x, e, down, up)
-
-
-def _scan(self: "Bounding", *values: Bounded, **parameters: Any) -> list[Bounded]:
-    def at(value: Bounded, i: int) -> Bounded:
-        found = _moved(lambda x: x[i])(self, value)
-        found.low = None
-        found.varies = value.varies
-        return found
-
-    def stack(column: list[Bounded], shape: Sequence[int]) -> Bounded:
-        return _parts(column, lambda *arrays: np.stack(arrays)) if column else Bounded(np.empty(shape))
-
-    return scan(self, *values, **parameters, at=at, stack=stack)
-
-
-def _exactly(name: str) -> Rule:
-    """Primitives of integers and truth values, and of positions: nothing is rounded."""
-    rule = floats.RULES[name]
-
-    def read(self: "Bounding", *values: Bounded, **parameters: Any) -> Bounded:
-        return Bounded(rule(self, *(value.x for value in values), **parameters))
-
-    return read
+    found = _summed(self, [source], lambda values: added(values, winner), terms)
+    found.low = None
+    tied = possible & (possible.sum(-1, keepdims=True) > 1)
+    if tied.any():
+        loses, gains = tied & winner, tied & ~winner
+        positive, negative = np.maximum(source.x + source.up, 0), np.maximum(source.down - source.x, 0)
+        found.up = found.up + added(positive, gains) + added(negative, loses)
+        found.down = found.down + added(negative, gains) + added(positive, loses)
+        found.e = found.e + added(source.e + self.gamma_of_sums(terms) * (source.size + source.e), gains)
+    return found
 
 
 RULES: Mapping[str, Rule] = {
     **{
-        name: _moved(move, keeps=name in {"reshape", "broadcast_in_dim", "squeeze", "expand_dims"})
+        name: _move(move, keeps=name in {"reshape", "broadcast_in_dim", "squeeze", "expand_dims"})
         for name, move in floats.MOVES.items()
     },
     **{name: _compared(name) for name in floats.COMPARISONS},
-    **{name: _smooth(name) for name in SMOOTH},
-    **{
-        name: _exactly(name)
-        for name in ("iota", "dim_as_value", "is_finite", "reduce_and", "reduce_or", "rem")
-    },
+    **{name: _exactly(name) for name in ("iota", "dim_as_value", "is_finite", "reduce_and", "reduce_or")},
     **{name: _position(name) for name in ("argmax", "argmin")},
-    "pad": _pad,
-    "concatenate": _concatenate,
-    "stack": _stack,
-    "unstack": _moved(lambda x, *, axis: list(np.moveaxis(x, axis, 0))),
-    "dynamic_slice": _dynamic_slice,
-    "dynamic_update_slice": _dynamic_update_slice,
+    **{name: _of_factors(name) for name in ("cumprod", "reduce_prod")},
+    # moves
+    "pad": _move(moves.pad),
+    "concatenate": _move(floats.concatenated),
+    "stack": _move(floats.stacked),
+    "unstack": _move(floats.unstacked),
+    "dynamic_slice": _at_index(moves.dynamic_slice, 1),
+    "dynamic_update_slice": _at_index(moves.dynamic_update_slice, 2),
+    "gather": _gather,
+    "scan": _scan,
+    # sums
     "add": _add,
     "add_any": _add,
     "sub": _sub,
     "neg": _neg,
+    "reduce_sum": _reduce_sum,
+    "reduce_window_sum": _window_sum,
+    "cumsum": _cumsum,
+    "scatter-add": _scatter_add,
+    "scatter_add": _scatter_add,
+    "select_and_scatter_add": _select_and_scatter_add,
+    # products
     "mul": _mul,
     "div": _div,
     "dot_general": _dot_general,
     "conv_general_dilated": _convolution,
-    "reduce_sum": _reduce_sum,
-    "reduce_window_sum": _window_sum,
-    "cumsum": _cumsum,
-    "cumprod": _multiplied("cumprod"),
-    "reduce_prod": _multiplied("reduce_prod"),
+    # functions of one number
     "exp": _exp,
-    "expm1": _expm1,
-    "log": _log_of("log", 0.0),
-    "log1p": _log_of("log1p", 1.0),
+    "exp2": _monotone(np.exp2, low=0.0),
+    "expm1": _monotone(np.expm1, low=-1.0),
+    "log": _log,
+    "log1p": _monotone(np.log1p),
+    "logistic": _monotone(floats.ELEMENTWISE["logistic"], low=0.0),
+    "tanh": _monotone(np.tanh, low=-1.0),
+    "erf": _monotone(floats.ELEMENTWISE["erf"], low=-1.0),
+    "erfc": _monotone(floats.ELEMENTWISE["erfc"], low=0.0, rises=False),
+    "erf_inv": _monotone(floats.ELEMENTWISE["erf_inv"]),
+    "sinh": _monotone(np.sinh),
+    "asinh": _monotone(np.arcsinh),
+    "atanh": _monotone(np.arctanh),
+    "acosh": _monotone(np.arccosh, low=0.0),
+    "asin": _monotone(np.arcsin),
+    "acos": _monotone(np.arccos, low=0.0, rises=False),
+    "atan": _monotone(np.arctan),
+    "cbrt": _monotone(np.cbrt, relative=True),
     "sqrt": _sqrt,
     "rsqrt": _rsqrt,
+    "abs": _abs,
+    "cosh": _cosh,
     "square": _square,
     "integer_pow": _integer_pow,
     "pow": _pow,
-    "abs": _abs,
-    "sign": _sign,
-    "floor": _stepped("floor"),
-    "ceil": _stepped("ceil"),
+    "sin": _sin,
+    "cos": _cos,
+    "tan": _tan,
+    "sign": _step(np.sign, is_kink=True),
+    "floor": _step(np.floor),
+    "ceil": _step(np.ceil),
+    "round": _round,
+    "rem": _rem,
+    # maxima, choices, orders
     "max": _of_two(1),
     "min": _of_two(-1),
     "reduce_max": _of_many(1),
     "reduce_min": _of_many(-1),
-    "reduce_window_max": _window_max,
-    "and": _joined(np.logical_and),
-    "or": _joined(np.logical_or),
-    "xor": _joined(np.logical_xor),
+    "reduce_window_max": _of_windows(1),
+    "reduce_window_min": _of_windows(-1),
+    "cummax": _of_prefixes(1),
+    "cummin": _of_prefixes(-1),
+    "clamp": _clamp,
+    "and": _joined(np.bitwise_and),
+    "or": _joined(np.bitwise_or),
+    "xor": _joined(np.bitwise_xor),
     "not": _not,
     "select_n": _select_n,
-    "clamp": _clamp,
     "convert_element_type": _converted,
     "sort": _sort,
-    "gather": _gather,
-    "scatter-add": _scatter_add,
-    "scatter_add": _scatter_add,
-    "scatter": _scatter,
-    "select_and_scatter_add": _select_and_scatter_add,
-    "scan": _scan,
 }
 
 
@@ -1064,6 +1017,7 @@ class Bounding(Arithmetic):
         double = FORMATS["float64"].unit
         self.format = Format(name, own.unit + double, own.sums + double, own.tiny, own.largest)
         self.is_wider_inside = own.sums < own.unit
+        self.is_narrow = own.largest < FORMATS["float64"].largest
 
     @property
     def key(self) -> Any:
@@ -1084,28 +1038,28 @@ class Bounding(Arithmetic):
 
     def last(self, size: Any) -> Any:
         """The rounding of a sum that was kept in a wider format."""
-        return self.format.unit * size if self.is_wider_inside else 0.0
+        return self.format.unit * size if self.is_wider_inside else NONE
 
-    def function(
-        self, f: Callable[[Any], Any], a: Bounded, h: Any, e: Any, *, low: Any = None, grows: bool = True
-    ) -> Bounded:
-        """f(a) = h with the error e that comes in, and the function's own; open as its ends are."""
-        own = FORMULA * self.format.unit * np.maximum(1, np.abs(h) + e)
-        down, up = NONE, NONE
-        if a.is_open:
-            ends = [f(end) for end in a.ends]
-            if not grows:
-                ends += [h - 2, h + 2]
-            down, up = _hull(h, ends)
-        return Bounded(h, e + own, down, up, low=low)
+    def own(self, size: Any, *, relative: bool = False) -> Any:
+        """A function's own error where it is of this size."""
+        return self.gamma(1) * size if relative else FORMULA * self.format.unit * np.maximum(1.0, size)
+
+    def lowered(self, low: Any) -> Any:
+        """A product of lower bounds that are not negative, rounded down."""
+        return low * (1 - self.gamma(1))
 
     def constant(self, array: Array) -> Bounded:
-        """A constant: it is what it is."""
+        """A constant: rounded to the format where it is none of its numbers."""
         x = np.asarray(array)
-        if x.dtype.kind == "f":
-            x = x.astype(np.float64)
-            return Bounded(x, low=x)
-        return Bounded(x)
+        if x.dtype.kind != "f":
+            return Bounded(x)
+        x = x.astype(np.float64)
+        parts = np.frexp(x)[0] / (
+            2 * FORMATS[self.format.name].unit
+        )  # a whole number for one of the format's
+        is_rounded = np.isfinite(x) & (parts != np.round(parts))
+        e = np.where(is_rounded, np.abs(x) * self.format.unit, 0.0) if is_rounded.any() else NONE
+        return Bounded(x, e, low=x - e)
 
     def input(self, array: Array, *, varies: bool = True, low: Any = None) -> Bounded:
         """An input, exact; `varies` where its gradient is asked for."""
@@ -1113,8 +1067,13 @@ class Bounding(Arithmetic):
         return Bounded(x.astype(np.float64) if x.dtype.kind == "f" else x, varies=varies, low=low)
 
     def step(self, step: Any, found: list[Any]) -> None:
-        """Read one equation, and note whether the result varies."""
+        """Read one equation, and note whether the result varies, and where a narrow format overflows."""
         super().step(step, found)
         varies = any(found[slot].varies for slot in step.inputs)
         for slot in step.outputs:
-            found[slot].varies = varies
+            one = found[slot]
+            one.varies = varies
+            if self.is_narrow and one.is_real:
+                over = (np.abs(one.x) + one.e > self.format.largest) & np.isfinite(one.x)
+                if over.any():
+                    one.e = np.where(over, np.inf, one.e)

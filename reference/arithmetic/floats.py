@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import special
+from scipy import special  # pyright: ignore[reportMissingTypeStubs]
 
 from reference.arithmetic import moves
 from reference.arithmetic.reading import Arithmetic, Rule, scan
@@ -76,7 +76,7 @@ class Convolution:
         shape = [lhs[axis] for axis in dimension_numbers.lhs_spec]  # n, c, *spatial
         kernel = [rhs[axis] for axis in dimension_numbers.rhs_spec]  # f, c / groups, *spatial
         self.batch, self.features, self.kernel = shape[0], kernel[0], kernel[2:]
-        self.windows = {
+        self.windows: dict[str, Any] = {
             "kernel": kernel[2:],
             "window_strides": window_strides,
             "padding": padding,
@@ -146,7 +146,7 @@ def cumulated(function: Callable[..., Array]) -> Rule:
     return rule
 
 
-def _window(
+def window_parameters(
     x: Array,
     *,
     window_dimensions: Sequence[int],
@@ -155,6 +155,7 @@ def _window(
     base_dilation: Sequence[int] | None = None,
     window_dilation: Sequence[int] | None = None,
 ) -> dict[str, Any]:
+    """The parameters of a primitive on windows as `moves.windows` takes them."""
     ones = [1] * len(x.shape)
     return {
         "dimensions": window_dimensions,
@@ -165,85 +166,51 @@ def _window(
     }
 
 
-window_parameters = _window
-
-
 def windowed(function: Callable[..., Array], fill: float) -> Rule:
     """A rule of a function that reduces each window."""
 
     def rule(arithmetic: Arithmetic, x: Array, **parameters: Any) -> Array:
         del arithmetic
-        found = moves.windows(x, fill, **_window(x, **parameters))
+        found = moves.windows(x, fill, **window_parameters(x, **parameters))
         return function(found, axis=tuple(range(x.ndim, 2 * x.ndim)))
 
     return rule
 
 
-def is_first(select_prim: Any) -> Callable[[Array], Array]:
-    """Which of the numbers along the last axis a selection by `ge` or `le` takes."""
-    return np.argmax if select_prim.name == "ge" else np.argmin  # pyright: ignore[reportReturnType]
-
-
-def select_and_scatter_add(
-    source: Array,
-    operand: Array,
-    *,
-    select_prim: Any,
-    window_dimensions: Any,
-    window_strides: Any,
-    padding: Any,
-) -> Array:
-    """Each entry of `source` added to the largest entry of its window, the first where there are several."""
-    how = _window(
-        operand, window_dimensions=window_dimensions, window_strides=window_strides, padding=padding
-    )
+def _best(operand: Array, select_prim: Any, **parameters: Any) -> Array:
+    """Where (flat) the entry of each window lies that a selection by `ge` or `le` takes, the first of several."""
+    how = window_parameters(operand, **parameters)
     sign = 1 if select_prim.name == "ge" else -1
-    numbers = moves.windows(operand * sign, -np.inf, **how).reshape(*source.shape, -1)
+    numbers = moves.windows(operand * sign, -np.inf, **how)
+    numbers = numbers.reshape(*numbers.shape[: operand.ndim], -1)
     where = moves.window_places(operand.shape, **how).reshape(numbers.shape)
-    best = np.take_along_axis(where, numbers.argmax(-1)[..., None], -1)[..., 0]
+    return np.take_along_axis(where, numbers.argmax(-1)[..., None], -1)[..., 0]
+
+
+def select_and_scatter_add(source: Array, operand: Array, *, select_prim: Any, **parameters: Any) -> Array:
+    """Each entry of `source` added to the largest entry of its window."""
     total = np.zeros(operand.size, source.dtype)
-    np.add.at(total, best.ravel(), source.ravel())
+    np.add.at(total, _best(operand, select_prim, **parameters).ravel(), source.ravel())
     return total.reshape(operand.shape)
 
 
-def select_and_gather_add(
-    tangents: Array,
-    operand: Array,
-    *,
-    select_prim: Any,
-    window_dimensions: Any,
-    window_strides: Any,
-    padding: Any,
-    base_dilation: Any,
-    window_dilation: Any,
-) -> Array:
+def select_and_gather_add(tangents: Array, operand: Array, *, select_prim: Any, **parameters: Any) -> Array:
     """The entry of `tangents` at the largest entry of each window of `operand`."""
-    how = _window(
-        operand,
-        window_dimensions=window_dimensions,
-        window_strides=window_strides,
-        padding=padding,
-        base_dilation=base_dilation,
-        window_dilation=window_dilation,
-    )
-    sign = 1 if select_prim.name == "ge" else -1
-    numbers = moves.windows(operand * sign, -np.inf, **how)
-    shape = numbers.shape[: operand.ndim]
-    where = moves.window_places(operand.shape, **how).reshape(*shape, -1)
-    best = np.take_along_axis(where, numbers.reshape(*shape, -1).argmax(-1)[..., None], -1)[..., 0]
-    return tangents.reshape(-1)[best]
+    return tangents.reshape(-1)[_best(operand, select_prim, **parameters)]
+
+
+def order(arrays: Sequence[Array], *, dimension: int, num_keys: int) -> Array:
+    """Where along an axis the numbers lie that come first, second, ... by the first `num_keys` arrays."""
+    if num_keys > 1:
+        return np.lexsort(np.stack(arrays[num_keys - 1 :: -1]), axis=dimension)
+    return np.argsort(arrays[0], dimension, "stable")
 
 
 def sort(*arrays: Array, dimension: int, num_keys: int, is_stable: bool = True) -> list[Array]:
     """Arrays in the order of the first `num_keys` of them."""
     del is_stable
-    keys = [arrays[i] for i in reversed(range(num_keys))]
-    order = (
-        np.lexsort(np.stack(keys), axis=dimension)
-        if num_keys > 1
-        else np.argsort(keys[0], dimension, "stable")
-    )
-    return [np.take_along_axis(array, order, dimension) for array in arrays]
+    places = order(arrays, dimension=dimension, num_keys=num_keys)
+    return [np.take_along_axis(array, places, dimension) for array in arrays]
 
 
 def position(function: Callable[..., Array]) -> Rule:
@@ -295,6 +262,21 @@ def select_n(which: Array, *cases: Array) -> Array:
     if len(cases) == 2:  # noqa: PLR2004  (the usual two)
         return np.where(which, cases[1], cases[0])
     return np.choose(which, cases)
+
+
+def concatenated(*arrays: Array, dimension: int) -> Array:
+    """One after another along an axis."""
+    return np.concatenate(arrays, dimension)
+
+
+def stacked(*arrays: Array, axis: int) -> Array:
+    """Beside each other along a new axis."""
+    return np.stack(arrays, axis)
+
+
+def unstacked(x: Array, *, axis: int) -> list[Array]:
+    """The entries along an axis."""
+    return list(np.moveaxis(x, axis, 0))
 
 
 def iota(*, dtype: Any, shape: Sequence[int], dimension: int) -> Array:
@@ -350,9 +332,9 @@ RATIONAL: Mapping[str, Rule] = {
     **{name: plain(move) for name, move in MOVES.items()},
     **{name: plain(compared) for name, compared in COMPARISONS.items()},
     "pad": plain(moves.pad),
-    "unstack": lambda _, x, *, axis: list(np.moveaxis(x, axis, 0)),
-    "stack": lambda _, *arrays, axis: np.stack(arrays, axis),
-    "concatenate": lambda _, *arrays, dimension: np.concatenate(arrays, dimension),
+    "unstack": plain(unstacked),
+    "stack": plain(stacked),
+    "concatenate": plain(concatenated),
     "dynamic_slice": plain(moves.dynamic_slice),
     "dynamic_update_slice": plain(moves.dynamic_update_slice),
     "add": plain(np.add),
@@ -440,7 +422,8 @@ ELEMENTWISE: Mapping[str, Callable[..., Array]] = {
 }
 
 
-def _round(_: Arithmetic, x: Array, *, rounding_method: Any) -> Array:
+def rounded(x: Array, *, rounding_method: Any) -> Array:
+    """The nearest whole number: of two the even one (method 1), or the one away from 0."""
     return np.round(x) if int(rounding_method) == 1 else np.trunc(x + np.copysign(0.5, x))
 
 
@@ -448,7 +431,7 @@ RULES: Mapping[str, Rule] = {
     **RATIONAL,
     **{name: plain(function) for name, function in ELEMENTWISE.items()},
     "cumlogsumexp": cumulated(np.logaddexp.accumulate),
-    "round": _round,
+    "round": plain(rounded),
 }
 
 

@@ -130,48 +130,34 @@ def places(
     starts = indices.reshape(*indices.shape, 1) if not index_map else indices
     batch_shape = indices.shape[:-1]
     window_axes = [axis for axis in range(len(shape)) if axis not in collapsed and axis not in batching]
-    window_shape = [slice_sizes[axis] for axis in window_axes]
-    rank = len(batch_shape) + len(window_shape)
+    rank = len(batch_shape) + len(window_axes)
     batch_axes = [axis for axis in range(rank) if axis not in offset]
 
-    def over_batch(array: Array) -> Array:
+    def along(array: Array, axes: Sequence[int]) -> Array:
+        """An array whose axes become these of the result."""
         expanded = [1] * rank
-        for axis, size in zip(batch_axes, batch_shape, strict=True):
+        for axis, size in zip(axes, array.shape, strict=True):
             expanded[axis] = size
-        return array.reshape(expanded)
-
-    def over_window(array: Array, which: int) -> Array:
-        expanded = [1] * rank
-        expanded[offset[which]] = len(array)
         return array.reshape(expanded)
 
     coordinates: list[Array] = [np.zeros([1] * rank, int) for _ in shape]
     inside: Array = np.ones([1] * rank, bool)
     for column, axis in enumerate(index_map):
-        start = over_batch(starts[..., column].astype(np.int64))
+        start = along(starts[..., column].astype(np.int64), batch_axes)
         room = shape[axis] - slice_sizes[axis]
-        if clip:
-            start = np.clip(start, 0, max(room, 0))
-        else:
-            inside = inside & (start >= 0) & (start <= room)
-            start = np.clip(start, 0, max(room, 0))
-        coordinates[axis] = coordinates[axis] + start
-    for axis, batch_axis in zip(batching, indices_batching, strict=True):
-        expanded = [1] * len(batch_shape)
-        expanded[batch_axis] = batch_shape[batch_axis]
-        counted = np.broadcast_to(np.arange(batch_shape[batch_axis]).reshape(expanded), batch_shape)
-        coordinates[axis] = coordinates[axis] + over_batch(counted)
-    for which, axis in enumerate(window_axes):
-        coordinates[axis] = coordinates[axis] + over_window(np.arange(slice_sizes[axis]), which)
-    result = [0] * rank
-    for axis, size in zip(batch_axes, batch_shape, strict=True):
-        result[axis] = size
-    for which, size in enumerate(window_shape):
-        result[offset[which]] = size
+        inside = inside & (clip | ((start >= 0) & (start <= room)))
+        coordinates[axis] = coordinates[axis] + np.clip(start, 0, max(room, 0))
+    for axis, which in zip(batching, indices_batching, strict=True):
+        coordinates[axis] = coordinates[axis] + along(np.arange(batch_shape[which]), [batch_axes[which]])
+    for which, axis in zip(offset, window_axes, strict=True):
+        coordinates[axis] = coordinates[axis] + along(np.arange(slice_sizes[axis]), [which])
     flat = np.zeros([1] * rank, int)
     for axis, size in enumerate(shape):
         flat = flat * size + coordinates[axis]
-    return np.broadcast_to(flat, result), np.broadcast_to(inside, result)
+    result = np.zeros(rank, int)
+    result[batch_axes] = batch_shape
+    result[list(offset)] = [slice_sizes[axis] for axis in window_axes]
+    return np.broadcast_to(flat, tuple(result)), np.broadcast_to(inside, tuple(result))
 
 
 def gather_places(

@@ -14,6 +14,10 @@ class UnknownPrimitiveError(Exception):
     """No rule of an arithmetic reads this primitive, or a parameter of it; the message names it."""
 
 
+class UndecidedError(Exception):
+    """A comparison that an arithmetic can't decide: two numbers lie too near, or at a kink."""
+
+
 class Arithmetic:
     """A way of reading: what a number becomes, and a rule for each primitive.
 
