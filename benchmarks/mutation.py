@@ -129,8 +129,10 @@ TESTS = {
     "manual_backprop/layers/stack.py": ("meta/by_hand", *ENDS, "layers"),
     "manual_backprop/layers/*": LAYERS,
     "manual_backprop/mistakes/layers.py": ("meta/layer_mistakes_by_index", "layers"),
+    "manual_backprop/mistakes/operations/*": ("meta/pages",),
     "manual_backprop/mistakes/*": ("meta/mistakes_by_index", "meta/mistakes"),
     "manual_backprop/averages.py": ("meta/by_hand", *ENDS),
+    "manual_backprop/operations/*": ("meta/pages",),
     "manual_backprop/*": (
         "meta/by_hand",
         "meta/exact",
