@@ -18,18 +18,21 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cache, partial
 from itertools import combinations, permutations
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from numpy.typing import NDArray
 
 from reference.arithmetic.floats import RULES, Floats, plain
 from reference.arithmetic.reading import Rule
+from reference.operations.by_hand import ByHand
 from reference.operations.operation import Operation
-from reference.program import Derivative, Equation, Instance, Program, Slot, derivative
+from reference.operations.tracing import abstract_inputs
+from reference.program import Derivative, Equation, Instance, Program, Slot, as_tuple, derivative, trace
 
 Array = NDArray[Any]
 Sizes = Mapping[str, int]
@@ -46,6 +49,7 @@ class Context:
     step: Equation
     right: Any
     sizes: Sizes
+    options: Mapping[str, Any]
 
     def again(self, *inputs: Any) -> Any:
         """The step with other inputs."""
@@ -68,7 +72,7 @@ class Edit:
         slots: the variables that the sentence names.
         reads: variables that the rule reads besides the inputs of the step.
         rank: how far from what people do: of several edits that explain a gradient, the lowest is told.
-        only: the number of the only equation that sees the edited value; None where all do.
+        only: the numbers of the only equations that see the edited value; empty where all do.
     """
 
     at: tuple[int, ...]
@@ -78,7 +82,7 @@ class Edit:
     slots: tuple[Slot, ...] = ()
     reads: tuple[Slot, ...] = ()
     rank: float = 2
-    only: int | None = None
+    only: tuple[int, ...] = ()
 
 
 CURES: Mapping[str, str] = {
@@ -104,10 +108,10 @@ CURES: Mapping[str, str] = {
 # --- reading -------------------------------------------------------------------------------------------------
 
 
-def _edited(arithmetic: Any, *values: Any, step: Equation, edit: Edit, sizes: Sizes) -> Any:
+def _edited(arithmetic: Any, *values: Any, step: Equation, edit: Edit, case: tuple[Sizes, Mapping[str, Any]]) -> Any:
     del arithmetic
     inputs = values[: len(step.inputs)]
-    return edit.rule(Context(step, _again(step, inputs), sizes), *values)
+    return edit.rule(Context(step, _again(step, inputs), *case), *values)
 
 
 class _Reader(Floats):
@@ -124,8 +128,8 @@ def _again(step: Equation, inputs: Sequence[Any]) -> Any:
     return FLOATS.rules[step.primitive](FLOATS, *inputs, **step.parameters)
 
 
-def _replaced(step: Equation, edit: Edit, sizes: Sizes) -> Equation:
-    parameters = {"step": step, "edit": edit, "sizes": sizes}
+def _replaced(step: Equation, edit: Edit, case: tuple[Sizes, Mapping[str, Any]]) -> Equation:
+    parameters = {"step": step, "edit": edit, "case": case}
     return Equation("edited", (*step.inputs, *edit.reads), step.outputs, parameters, step.line)
 
 
@@ -196,12 +200,16 @@ class Passage:
         forward: Callable[..., Any] | None = None,
     ) -> None:
         """Trace an operation, or one of its formulations."""
-        self.operation, self.options = operation, options
-        self.traced: Derivative = derivative(operation, options, sizes, forward)
+        self.operation, self.options, self._forward = operation, options, forward
+        self.hand = isinstance(forward, ByHand)
+        self.traced = (
+            _written(operation, options, sizes, forward)
+            if isinstance(forward, ByHand)
+            else derivative(operation, options, sizes, forward)
+        )
         names = tuple(operation.inputs)
         self.gradients = tuple(names[i] for i in self.traced.differentiable)
         self.program = _normalised(self.traced.program, len(names), self.traced.outputs)
-        self.hand = forward is not None and forward.__qualname__.startswith("by_hand")
         cotangents = ("dy",) if len(self.traced.pulled) == 1 else tuple(f"dy{i}" for i in self.traced.pulled)
         self._names = dict(zip(self.program.inputs, (*names, *cotangents), strict=True))
         self.ends = self.program.outputs[self.traced.outputs :]
@@ -212,6 +220,20 @@ class Passage:
         self._made = made
         instance = self.program.at(sizes)
         self.flow = Flow([*instance.static, *instance.dynamic], self.cotangents, self.ends)
+        self._values = _needed_for(self.program.equations, self.program.outputs[: self.traced.outputs])
+        self._names.update(_sizes_of(instance, sizes))
+
+    def with_options(self, options: Mapping[str, Any], sizes: Sizes) -> "Passage | None":
+        """The same with other numbers for its options; None where that is another program."""
+        other = Passage(self.operation, options, sizes, self._forward)
+        same = [(one.primitive, one.inputs) for one in self.flow.steps]
+        return other if [(one.primitive, one.inputs) for one in other.flow.steps] == same else None
+
+    def ambiguous(self, slot: Slot) -> bool:
+        """Whether the line that makes a variable makes others of the forward pass in the same way."""
+        line = self._made[slot].line if slot in self._made else ""
+        forward = [one for one in self.program.equations if one.line == line and one.outputs[0] not in self.flow.carried]
+        return not line or max((sum(a.primitive == b.primitive for a in forward) for b in forward), default=0) > 1
 
     def step(self, at: tuple[int, ...]) -> tuple[Equation, Mapping[Slot, Equation]]:
         """The equation of an edit, and what makes each variable of its program."""
@@ -223,31 +245,77 @@ class Passage:
 
     def say(self, edit: Edit) -> str:
         """The sentence of an edit."""
-        _, made = self.step(edit.at)
-        return edit.text.format(*(self._called(slot, edit, made) for slot in edit.slots))
+        called = [self._called(slot, edit.at) for slot in edit.slots]
+        paths = {f"via{k}": text.removeprefix("the gradient of ") for k, text in enumerate(called)}
+        return edit.text.format(*called, **paths)
 
     def where(self, edit: Edit) -> str:
         """The line of the reference, "norms.py:12 (layer_norm)"."""
-        return re.sub(r":\d+ ", " ", self.step(edit.at)[0].line)
+        step, made = self.step(edit.at)
+        lines = (step.line, *(made[slot].line for slot in step.inputs if slot in made))
+        return re.sub(r":\d+ ", " ", next(filter(None, lines), ""))
 
-    def _called(self, slot: Slot, edit: Edit, made: Mapping[Slot, Equation]) -> str:
-        inside = len(edit.at) > 1
-        if not inside and slot in self._names:
-            return self._names[slot]
-        constants = (
-            self.flow.steps[edit.at[0]].parameters["jaxpr"].program.constants if inside else self.program.constants
-        )
-        if slot in constants and constants[slot].size == 1:
-            return f"{constants[slot].item():.6g}"
-        if slot not in made:
-            outer = self.flow.steps[edit.at[0]]
-            places = outer.parameters["jaxpr"].program.inputs
-            return self._called(outer.inputs[places.index(slot)], replace(edit, at=edit.at[:1]), self._made) if (
-                inside and slot in places
-            ) else "a value"
-        text = expression(made[slot].line, made[slot].primitive)
-        carried = slot in (_body_carried(self, edit.at[0]) if inside else self.flow.carried)
-        return f"the gradient of {text}" if carried and not self.hand else text
+    def _called(self, slot: Slot, at: tuple[int, ...]) -> str:
+        if len(at) == 1:
+            if slot in self._names:
+                return self._names[slot]
+            return self._expression(slot, self.program, self._made, self.flow.carried, self._values)
+        outer = self.flow.steps[at[0]]
+        body: Program = outer.parameters["jaxpr"].program
+        if slot in body.inputs:
+            return self._called(outer.inputs[body.inputs.index(slot)], at[:1])
+        made = {one: equation for equation in body.equations for one in equation.outputs}
+        return self._expression(slot, body, made, _body_flow(outer, self.flow.carried).carried, set(made))
+
+    def _expression(
+        self, slot: Slot, program: Program, made: Mapping[Slot, Equation], carried: set[Slot], values: set[Slot]
+    ) -> str:
+        if slot in program.constants or slot not in made:
+            constant = np.asarray(program.constants.get(slot, np.nan))
+            return f"{constant.item():.6g}" if constant.size == 1 else "a constant"
+        said = expression(made[slot].line, made[slot].primitive)
+        if made[slot].primitive in {"reshape", "broadcast_in_dim", "convert_element_type", "copy"}:
+            return self._called(made[slot].inputs[0], (0,)) if program is self.program else said
+        if self.hand or slot in values:
+            return said
+        return f"the gradient of {said}" if slot in carried else f"the slope of {said}"
+
+
+def _written(operation: Operation, options: Mapping[str, Any], sizes: Sizes, form: ByHand) -> Derivative:
+    """A formula for the backward pass as a program, as `derivative` gives that of JAX."""
+    arguments = abstract_inputs(operation, {name: sizes[name] for name in operation.concrete})
+    places, count = operation.differentiable, len(arguments)
+
+    def both(*given: Any) -> tuple[Any, ...]:
+        found = form.backward(*given[count:], *given[:count], **options)
+        return (*as_tuple(form.forward(*given[:count], **options)), *(found[place] for place in places))
+
+    outputs = as_tuple(jax.eval_shape(partial(form.forward, **options), *arguments))
+    return Derivative(trace(both, [*arguments, *outputs]), len(outputs), tuple(range(len(outputs))), places)
+
+
+def _needed_for(equations: Sequence[Equation], ends: Sequence[Slot]) -> set[Slot]:
+    needed = set(ends)
+    for one in reversed(equations):
+        if needed.intersection(one.outputs):
+            needed.update(one.inputs)
+    return needed
+
+
+def _sizes_of(instance: Instance, sizes: Sizes) -> dict[Slot, str]:
+    """What numbers that depend on sizes alone are called: "n", "n k"."""
+    found: list[Any] = [None] * instance.program.slots
+    for slot, array in instance.program.constants.items():
+        found[slot] = FLOATS.constant(array)
+    names, called = dict[Slot, str](), {float(size): name for name, size in sizes.items()}
+    for (a, n), (b, m) in combinations(sizes.items(), 2):
+        called.setdefault(float(n * m), f"{a} {b}")
+    for step in instance.static:
+        FLOATS.step(step, found)
+        value = found[step.outputs[0]]
+        if np.size(value) == 1 and step.primitive != "iota" and float(np.asarray(value).item()) in called:
+            names[step.outputs[0]] = called[float(np.asarray(value).item())]
+    return names
 
 
 def _firsts(passage: Passage) -> list[Slot]:
@@ -289,7 +357,7 @@ class Reading:
 
     def __init__(self, passage: Passage, sizes: Sizes, values: Sequence[Array]) -> None:
         """Read everything once."""
-        self.passage, self.sizes = passage, sizes
+        self.passage, self.sizes, self.case = passage, sizes, (sizes, passage.options)
         self.instance = passage.program.at(sizes)
         self.steps = [*self.instance.static, *self.instance.dynamic]
         with np.errstate(all="ignore"):
@@ -306,12 +374,12 @@ class Reading:
 
     def _read(self, edits: Sequence[Edit]) -> list[Array]:
         found, flow = list(self.values), self.passage.flow
-        whole = {edit.at[0]: [one for one in edits if one.only is None and one.at[0] == edit.at[0]] for edit in edits}
-        parts = [edit for edit in edits if edit.only is not None]
+        whole = {edit.at[0]: [one for one in edits if not one.only and one.at[0] == edit.at[0]] for edit in edits}
+        parts = [edit for edit in edits if edit.only]
         order = {i for edit in edits for i in _span(flow, edit)}
         for i in sorted(order):
             here = whole.get(i, [])
-            seen = [edit for edit in parts if edit.only == i]
+            seen = [edit for edit in parts if i in edit.only]
             if seen:
                 aside = list(found)
                 for edit in seen:
@@ -332,19 +400,18 @@ class Reading:
     def _step(self, i: int, edits: Sequence[Edit], found: list[Any]) -> None:
         step = self.steps[i]
         for edit in edits:
-            step = _replaced(step, edit, self.sizes) if len(edit.at) == 1 else self._inside(step, edit)
+            step = _replaced(step, edit, self.case) if len(edit.at) == 1 else self._inside(step, edit)
         FLOATS.step(step, found)
 
     def _inside(self, step: Equation, edit: Edit) -> Equation:
         body = copy(step.parameters["jaxpr"])
         body.dynamic = list(body.dynamic)
-        body.dynamic[edit.at[1]] = _replaced(body.dynamic[edit.at[1]], edit, self.sizes)
+        body.dynamic[edit.at[1]] = _replaced(body.dynamic[edit.at[1]], edit, self.case)
         return replace(step, parameters={**step.parameters, "jaxpr": body})
 
 
 def _span(flow: Flow, edit: Edit) -> tuple[int, ...]:
-    first = edit.at[0] if edit.only is None else edit.only
-    return first, *flow.after(first)
+    return tuple({j for first in edit.only or edit.at[:1] for j in (first, *flow.after(first))})
 
 
 # --- normalisation -------------------------------------------------------------------------------------------
@@ -417,11 +484,12 @@ def edits(reading: Reading) -> Iterator[Edit]:
     for i in sorted(flow.matters):
         step = reading.steps[i]
         level = _Level((), i, step, flow, reading.steps, reading.values, reading.sizes)
+        yield from level.edges()
         for edit in level.edits():
             yield edit
             entries = () if flow.backward(i) else flow.entries(i)
             if len(entries) > 1:
-                yield from (replace(edit, only=entry, rank=edit.rank + 0.5) for entry in entries)
+                yield from (replace(edit, only=(entry,), rank=edit.rank + 0.5) for entry in entries)
         if step.primitive == "scan":
             yield from _inside_scan(reading, i, step)
 
@@ -495,6 +563,18 @@ class _Level:
         yield from self._of_the_value()
         yield from self._of_operands()
 
+    def edges(self) -> Iterator[Edit]:
+        """Of the steps of the forward pass that an error comes back through next, one that it does not reach."""
+        if not self.back or len(self.step.outputs) > 1:
+            return
+        uses = dict[str, list[int]]()
+        for j in self.flow.uses.get(self.out, ()):
+            if self.flow.backward(j):
+                uses.setdefault(self.steps[j].line, []).append(j)
+        for line, some in uses.items() if len(uses) > 1 else ():
+            del line
+            yield self.edit("path", "the path through {via0} is left out", lambda c, *x: np.zeros_like(c.right), self.steps[some[0]].outputs[0], only=tuple(some), rank=1)  # fmt: skip
+
     def same_shape(self, slot: Slot, *, forward: bool = False) -> Iterator[Slot]:
         """Variables that are there before this step, with the shape of one of its own, and floats too."""
         like = np.asarray(self.values[slot])
@@ -514,6 +594,13 @@ class _Level:
                 seen.append(array)
                 yield other
 
+    def above(self, slot: Slot) -> Iterator[Slot]:
+        """Cotangents of the shape of a variable."""
+        shape = np.shape(self.values[slot])
+        for one in self.steps if not self.path else ():
+            if one.primitive == "copy" and one.outputs[0] not in self.flow.ends and np.shape(self.values[one.outputs[0]]) == shape:
+                yield one.outputs[0]
+
     # the value of a step
 
     def _of_the_value(self) -> Iterator[Edit]:
@@ -522,7 +609,7 @@ class _Level:
             return
         if not self.back or self.path:  # on the way back of the top level, factors are read off
             zero = 1 if self.back else 2.5
-            yield self.edit("path", "the path through {0} is left out", lambda c, *x: np.zeros_like(c.right), self.out, rank=zero)
+            yield self.edit("path", "the path through {via0} is left out", lambda c, *x: np.zeros_like(c.right), self.out, rank=zero)
             for number, said in ((-1.0, "has the wrong sign"), (2.0, "is doubled"), (0.5, "is halved")):
                 yield self.edit("factor", f"{{0}} {said}", lambda c, *x, k=number: k * c.right, self.out, rank=2)
             yield from self._by_sizes()
@@ -537,8 +624,15 @@ class _Level:
                     )  # fmt: skip
         if self.out in self.flow.ends and not self.path:
             for other in self.same_shape(self.out):
+                if other not in self.flow.carried:
+                    for said, formula in FORMULAS:
+                        yield self.edit("extra", f"{said.replace('{0}', '{1}').replace('{}', '{1}')} is multiplied in once too often",
+                                        lambda c, x, w, f=formula: c.right * f(w), self.out, other, reads=(other,), rank=3)  # fmt: skip
+            for other in self.same_shape(self.out):
                 if other in self.flow.carried:
-                    yield self.edit("exchange", "{1} is returned in the place of {0}", lambda c, x, w: w, self.out, other, reads=(other,), rank=3)  # fmt: skip
+                    said = "{1} is returned in the place of {0}"
+                    said = said if other in self.flow.ends else "of the paths to {0} there is only the one through {via1}"
+                    yield self.edit("exchange" if other in self.flow.ends else "path", said, lambda c, x, w: w, self.out, other, reads=(other,), rank=3)  # fmt: skip
 
     def _by_sizes(self) -> Iterator[Edit]:
         for name in self.sizes:
@@ -599,13 +693,14 @@ class _Level:
 
     def _sum_of_terms(self) -> Iterator[Edit]:
         a, b = self.step.inputs
-        if a == b:
+        if a == b or np.array_equal(self.values[a], self.values[b]):
             return
         minus = -1 if self.step.primitive == "sub" else 1
         for k, (kept, lost) in enumerate(((b, a), (a, b))):
             if lost in self.flow.carried or not self.back:
                 rank = 1 if self.back else 2
-                yield self.edit("path", "{0} is left out of a sum", lambda c, *x, k=k: c.again(*_with(x, k, np.zeros_like(x[k]))), lost, rank=rank)
+                text = "the path through {via0} is left out of a sum" if lost in self.flow.carried else "{0} is left out of a sum"
+                yield self.edit("path", text, lambda c, *x, k=k: c.again(*_with(x, k, np.zeros_like(x[k]))), lost, rank=rank)
                 yield self.edit("factor", "{0} has the wrong sign", lambda c, *x, k=k: c.again(*_with(x, k, -x[k])), lost, rank=rank + 0.5)
                 yield self.edit("factor", "{0} is added twice", lambda c, *x, k=k: c.again(*_with(x, k, 2 * x[k])), lost, rank=rank + 1.5)
                 yield self.edit("factor", "half of {0} is added", lambda c, *x, k=k: c.again(*_with(x, k, x[k] / 2)), lost, rank=rank + 1.5)
@@ -616,6 +711,7 @@ class _Level:
 
     def _product(self) -> Iterator[Edit]:
         divides = self.step.primitive == "div"
+        yield from self._parentheses()
         for k, slot in enumerate(self.step.inputs):
             if slot in self.flow.carried:
                 continue
@@ -629,13 +725,26 @@ class _Level:
             yield self.edit("factor", "the size of {0} stands in its place, without its sign", lambda c, *x, k=k: c.again(*_with(x, k, np.abs(x[k]))), slot, rank=4)  # fmt: skip
             yield self.edit("slope", "the sign of {0} stands in its place", lambda c, *x, k=k: c.again(*_with(x, k, np.sign(x[k]))), slot, rank=3.5)  # fmt: skip
             if self.back and np.asarray(self.values[slot]).size > 1:
-                for source in (*self.same_shape(slot, forward=True), slot):
+                for source in (*self.same_shape(slot, forward=True), slot, *self.above(slot)):
                     for said, formula in FORMULAS:
                         if source == slot and said == "{}":
                             continue
                         near = 3 if source in self.flow.steps[self.i].inputs else 3.5
                         yield self.edit("slope", f"{said.replace('{0}', '{1}').replace('{}', '{1}')} stands in the place of the factor {{0}}",
                                         lambda c, *x, k=k, f=formula: c.again(*_with(x[:-1], k, f(x[-1]))), slot, source, reads=(source,), rank=near)  # fmt: skip
+
+    def _parentheses(self) -> Iterator[Edit]:
+        """s (a + b) for which s a + b is written."""
+        made = {slot: one for one in self.steps for slot in one.outputs}
+        for k, slot in enumerate(self.step.inputs):
+            inner = made.get(slot)
+            if inner is None or inner.primitive not in {"add", "add_any", "sub"} or (k == 1 and self.step.primitive == "div"):
+                continue
+            minus = -1 if inner.primitive == "sub" else 1
+            for j in (0, 1):
+                yield self.edit("factor", "the factor {0} is on one term of a sum only, not on {1}",
+                                lambda c, *x, k=k, j=j, m=minus: c.again(*_with(x[:2], k, x[2])) * (m if j else 1) + x[3] * (1 if j else m),
+                                self.step.inputs[1 - k], inner.inputs[1 - j], reads=(inner.inputs[j], inner.inputs[1 - j]), rank=2)  # fmt: skip
 
     def _power(self) -> Iterator[Edit]:
         y = self.step.parameters.get("y")
@@ -670,7 +779,9 @@ class _Level:
                 yield self.edit("sum", f"the {said} term of the sum over {self._axis(x, axis)} of {{0}} is left out",
                                 lambda c, x, a=axis, keep=keep: c.again(x - _kept(x, a, keep)), x, rank=2)  # fmt: skip
         over = " and ".join(self._axis(x, axis) for axis in axes)
-        yield self.edit("sum", f"the largest term stands in the place of the sum over {over} of {{0}}", lambda c, x, a=axes: x.max(a), x, rank=3)
+        for said, sign in (("largest", 1), ("least", -1)):
+            yield self.edit("sum", f"the {said} term stands in the place of the sum over {over} of {{0}}", lambda c, x, a=axes, s=sign: s * (s * x).max(a), x, rank=3)  # fmt: skip
+        yield self.edit("sum", f"any one term stands in the place of the sum over {over} of {{0}}", lambda c, x, a=axes: np.where(abs(x.max(a)) > abs(x.min(a)), x.max(a), x.min(a)), x, rank=2.5)  # fmt: skip
         yield self.edit("sum", f"the sum over {over} of {{0}} is a mean", lambda c, x, a=axes: x.mean(a), x, rank=1)
         free = [axis for axis in range(value.ndim) if axis not in axes and value.shape[axis] > 1]
         for axis in free:
@@ -682,13 +793,21 @@ class _Level:
                 rest = tuple(a for a in axes if a != axis)
                 yield from self._lifted(f"the sum of {{0}} leaves out {self._axis(x, axis)}", lambda x, rest=rest: x.sum(rest, keepdims=True), 1.5)
         yield from self._lifted(f"the sum over {over} of {{0}} is not taken", lambda x: x, 1)
+        yield self.edit("sum", f"1 stands in the place of the sum over {over} of {{0}}", lambda c, x: np.ones_like(c.right), x, rank=2.5)
         for axis in axes:
             yield from self._lifted(f"the sum over {over} of {{0}} is a cumulative one", lambda x, a=axis: x.cumsum(a), 3)
         for axis in free:
             yield from self._lifted(f"the sum of {{0}} runs over {self._axis(x, axis)}, not over {over}", lambda x, a=axis: x.sum(a, keepdims=True), 1)
             yield from self._lifted(f"a mean of {{0}} over {self._axis(x, axis)} stands for the sum over {over}", lambda x, a=axis: x.mean(a, keepdims=True), 2)  # fmt: skip
+            yield from self._lifted(f"the mean of {{0}} runs over {self._axis(x, axis)}, not over {over}",
+                                    lambda x, a=axis, b=axes: x.mean(a, keepdims=True) * (x.size / x.sum(b).size), 1)  # fmt: skip
+        source = next((one for one in self.steps if x in one.outputs), None)
+        if source is not None and source.primitive == "mul":
+            for slot in source.inputs:
+                yield from self._lifted("the factor {1} is taken out of the sum of {0}, over which it is not constant",
+                                        lambda x, w, a=axes: w * (x / w).sum(a, keepdims=True), 1.5, slot)  # fmt: skip
 
-    def _lifted(self, text: str, function: Callable[[Array], Array], rank: float) -> Iterator[Edit]:
+    def _lifted(self, text: str, function: Callable[..., Array], rank: float, *more: Slot) -> Iterator[Edit]:
         """An edit of a sum that keeps its axes until they are broadcast again."""
         (x,) = self.step.inputs
         value, axes = np.asarray(self.values[x]), tuple(self.step.parameters["axes"])
@@ -699,15 +818,17 @@ class _Level:
         middle = [self.steps[j] for j in chain]
         reads = tuple(dict.fromkeys(slot for one in middle for slot in one.inputs if slot not in self._made_by(chain)))
 
+        every = tuple(dict.fromkeys((*reads, x, *more)))
+
         def rule(c: Context, *given: Any) -> Any:
-            table = dict(zip(reads, given[len(c.step.inputs) :], strict=True))
-            x = table.get(self.step.inputs[0], given[-1])
-            lifted = {self.out: np.broadcast_to(function(x), x.shape)}
+            table = dict(zip(every, given[len(c.step.inputs) :], strict=True))
+            x = table[self.step.inputs[0]]
+            lifted = {self.out: np.broadcast_to(function(x, *(table[slot] for slot in more)), x.shape)}
             for one in middle:
                 lifted[one.outputs[0]] = _lifted_step(one, lifted, table, x.shape, axes)
             return np.broadcast_to(lifted[middle[-1].outputs[0]], np.shape(c.right))
 
-        yield Edit((*self.path, last), "sum", rule, text, (x,), (*reads, *(() if x in reads else (x,))), rank)
+        yield Edit((*self.path, last), "sum", rule, text, (x, *more), every, rank)
 
     def _made_by(self, chain: Sequence[int]) -> set[Slot]:
         return {self.out, *(slot for j in chain for slot in self.steps[j].outputs)}
@@ -773,6 +894,10 @@ class _Level:
             ("is shifted where both sides are equal", lambda c, x, z: c.right ^ (x == z)),
         ):
             yield self.edit("condition", f"the condition {{0}} {said}", rule, self.out, rank=1.5)
+        for axis, size in enumerate(np.shape(self.values[self.out])):
+            if size > 1:
+                yield self.edit("condition", f"the condition {{0}} holds for all of {self._axis(self.out, axis)} where it holds for one",
+                                lambda c, *x, a=axis: np.broadcast_to(c.right.any(a, keepdims=True), c.right.shape), self.out, rank=2.5)  # fmt: skip
         for number in (0.0, 1.0, -1.0, 0.5):
             for k in (0, 1):
                 if np.asarray(self.values[self.step.inputs[k]]).dtype.kind == "f":
@@ -951,6 +1076,7 @@ _OPERATORS: Mapping[str, tuple[type[ast.operator], ...]] = {
     "mul": (ast.Mult,), "add": (ast.Add,), "add_any": (ast.Add,), "sub": (ast.Sub,), "div": (ast.Div,),
     "dot_general": (ast.MatMult,), "integer_pow": (ast.Pow, ast.Div), "pow": (ast.Pow,),
 }  # fmt: skip
+_SPELLED = {"select_n": "where"}
 WIDTH = 60
 """Letters of an expression that are shown."""
 
@@ -968,7 +1094,7 @@ def expression(line: str, primitive: str) -> str:
     """What the reference writes at "norms.py:34:21 (layer_norm)", with the name it gives it: "`y = x + 1`"."""
     found = re.match(r"([\w.]+):(\d+):(\d+)", line)
     if not found:
-        return "a value"
+        return f"`{_SPELLED.get(primitive, primitive)}(...)`"
     try:
         text, tree = _parsed(found[1])
     except OSError:

@@ -101,7 +101,7 @@ SIZES = (3, 4, 2, 5, 6, 7)
 
 
 def generic_cases(operation: Operation, options: Mapping[str, Any], *, count: int = 4, seed: int = 0) -> list[Case]:
-    """Cases that tell things apart: two of the same sizes, the others of other sizes, where the operation has any.
+    """Cases that tell things apart: two of the same sizes, others of other sizes, and one of other real options.
 
     Sizes are all different and none is 1, as far as they may be; between two cases no difference or ratio of two
     axes stays, so that n, k + 2 and 10 are told apart.
@@ -116,7 +116,15 @@ def generic_cases(operation: Operation, options: Mapping[str, Any], *, count: in
     for _ in range(count - 2):
         same = [one for one in possible if all(one[axis] == first[axis] for axis in operation.concrete)]
         chosen.append(min(same, key=lambda one: (_alike(one, chosen), *_generic(one, operation, options))))
-    return [draw(operation, options, sizes, seed=seed + i) for i, sizes in enumerate(chosen)]
+    cases = [draw(operation, options, sizes, seed=seed + i) for i, sizes in enumerate(chosen)]
+    others = {
+        name: next((one for one in operation.options[name] if one != value), value)
+        for name, value in options.items()
+        if isinstance(value, float) and name in operation.options
+    }
+    if others and operation.possible(first, {**options, **others}):
+        cases.append(draw(operation, {**options, **others}, first, seed=seed + count))
+    return cases
 
 
 def _sizes(operation: Operation, rng: np.random.Generator) -> dict[str, int]:
@@ -194,7 +202,7 @@ class _Trial:
     answer: Answer
     right: Answer
     unit: float
-    readings: dict[int, Reading] = field(default_factory=dict[int, Reading])
+    readings: dict[int, Reading | None] = field(default_factory=dict[int, Reading | None])
 
     def same(self, name: str, found: Array) -> bool:
         """Whether a gradient is the subject's."""
@@ -207,16 +215,18 @@ class _Trial:
         """The gradients that are not right."""
         return tuple(name for name in self.right if not self.same(name, self.right[name]))
 
-    def reading(self, passage: Passage) -> Reading:
-        """The program's values at the case."""
+    def reading(self, passage: Passage) -> Reading | None:
+        """The program's values at the case; None where other options make another program."""
         if id(passage) not in self.readings:
             values = [*self.case.inputs.values(), *self.case.cotangents]
-            self.readings[id(passage)] = Reading(passage, self.case.sizes, values)
+            own = passage if self.case.options == passage.options else passage.with_options(self.case.options, self.case.sizes)
+            self.readings[id(passage)] = Reading(own, self.case.sizes, values) if own else None
         return self.readings[id(passage)]
 
     def explained(self, passage: Passage, *some: Edit) -> frozenset[str]:
         """The gradients that are the subject's when these steps are replaced."""
-        found = self.reading(passage).read(*some)
+        reading = self.reading(passage)
+        found = reading.read(*some) if reading else None
         if found is None:
             return frozenset()
         return frozenset(name for name, one in zip(passage.gradients, found, strict=True) if self.same(name, one))
@@ -230,7 +240,7 @@ def _factors(sizes: Sizes, options: Mapping[str, Any]) -> Iterator[tuple[str, fl
     numbers = {
         "0": 0, "−1": -1, "2": 2, "½": 0.5, "−2": -2, "−½": -0.5, "3": 3, "4": 4, "1/3": 1 / 3, "1/4": 0.25, "√2": sqrt(2),
     }  # fmt: skip
-    yield from ((said, float(value), 1.2) for said, value in numbers.items())
+    yield from ((said, float(value), 1.2 if value in {0, -1, 2, 0.5} else 2.5) for said, value in numbers.items())
     for a, n in sizes.items():
         yield from ((said, value, 1.2) for said, value in ((a, float(n)), (f"1/{a}", 1 / n)))
         yield from ((said, value, 1.5) for said, value in ((f"√{a}", sqrt(n)), (f"1/√{a}", 1 / sqrt(n))))
@@ -280,18 +290,18 @@ def _is_number(said: str) -> bool:
 
 
 _SAID: Mapping[str, str] = {
-    "0": "the path through {0} is left out",
+    "0": "the path through {via0} is left out",
     "−1": "{0} has the wrong sign",
     "2": "{0} is doubled",
     "½": "{0} is halved",
 }
 
 
-def _factor_edit(at: tuple[int, ...], k: int, slot: int, said: str, rank: float, options: Mapping[str, Any]) -> Edit:
+def _factor_edit(at: tuple[int, ...], k: int, slot: int, said: str, rank: float) -> Edit:
     """An edit that multiplies output k of a step by a factor with this name."""
 
     def rule(c: Any, *_: Any) -> Any:
-        factor = _value_of(said, c.sizes, options)
+        factor = _value_of(said, c.sizes, c.options)
         if not isinstance(c.right, list):
             return c.right * factor
         return [one * factor if i == k else one for i, one in enumerate(c.right)]
@@ -322,7 +332,7 @@ class _Fits:
                         yield from self._at(i, k, slot, based)
 
     def _at(self, i: int, k: int, slot: int, based: tuple[Edit, ...]) -> Iterator[tuple[Edit, frozenset[str]]]:
-        double = _factor_edit((i,), k, slot, "2", 1, {})
+        double = _factor_edit((i,), k, slot, "2", 1)
         by_gradient = dict[tuple[str, float], list[str]]()
         table = [self._ratios(trial, double, based) for trial in self.trials]
         for name in table[0]:
@@ -332,10 +342,12 @@ class _Fits:
                 if called and abs(values[0] - 1) > sqrt(self.trials[0].unit):
                     by_gradient.setdefault(called, []).append(name)
         for (said, rank), names in by_gradient.items():
-            yield _factor_edit((i,), k, slot, said, rank, self.passage.options), frozenset(names)
+            yield _factor_edit((i,), k, slot, said, rank), frozenset(names)
 
     def _ratios(self, trial: _Trial, double: Edit, based: tuple[Edit, ...]) -> dict[str, float]:
         reading, found = trial.reading(self.passage), dict[str, float]()
+        if reading is None:
+            return {}
         base = reading.read(*based) if based else reading.gradients
         twice = reading.read(*based, double)
         if twice is None or base is None:
@@ -376,6 +388,8 @@ class _Search:
         for edit, _ in _Fits(self.passage, self.trials).edits():
             self._take(edit)
         first = self.trials[0].reading(self.passage)
+        if first is None:
+            return
         every = sorted(edits(first), key=lambda edit: edit.rank)
         lower = 0.0
         for level in LEVELS:
@@ -391,7 +405,8 @@ class _Search:
         reached = {passage.gradients[k] for k in passage.flow.reached(edit.at[0])}
         if not reached & self.wrong:
             return
-        found = trial.reading(passage).read(edit)
+        reading = trial.reading(passage)
+        found = reading.read(edit) if reading else None
         if found is None:
             return
         table = dict(zip(passage.gradients, found, strict=True))
@@ -484,9 +499,16 @@ def _order(edit: Edit) -> tuple[float, ...]:
     return edit.rank, len(edit.at), *(-place for place in edit.at)
 
 
-def _finding(passage: Passage, edit: Edit, names: Sequence[str]) -> Finding:
-    where = passage.where(edit)
-    return Finding(passage.say(edit), tuple(f"d{name}" for name in names), edit.kind, where, CURES[edit.kind], edit)
+def _finding(passage: Passage, edit: Edit, names: Sequence[str], same: Sequence[Edit] = ()) -> Finding:
+    """What an edit says; a path is told by what it passes, in the order in which it comes back."""
+    where, said = passage.where(edit), passage.say(edit)
+    if edit.kind == "path" and len(edit.at) == 1:
+        chain = [one for one in sorted(same, key=_order) if one.kind == "path" and len(one.at) == 1 and one.slots and not passage.ambiguous(one.slots[0])]
+        told = list(dict.fromkeys(passage.say(one) for one in sorted(chain, key=lambda one: one.at)))
+        if told:
+            said = f"{told[-1]}" if len(told) == 1 else told[-1]
+            where = passage.where(max(chain, key=lambda one: one.at))
+    return Finding(said, tuple(f"d{name}" for name in names), edit.kind, where, CURES[edit.kind], edit)
 
 
 # --- places without a name -----------------------------------------------------------------------------------
@@ -511,6 +533,8 @@ def _located(passage: Passage, trials: Sequence[_Trial], wrong: frozenset[str]) 
 def _could_be(passage: Passage, trial: _Trial, i: int, wrong: frozenset[str]) -> bool:
     """Whether the error lies in what step i can change, and has more wrong numbers than that has dimensions."""
     reading = trial.reading(passage)
+    if reading is None:
+        return False
     right = np.asarray(reading.values[reading.steps[i].outputs[0]])
     if not 0 < right.size <= LARGEST:
         return False
@@ -660,6 +684,8 @@ def _answer(subject: Subject, case: Case, names: Sequence[str]) -> Answer:
 
 
 def _right(passage: Passage, case: Case) -> Answer:
+    if case.options != passage.options:
+        passage = Passage(passage.operation, case.options, case.sizes)
     reading = Reading(passage, case.sizes, [*case.inputs.values(), *case.cotangents])
     return dict(zip(passage.gradients, reading.gradients, strict=True))
 
@@ -717,10 +743,10 @@ def diagnose(
     searches = list[_Search]()
     for form in (None, *operation.formulations):
         tried = passage if form is None else Passage(operation, options, cases[0].sizes, form)
-        search = _Search(tried, trials, wrong)
+        search = _Search(tried, [one for one in trials if one.reading(tried)], wrong)
         search.run()
         if search.whole:
-            return Diagnosis("named", names, (_finding(tried, search.best(), sorted(wrong)),), remarks)
+            return Diagnosis("named", names, (_finding(tried, search.best(), sorted(wrong), search.whole),), remarks)
         searches.append(search)
     other = _other(operation, trials, wrong)
     if other:
