@@ -73,6 +73,7 @@ class Edit:
         reads: variables that the rule reads besides the inputs of the step.
         rank: how far from what people do: of several edits that explain a gradient, the lowest is told.
         only: the numbers of the only equations that see the edited value; empty where all do.
+        also: other equations to which the same is done.
     """
 
     at: tuple[int, ...]
@@ -83,6 +84,7 @@ class Edit:
     reads: tuple[Slot, ...] = ()
     rank: float = 2
     only: tuple[int, ...] = ()
+    also: tuple[int, ...] = ()
 
 
 CURES: Mapping[str, str] = {
@@ -221,6 +223,7 @@ class Passage:
         instance = self.program.at(sizes)
         self.flow = Flow([*instance.static, *instance.dynamic], self.cotangents, self.ends)
         self._values = _needed_for(self.program.equations, self.program.outputs[: self.traced.outputs])
+        self.slopes = set(made) - self._values - self.flow.carried if not self.hand else set[Slot]()
         self._names.update(_sizes_of(instance, sizes))
 
     def with_options(self, options: Mapping[str, Any], sizes: Sizes) -> "Passage | None":
@@ -267,13 +270,25 @@ class Passage:
         made = {one: equation for equation in body.equations for one in equation.outputs}
         return self._expression(slot, body, made, _body_flow(outer, self.flow.carried).carried, set(made))
 
+    def _number(self, value: float) -> str:
+        """A number, by the name of the option that it is, or that it is 1 minus."""
+        for name, one in self.options.items():
+            if isinstance(one, float) and value != 1:
+                for said, candidate in ((name, one), (f"(1 − {name})", 1 - one)):
+                    if candidate == value:
+                        return said
+        return f"{value:.6g}"
+
     def _expression(
         self, slot: Slot, program: Program, made: Mapping[Slot, Equation], carried: set[Slot], values: set[Slot]
     ) -> str:
         if slot in program.constants or slot not in made:
             constant = np.asarray(program.constants.get(slot, np.nan))
-            return f"{constant.item():.6g}" if constant.size == 1 else "a constant"
+            return self._number(constant.item()) if constant.size == 1 else "a constant"
         said = expression(made[slot].line, made[slot].primitive)
+        if program is self.program and self.ambiguous(slot):
+            known = [self._names[one] for one in made[slot].inputs if one in self._names and one in self.program.inputs]
+            said = f"{said} (with {', '.join(known)})" if known else said
         if made[slot].primitive in {"reshape", "broadcast_in_dim", "convert_element_type", "copy"}:
             return self._called(made[slot].inputs[0], (0,)) if program is self.program else said
         if self.hand or slot in values:
@@ -374,7 +389,10 @@ class Reading:
 
     def _read(self, edits: Sequence[Edit]) -> list[Array]:
         found, flow = list(self.values), self.passage.flow
-        whole = {edit.at[0]: [one for one in edits if not one.only and one.at[0] == edit.at[0]] for edit in edits}
+        whole = dict[int, list[Edit]]()
+        for edit in edits:
+            for i in () if edit.only else (edit.at[0], *edit.also):
+                whole.setdefault(i, []).append(edit)
         parts = [edit for edit in edits if edit.only]
         order = {i for edit in edits for i in _span(flow, edit)}
         for i in sorted(order):
@@ -411,7 +429,8 @@ class Reading:
 
 
 def _span(flow: Flow, edit: Edit) -> tuple[int, ...]:
-    return tuple({j for first in edit.only or edit.at[:1] for j in (first, *flow.after(first))})
+    firsts = edit.only or (edit.at[0], *edit.also)
+    return tuple({j for first in firsts for j in (first, *flow.after(first))})
 
 
 # --- normalisation -------------------------------------------------------------------------------------------
@@ -483,9 +502,11 @@ def edits(reading: Reading) -> Iterator[Edit]:
     flow = reading.passage.flow
     for i in sorted(flow.matters):
         step = reading.steps[i]
-        level = _Level((), i, step, flow, reading.steps, reading.values, reading.sizes)
+        level = _Level((), i, step, flow, reading.steps, reading.values, reading.sizes, reading.passage)
         yield from level.edges()
-        for edit in level.edits():
+        for one in level.edits():
+            inner = i < len(reading.instance.static) or step.outputs[0] in reading.passage.slopes
+            edit = replace(one, rank=one.rank + 1.5) if inner and step.primitive != "dim_as_value" else one
             yield edit
             entries = () if flow.backward(i) else flow.entries(i)
             if len(entries) > 1:
@@ -504,7 +525,7 @@ def _inside_scan(reading: Reading, i: int, step: Equation) -> Iterator[Edit]:
         values = FLOATS.trace(body, at_one)
     for j, inner in enumerate(body.dynamic):
         if j in flow.matters:
-            yield from _Level((i,), j, inner, flow, body.dynamic, values, reading.sizes).edits()
+            yield from _Level((i,), j, inner, flow, body.dynamic, values, reading.sizes, reading.passage).edits()
 
 
 FORMULAS: tuple[tuple[str, Callable[[Array], Array]], ...] = (
@@ -535,6 +556,7 @@ class _Level:
     steps: Sequence[Equation]
     values: Sequence[Any]
     sizes: Sizes
+    passage: Passage
 
     @property
     def back(self) -> bool:
@@ -670,15 +692,23 @@ class _Level:
                 else:
                     rank = 3.5 if other in self.step.inputs else 4
                 yield self.edit("operand", "{1} stands in the place of {0}", lambda c, *x, k=k: c.again(*_with(x[:-1], k, x[-1])), slot, other, reads=(other,), rank=rank)  # fmt: skip
-            if value.dtype.kind == "f" and value.ndim > 1 and not carried:
+            if value.dtype.kind == "f" and value.ndim > 1 and (not carried or self.step.primitive == "dot_general"):
                 yield from self._operand_layout(k, slot, value)
             if value.ndim == 0 and value.dtype.kind == "f" and slot not in self.flow.uses and not carried:
                 continue
             if value.ndim == 0 and not carried and value.dtype.kind == "f" and self.step.primitive in _FAMILY:
+                for name, one in self.passage.options.items():
+                    if isinstance(one, float):
+                        yield self.edit("constant", f"{name} stands in the place of {{0}}", lambda c, *x, k=k, n=name: c.again(*_with(x, k, np.asarray(c.options[n]))), slot, rank=2.8)  # fmt: skip
+                        yield self.edit("constant", f"1/{name} stands in the place of {{0}}", lambda c, *x, k=k, n=name: c.again(*_with(x, k, 1 / np.asarray(c.options[n]))), slot, rank=2.9)  # fmt: skip
                 for number in (0.0, 1.0, 2.0):
                     yield self.edit("constant", f"{number:g} stands in the place of {{0}}", lambda c, *x, k=k, v=number: c.again(*_with(x, k, np.asarray(v))), slot, rank=3)  # fmt: skip
 
     def _operand_layout(self, k: int, slot: Slot, value: Array) -> Iterator[Edit]:
+        wide = [axis for axis in range(value.ndim) if value.shape[axis] > 1]
+        for axes in ((), *((axis,) for axis in wide), tuple(wide[-2:])) if self.step.primitive == "dot_general" else ():
+            if axes:
+                yield self.edit("layout", "{0} runs backwards", lambda c, *x, k=k, a=axes: c.again(*_with(x, k, np.flip(x[k], a))), slot, rank=3)  # fmt: skip
         for order in permutations(range(value.ndim)):
             if order == tuple(range(value.ndim)) or value.ndim > 3:  # noqa: PLR2004
                 continue
@@ -729,7 +759,7 @@ class _Level:
                     for said, formula in FORMULAS:
                         if source == slot and said == "{}":
                             continue
-                        near = 3 if source in self.flow.steps[self.i].inputs else 3.5
+                        near = (2.2 if slot in self.passage.slopes and not self.path else 3.5) + (said != "{}") / 4
                         yield self.edit("slope", f"{said.replace('{0}', '{1}').replace('{}', '{1}')} stands in the place of the factor {{0}}",
                                         lambda c, *x, k=k, f=formula: c.again(*_with(x[:-1], k, f(x[-1]))), slot, source, reads=(source,), rank=near)  # fmt: skip
 
@@ -792,6 +822,7 @@ class _Level:
             for axis in axes:
                 rest = tuple(a for a in axes if a != axis)
                 yield from self._lifted(f"the sum of {{0}} leaves out {self._axis(x, axis)}", lambda x, rest=rest: x.sum(rest, keepdims=True), 1.5)
+                yield from self._lifted(f"the mean of {{0}} leaves out {self._axis(x, axis)}", lambda x, rest=rest, a=axis: x.sum(rest, keepdims=True) * x.shape[a], 1.5)  # fmt: skip
         yield from self._lifted(f"the sum over {over} of {{0}} is not taken", lambda x: x, 1)
         yield self.edit("sum", f"1 stands in the place of the sum over {over} of {{0}}", lambda c, x: np.ones_like(c.right), x, rank=2.5)
         for axis in axes:
@@ -801,11 +832,23 @@ class _Level:
             yield from self._lifted(f"a mean of {{0}} over {self._axis(x, axis)} stands for the sum over {over}", lambda x, a=axis: x.mean(a, keepdims=True), 2)  # fmt: skip
             yield from self._lifted(f"the mean of {{0}} runs over {self._axis(x, axis)}, not over {over}",
                                     lambda x, a=axis, b=axes: x.mean(a, keepdims=True) * (x.size / x.sum(b).size), 1)  # fmt: skip
+        for slot, inside in self._factors_of(x):
+            yield from self._lifted("the factor {1} is taken out of the sum of {0}, over which it is not constant",
+                                    lambda x, w, p, a=axes: _out_of(x, w, p, a), 1.5, slot, inside)  # fmt: skip
+
+    def _factors_of(self, x: Slot) -> Iterator[tuple[Slot, Slot]]:
+        """The factors of a product, through other products and reshapes, and the product that each is in."""
         source = next((one for one in self.steps if x in one.outputs), None)
-        if source is not None and source.primitive == "mul":
+        if source is None or x not in self.flow.carried:
+            return
+        if source.primitive == "reshape":
+            yield from self._factors_of(source.inputs[0])
+        if source.primitive == "mul":
             for slot in source.inputs:
-                yield from self._lifted("the factor {1} is taken out of the sum of {0}, over which it is not constant",
-                                        lambda x, w, a=axes: w * (x / w).sum(a, keepdims=True), 1.5, slot)  # fmt: skip
+                if slot in self.flow.carried:
+                    yield from self._factors_of(slot)
+                else:
+                    yield slot, x
 
     def _lifted(self, text: str, function: Callable[..., Array], rank: float, *more: Slot) -> Iterator[Edit]:
         """An edit of a sum that keeps its axes until they are broadcast again."""
@@ -911,13 +954,19 @@ class _Level:
             order = slice(None) if last else slice(None, None, -1)
             how = {k: v for k, v in c.step.parameters.items() if k in {"dimension_numbers", "mode"}}
             step = replace(c.step, primitive="scatter", parameters=how)
-            if indices.ndim < 2:  # noqa: PLR2004
-                raise NotHereError
+            if not order.step:
+                return _again(step, (x, indices, updates))
             axes = tuple(range(indices.ndim - 1))
-            return _again(step, (x, np.flip(indices, axes), np.flip(updates, axes)) if order.step else (x, indices, updates))
+            window = set(how["dimension_numbers"].update_window_dims)
+            places = tuple(axis for axis in range(updates.ndim) if axis not in window)
+            return _again(step, (x, np.flip(indices, axes), np.flip(updates, places)))
 
-        for last in (True, False):
-            yield self.edit("scatter", "{0} overwrites where indices repeat, and does not add", lambda c, *x, last=last: overwritten(c, *x, last=last), self.step.inputs[2], rank=0.5)  # fmt: skip
+        alike = [j for j, one in enumerate(self.steps) if one.primitive == self.step.primitive and j in self.flow.matters and self.flow.backward(j)]
+        others = tuple(alike[1:]) if not self.path and alike and self.i == alike[0] else ()
+        for also in dict.fromkeys(((), others)):
+            for last in (True, False):
+                yield self.edit("scatter", "{0} overwrites where indices repeat, and does not add", lambda c, *x, last=last: overwritten(c, *x, last=last), self.step.inputs[2], rank=0.5, also=also)  # fmt: skip
+            yield self.edit("scatter", "the parts of {0} are put back side by side, though they were taken further apart", _side_by_side, self.step.inputs[2], rank=2, also=also)  # fmt: skip
 
         def averaged(c: Context, x: Array, indices: Array, updates: Array, *more: Any) -> Array:
             del more
@@ -944,6 +993,11 @@ class _Level:
             yield self._scan_edit("carry", f"{told} is dropped ({{0}})", slot, 1, lambda b, k=k: _without_carry(b, first + k))
             yield self._scan_edit("carry", f"{told} is not updated ({{0}})", slot, 2, lambda b, k=k: _not_updated(b, first + k, k))
             yield self.edit("factor", "{0} is divided by the number of steps", lambda c, *x, k=k: _with(c.right, k, c.right[k] / c.step.parameters["length"]), self.step.outputs[k], rank=2)  # fmt: skip
+        sums = _accumulators(self.step)
+        if len(sums) > 1:
+            slot = self.step.outputs[sums[0]]
+            yield self._scan_edit("carry", "the part of each step overwrites that of the one before, and is not added", slot, 0.9, lambda b: _without_carry(b, *(first + k for k in sums)))  # fmt: skip
+            yield self.edit("factor", "the sums over the steps are divided by the number of steps", lambda c, *x: [one / c.step.parameters["length"] if k in sums else one for k, one in enumerate(c.right)], slot, rank=0.9)  # fmt: skip
         for k, slot in enumerate(self.step.inputs[first + carries :], first + carries):
             if slot in self.flow.carried:
                 for said, keep in (("last", -1), ("first", 0)):
@@ -983,11 +1037,22 @@ _FAMILY: Mapping[str, str] = {
 # --- arrays --------------------------------------------------------------------------------------------------
 
 
-def _without_carry(body: Instance, place: int) -> Instance:
-    """A body that sees 0 in the place of a carry."""
-    slot = body.program.inputs[place]
-    body.dynamic = [Equation("zeros", (slot,), (slot,), {}), *body.dynamic]
+def _without_carry(body: Instance, *places: int) -> Instance:
+    """A body that sees 0 in the place of carries."""
+    slots = [body.program.inputs[place] for place in places]
+    body.dynamic = [*(Equation("zeros", (slot,), (slot,), {}) for slot in slots), *body.dynamic]
     return body
+
+
+def _accumulators(step: Equation) -> list[int]:
+    """The carries of a scan to which each step adds, and which it reads for nothing else."""
+    program, first = step.parameters["jaxpr"].program, step.parameters["num_consts"]
+    found = list[int]()
+    for k in range(step.parameters["num_carry"]):
+        uses = [one for one in program.equations if program.inputs[first + k] in one.inputs]
+        if len(uses) == 1 and uses[0].primitive == "add_any" and uses[0].outputs[0] == program.outputs[k]:
+            found.append(k)
+    return found
 
 
 def _not_updated(body: Instance, place: int, carry: int) -> Instance:
@@ -1011,6 +1076,12 @@ def _kept(x: Array, axis: int, places: Sequence[int]) -> Array:
     return kept
 
 
+def _out_of(x: Array, factor: Array, product: Array, axes: Sequence[int]) -> Array:
+    """factor Σ (x / factor), where x has the entries of a product with the factor."""
+    w = np.broadcast_to(factor, product.shape).reshape(x.shape)
+    return w * (x / w).sum(tuple(axes), keepdims=True)
+
+
 def _shifted(x: Array, by: int, axis: int) -> Array:
     """x moved along an axis, with 0 where nothing moved to."""
     moved = np.roll(x, by, axis)
@@ -1023,6 +1094,15 @@ def _single(x: Array, axes: Sequence[int]) -> tuple[int, ...]:
 
 def _constant(x: Array) -> bool:
     return x.size > 1 and bool((x == x.flat[0]).all())
+
+
+def _side_by_side(c: Context, x: Array, indices: Array, updates: Array, *more: Any) -> Array:
+    """A scatter of windows whose steps are 1."""
+    del more
+    if indices.ndim != 3 or len(indices) < 2:  # noqa: PLR2004  (windows, kernel, 1)
+        raise NotHereError
+    step = indices[1:2, :1] - indices[:1, :1]
+    return c.again(x, indices - (step - 1) * np.arange(len(indices))[:, None, None], updates)
 
 
 def _by_reshape(x: Array, order: Sequence[int]) -> Array:

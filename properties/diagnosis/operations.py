@@ -17,7 +17,7 @@ on such cases, and of two that differ, 1 in 2^26 pairs agree so far by chance, e
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations, permutations, product
 from math import prod, sqrt
 from typing import Any
@@ -334,7 +334,9 @@ class _Fits:
     def _at(self, i: int, k: int, slot: int, based: tuple[Edit, ...]) -> Iterator[tuple[Edit, frozenset[str]]]:
         double = _factor_edit((i,), k, slot, "2", 1)
         by_gradient = dict[tuple[str, float], list[str]]()
-        table = [self._ratios(trial, double, based) for trial in self.trials]
+        table = [self._ratios(self.trials[0], double, based)]
+        if table[0]:
+            table += [self._ratios(trial, double, based) for trial in self.trials[1:]]
         for name in table[0]:
             if all(name in one for one in table):
                 values = [one[name] for one in table]
@@ -368,6 +370,10 @@ class _Fits:
 
 LEVELS = (1.0, 2.0, 3.0, 9.0)
 """Edits up to these ranks are read in turn, until one explains everything."""
+PRUNED = 2.0
+"""Above this rank, a step is asked first whether the error can come from it."""
+BUDGET = 600_000
+"""Equations read for one passage; a search of a longer program ends with its simpler edits."""
 MOST = 2500
 """Readings of pairs, one edit after another."""
 
@@ -382,6 +388,7 @@ class _Search:
     whole: list[Edit] = field(default_factory=list[Edit])
     partial: dict[Edit, frozenset[str]] = field(default_factory=dict[Edit, frozenset[str]])
     changes: list[tuple[Edit, Array]] = field(default_factory=list[tuple[Edit, Array]])
+    _fits: dict[int, bool] = field(default_factory=dict[int, bool])
 
     def run(self) -> None:
         """Read edit after edit, the simplest first."""
@@ -391,14 +398,31 @@ class _Search:
         if first is None:
             return
         every = sorted(edits(first), key=lambda edit: edit.rank)
-        lower = 0.0
+        left = BUDGET
         for level in LEVELS:
-            for edit in every:
-                if lower < edit.rank + 1e-9 <= level + 1e-9 or (lower == 0 and edit.rank <= 0):
+            here = [edit for edit in every if edit.rank <= level]
+            every = every[len(here) :]
+            for edit in here:
+                left -= self._cost(edit)
+                if left > 0 and (level <= PRUNED or self._possible(edit)):
                     self._take(edit)
-            lower = level + 1e-9
             if self.whole:
                 return
+
+    def _cost(self, edit: Edit) -> int:
+        """Equations that an edit makes us read."""
+        flow = self.passage.flow
+        return sum(_work(flow.steps[i]) for i in (edit.at[0], *flow.after(edit.at[0])))
+
+    def _possible(self, edit: Edit) -> bool:
+        """Whether what the edit changes could make the error, as far as that is known of steps of the way back."""
+        first = edit.only[0] if len(edit.only) == 1 else edit.at[0]
+        if edit.also or len(edit.only) > 1 or not self.passage.flow.backward(first):
+            return True
+        if first not in self._fits:
+            found = _room(self.passage, self.trials[0], first)
+            self._fits[first] = found is None or found[0]
+        return self._fits[first]
 
     def _take(self, edit: Edit) -> None:
         trial, passage = self.trials[0], self.passage
@@ -511,6 +535,19 @@ def _finding(passage: Passage, edit: Edit, names: Sequence[str], same: Sequence[
     return Finding(said, tuple(f"d{name}" for name in names), edit.kind, where, CURES[edit.kind], edit)
 
 
+def _together(told: Sequence[tuple[Finding, Edit]]) -> tuple[Finding, ...]:
+    """What is the same of several gradients is said once."""
+    groups = dict[str, list[tuple[Finding, Edit]]]()
+    for finding, edit in told:
+        groups.setdefault(edit.text if edit.kind == "factor" else finding.sentence, []).append((finding, edit))
+    found = list[Finding]()
+    for text, some in groups.items():
+        first, names = some[0][0], tuple(name for one, _ in some for name in one.gradients)
+        said = text.format("each of them") if len(some) > 1 and some[0][1].kind == "factor" else first.sentence
+        found.append(replace(first, sentence=said, gradients=names))
+    return tuple(found)
+
+
 # --- places without a name -----------------------------------------------------------------------------------
 
 LARGEST = 100
@@ -522,7 +559,7 @@ def _located(passage: Passage, trials: Sequence[_Trial], wrong: frozenset[str]) 
     flow = passage.flow
     for i in sorted(flow.matters, reverse=True):
         step = flow.steps[i]
-        if flow.backward(i) and len(step.outputs) == 1 and all(_could_be(passage, one, i, wrong) for one in trials):
+        if flow.backward(i) and all(_is_place(_room(passage, one, i)) for one in trials):
             edit = Edit((i,), "path", lambda c, *x: c.right, "{0}", step.outputs)
             text = f"the value of {passage.say(edit)} is not as it should be; all steps after it are right"
             names = tuple(f"d{name}" for name in sorted(wrong))
@@ -530,30 +567,43 @@ def _located(passage: Passage, trials: Sequence[_Trial], wrong: frozenset[str]) 
     return None
 
 
-def _could_be(passage: Passage, trial: _Trial, i: int, wrong: frozenset[str]) -> bool:
-    """Whether the error lies in what step i can change, and has more wrong numbers than that has dimensions."""
+def _is_place(room: tuple[bool, int, int] | None) -> bool:
+    """Whether fewer numbers of a step explain more wrong ones."""
+    return room is not None and room[0] and room[1] + 1 < room[2]
+
+
+def _room(passage: Passage, trial: _Trial, i: int) -> tuple[bool, int, int] | None:
+    """Whether another value of step i could make the error, in how many dimensions, and of how many gradients' entries.
+
+    None where the step has several outputs, or too many numbers.
+    """
     reading = trial.reading(passage)
-    if reading is None:
-        return False
+    if reading is None or len(reading.steps[i].outputs) > 1:
+        return None
     right = np.asarray(reading.values[reading.steps[i].outputs[0]])
     if not 0 < right.size <= LARGEST:
-        return False
+        return None
     columns = list[Array]()
     for entry in range(right.size):
         moved = right.copy()
         moved.flat[entry] += 1
         found = reading.read(Edit((i,), "path", lambda c, *x, v=moved: v, "{0}"))
         if found is None:
-            return False
+            return None
         table = dict(zip(passage.gradients, found, strict=True))
         columns.append(np.concatenate([(table[name] - trial.right[name]).ravel() for name in trial.right]))
     jacobian = np.stack(columns, axis=1)
     error = np.concatenate([(trial.answer[name] - trial.right[name]).ravel() for name in trial.right])
-    scale = np.abs(error).max(initial=0)
     moved, _, rank, _ = np.linalg.lstsq(jacobian, error, rcond=sqrt(trial.unit))
     seen = int(np.count_nonzero(np.abs(jacobian).max(axis=1) > 0))
-    del wrong
-    return bool(np.abs(jacobian @ moved - error).max() <= 10 * sqrt(trial.unit) * scale) and rank + 1 < seen
+    fits = bool(np.abs(jacobian @ moved - error).max() <= 10 * sqrt(trial.unit) * np.abs(error).max(initial=0))
+    return fits, int(rank), seen
+
+
+def _work(step: Any) -> int:
+    if step.primitive != "scan":
+        return 1
+    return step.parameters["length"] * len(step.parameters["jaxpr"].dynamic)
 
 
 # --- other operations, and no program ------------------------------------------------------------------------
@@ -754,8 +804,8 @@ def diagnose(
     for search in searches:
         parts = search.parts()
         if parts:
-            told = tuple(_finding(search.passage, edit, sorted(of)) for edit, of in parts)
-            return Diagnosis("several", names, told, remarks)
+            told = _together([(_finding(search.passage, edit, sorted(of)), edit) for edit, of in parts])
+            return Diagnosis("several" if len(told) > 1 else "named", names, told, remarks)
     for search in searches:
         pair = search.pair()
         if pair:
