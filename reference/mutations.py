@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
-from itertools import combinations, permutations
+from itertools import combinations, permutations, product
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +110,9 @@ CURES: Mapping[str, str] = {
 # --- reading -------------------------------------------------------------------------------------------------
 
 
-def _edited(arithmetic: Any, *values: Any, step: Equation, edit: Edit, case: tuple[Sizes, Mapping[str, Any]]) -> Any:
+def _edited(
+    arithmetic: Any, *values: Any, step: Equation, edit: Edit, case: tuple[Sizes, Mapping[str, Any]]
+) -> Any:
     del arithmetic
     inputs = values[: len(step.inputs)]
     return edit.rule(Context(step, _again(step, inputs), *case), *values)
@@ -120,7 +122,12 @@ class _Reader(Floats):
     """NumPy's float64, and steps that were replaced."""
 
     name = "edited floats"
-    rules: Mapping[str, Rule] = {**RULES, "copy": plain(lambda x: x), "zeros": plain(np.zeros_like), "edited": _edited}
+    rules: Mapping[str, Rule] = {
+        **RULES,
+        "copy": plain(lambda x: x),
+        "zeros": plain(np.zeros_like),
+        "edited": _edited,
+    }
 
 
 FLOATS = _Reader()
@@ -217,7 +224,13 @@ class Passage:
         self.ends = self.program.outputs[self.traced.outputs :]
         self.cotangents = self.program.inputs[len(names) :]
         made = {slot: one for one in self.program.equations for slot in one.outputs}
-        self._names.update({made[s].outputs[0]: name for name, s in zip(cotangents, _firsts(self), strict=True)})
+        self.firsts = tuple(
+            one.outputs[0]
+            for slot in self.cotangents
+            for one in self.program.equations
+            if one.inputs == (slot,)
+        )
+        self._names.update(zip(self.firsts, cotangents, strict=True))
         self._names.update({s: f"d{name}" for s, name in zip(self.ends, self.gradients, strict=True)})
         self._made = made
         instance = self.program.at(sizes)
@@ -235,8 +248,12 @@ class Passage:
     def ambiguous(self, slot: Slot) -> bool:
         """Whether the line that makes a variable makes others of the forward pass in the same way."""
         line = self._made[slot].line if slot in self._made else ""
-        forward = [one for one in self.program.equations if one.line == line and one.outputs[0] not in self.flow.carried]
-        return not line or max((sum(a.primitive == b.primitive for a in forward) for b in forward), default=0) > 1
+        kinds = [
+            one.primitive
+            for one in self.program.equations
+            if one.line == line and one.outputs[0] in self._values
+        ]
+        return not line or len(kinds) > len(set(kinds))
 
     def step(self, at: tuple[int, ...]) -> tuple[Equation, Mapping[Slot, Equation]]:
         """The equation of an edit, and what makes each variable of its program."""
@@ -280,14 +297,23 @@ class Passage:
         return f"{value:.6g}"
 
     def _expression(
-        self, slot: Slot, program: Program, made: Mapping[Slot, Equation], carried: set[Slot], values: set[Slot]
+        self,
+        slot: Slot,
+        program: Program,
+        made: Mapping[Slot, Equation],
+        carried: set[Slot],
+        values: set[Slot],
     ) -> str:
         if slot in program.constants or slot not in made:
             constant = np.asarray(program.constants.get(slot, np.nan))
             return self._number(constant.item()) if constant.size == 1 else "a constant"
         said = expression(made[slot].line, made[slot].primitive)
         if program is self.program and self.ambiguous(slot):
-            known = [self._names[one] for one in made[slot].inputs if one in self._names and one in self.program.inputs]
+            known = [
+                self._names[one]
+                for one in made[slot].inputs
+                if one in self._names and one in self.program.inputs
+            ]
             said = f"{said} (with {', '.join(known)})" if known else said
         if made[slot].primitive in {"reshape", "broadcast_in_dim", "convert_element_type", "copy"}:
             return self._called(made[slot].inputs[0], (0,)) if program is self.program else said
@@ -331,13 +357,6 @@ def _sizes_of(instance: Instance, sizes: Sizes) -> dict[Slot, str]:
         if np.size(value) == 1 and step.primitive != "iota" and float(np.asarray(value).item()) in called:
             names[step.outputs[0]] = called[float(np.asarray(value).item())]
     return names
-
-
-def _firsts(passage: Passage) -> list[Slot]:
-    return [
-        next(one.outputs[0] for one in passage.program.equations if one.primitive == "copy" and s in one.inputs)
-        for s in passage.cotangents
-    ]
 
 
 def _body_carried(passage: Passage, i: int) -> set[Slot]:
@@ -497,227 +516,278 @@ def _with_one_slope(program: Program, carried: Any) -> Program:
 def edits(reading: Reading) -> Iterator[Edit]:
     """All edits of a passage, as far as a reading at generic sizes shows which arrays have the same shape.
 
-    Factors on the way back are not among them: it is linear, and the search reads them off.
+    Constant factors on the way back are not among them: it is linear, and the search reads them off. An edit of the
+    forward pass is seen by all that depends on it, or by one step of the way back alone.
     """
     flow = reading.passage.flow
     for i in sorted(flow.matters):
         step = reading.steps[i]
-        level = _Level((), i, step, flow, reading.steps, reading.values, reading.sizes, reading.passage)
+        level = _Level(reading.passage, reading.sizes, flow, reading.steps, reading.values, i)
         yield from level.edges()
+        entries = () if flow.backward(i) else flow.entries(i)
+        inner = i < len(reading.instance.static) or step.outputs[0] in reading.passage.slopes
         for one in level.edits():
-            inner = i < len(reading.instance.static) or step.outputs[0] in reading.passage.slopes
             edit = replace(one, rank=one.rank + 1.5) if inner and step.primitive != "dim_as_value" else one
             yield edit
-            entries = () if flow.backward(i) else flow.entries(i)
             if len(entries) > 1:
                 yield from (replace(edit, only=(entry,), rank=edit.rank + 0.5) for entry in entries)
         if step.primitive == "scan":
-            yield from _inside_scan(reading, i, step)
+            yield from _inside(reading, i, step)
 
 
-def _inside_scan(reading: Reading, i: int, step: Equation) -> Iterator[Edit]:
+def _inside(reading: Reading, i: int, step: Equation) -> Iterator[Edit]:
+    """The edits of the body of a scan, which is edited at all its steps at once."""
     body: Instance = step.parameters["jaxpr"]
     flow = _body_flow(step, reading.passage.flow.carried)
-    first, carries = step.parameters["num_consts"], step.parameters["num_carry"]
+    carries = step.parameters["num_consts"] + step.parameters["num_carry"]
     given = [reading.values[slot] for slot in step.inputs]
-    at_one = [one if k < first + carries else one[0] for k, one in enumerate(given)]
     with np.errstate(all="ignore"):
-        values = FLOATS.trace(body, at_one)
-    for j, inner in enumerate(body.dynamic):
-        if j in flow.matters:
-            yield from _Level((i,), j, inner, flow, body.dynamic, values, reading.sizes, reading.passage).edits()
+        values = FLOATS.trace(body, [one if k < carries else one[0] for k, one in enumerate(given)])
+    for j in sorted(flow.matters):
+        yield from _Level(reading.passage, reading.sizes, flow, body.dynamic, values, j, (i,)).edits()
 
+
+def _first(x: Array, axis: int) -> Array:
+    return _kept(x, axis, 0)
+
+
+def _last(x: Array, axis: int) -> Array:
+    return _kept(x, axis, -1)
+
+
+PARTS: tuple[tuple[str, Callable[[Array, int], Array], float], ...] = (
+    ("only the first part of {0} along {axis} is kept", _first, 0),
+    ("only the last part of {0} along {axis} is kept", _last, 0),
+    ("the first part of {0} along {axis} is left out", lambda x, a: x - _first(x, a), 1),
+    ("the last part of {0} along {axis} is left out", lambda x, a: x - _last(x, a), 1),
+)
+"""What is done to an array along an axis that is summed over, and how much less likely it is than the first."""
+
+MOVES: tuple[tuple[str, Callable[[Array, int], Array]], ...] = (
+    ("{0} runs backwards along {axis}", np.flip),
+    ("{0} is shifted by one along {axis}", lambda x, a: _shifted(x, 1, a)),
+    ("{0} is shifted by one along {axis}", lambda x, a: _shifted(x, -1, a)),
+)
+
+FACTORS: tuple[tuple[str, Callable[[Array], Array], float], ...] = (
+    ("the factor {0} is squared", np.square, 3),
+    ("the square root of {0} stands in its place", np.sqrt, 3),
+    ("{0} multiplies where it should divide, or the other way round", np.reciprocal, 2.5),
+    ("the absolute value of {0} stands in its place", np.abs, 4),
+    ("the sign of {0} stands in its place", np.sign, 3.5),
+)
+"""What becomes of a factor."""
 
 FORMULAS: tuple[tuple[str, Callable[[Array], Array]], ...] = (
-    ("{}", lambda w: w),
-    ("{0} (1 − {0})", lambda w: w * (1 - w)),
-    ("1 − {0}²", lambda w: 1 - w * w),
-    ("1 − {}", lambda w: 1 - w),
-    ("1/{}", lambda w: 1 / w),
-    ("{}²", lambda w: w * w),
-    ("tanh' at {}", lambda w: 1 - np.tanh(w) ** 2),
-    ("σ' at {}", lambda w: np.exp(-w) / (1 + np.exp(-w)) ** 2),
-    ("σ({})", lambda w: 1 / (1 + np.exp(-w))),
-    ("log {}", np.log),
-    ("e^{}", np.exp),
-    ("({} > 0)", lambda w: (w > 0) * 1.0),
+    ("{1}", lambda w: w),
+    ("{1} (1 − {1})", lambda w: w * (1 - w)),
+    ("1 − {1}²", lambda w: 1 - w * w),
+    ("1 − {1}", lambda w: 1 - w),
+    ("1/{1}", lambda w: 1 / w),
+    ("{1}²", np.square),
+    ("tanh' at {1}", lambda w: 1 - np.tanh(w) ** 2),
+    ("σ' at {1}", lambda w: np.exp(-w) / (1 + np.exp(-w)) ** 2),
+    ("σ({1})", lambda w: 1 / (1 + np.exp(-w))),
+    ("log {1}", np.log),
+    ("e^{1}", np.exp),
+    ("({1} > 0)", lambda w: (w > 0) * 1.0),
 )
 """What people multiply by in the place of a slope."""
 
 
 @dataclass(frozen=True)
 class _Level:
-    """One equation, where it stands, and the values at the case."""
+    """One equation, the program that it stands in, and the values at the case."""
 
-    path: tuple[int, ...]
-    i: int
-    step: Equation
+    passage: Passage
+    sizes: Sizes
     flow: Flow
     steps: Sequence[Equation]
     values: Sequence[Any]
-    sizes: Sizes
-    passage: Passage
+    i: int
+    path: tuple[int, ...] = ()
+
+    @property
+    def step(self) -> Equation:
+        """The equation."""
+        return self.steps[self.i]
 
     @property
     def back(self) -> bool:
-        """Whether the step is one of the way back."""
+        """Whether it is one of the way back."""
         return self.flow.backward(self.i)
 
-    @property
-    def out(self) -> Slot:
-        """The variable that the step makes."""
-        return self.step.outputs[0]
+    def rule(self, kind: str, text: str, rule: EditRule, rank: float, *slots: Slot, **more: Any) -> Edit:
+        """An edit of this step, by a rule of its own."""
+        return Edit((*self.path, self.i), kind, rule, text, slots, rank=rank, **more)
 
-    def edit(self, kind: str, text: str, rule: EditRule, *slots: Slot, **more: Any) -> Edit:
-        """An edit of this step."""
-        return Edit((*self.path, self.i), kind, rule, text, slots, **more)
+    def value(self, kind: str, text: str, f: Callable[..., Any], rank: float, *reads: Slot) -> Edit:
+        """f(right value, *reads) in the place of the value."""
+        n = len(self.step.inputs)
+        rule = lambda c, *x: f(c.right, *x[n:])  # noqa: E731
+        return self.rule(kind, text, rule, rank, self.step.outputs[0], *reads, reads=reads)
+
+    def operand(self, k: int, kind: str, text: str, f: Callable[..., Any], rank: float, *reads: Slot) -> Edit:
+        """The step with f(operand, *reads) in the place of its operand k."""
+        n = len(self.step.inputs)
+        rule = lambda c, *x: c.again(*_with(x[:n], k, f(x[k], *x[n:])))  # noqa: E731
+        return self.rule(kind, text, rule, rank, self.step.inputs[k], *reads, reads=reads)
 
     def edits(self) -> Iterator[Edit]:
         """All edits of the step."""
         if len(self.step.outputs) > 1:
-            yield from self._of_several()
-            return
-        if self.step.primitive == "copy" and self.step.outputs[0] not in self.flow.ends:
-            yield self.edit("cotangent", "{0} is ignored, as if it were 1", lambda c, x: np.ones_like(x), self.out, rank=0)
-            return
-        by_primitive = getattr(self, f"_{_FAMILY.get(self.step.primitive, 'none')}", None)
-        yield from by_primitive() if by_primitive else ()
-        yield from self._of_the_value()
-        yield from self._of_operands()
+            yield from self._scan() if self.step.primitive == "scan" else ()
+        elif self.step.primitive == "copy" and self.step.outputs[0] not in self.flow.ends:
+            yield self.value("cotangent", "{0} is ignored, as if it were 1", np.ones_like, 0)
+            for order in _orders(np.ndim(self.values[self.step.outputs[0]])):
+                text = "{0} is brought into shape by reshape, not by a transpose"
+                yield self.value("layout", text, lambda v, o=order: _by_reshape(v, o), 2.5)
+        else:
+            family = _FAMILY.get(self.step.primitive)
+            yield from getattr(self, f"_{family}")() if family else ()
+            if np.asarray(self.values[self.step.outputs[0]]).dtype.kind == "f":
+                yield from self._of_the_value()
+            if self.step.primitive not in {"copy", "convert_element_type"}:
+                yield from self._of_operands()
 
     def edges(self) -> Iterator[Edit]:
         """Of the steps of the forward pass that an error comes back through next, one that it does not reach."""
         if not self.back or len(self.step.outputs) > 1:
             return
         uses = dict[str, list[int]]()
-        for j in self.flow.uses.get(self.out, ()):
+        for j in self.flow.uses.get(self.step.outputs[0], ()):
             if self.flow.backward(j):
                 uses.setdefault(self.steps[j].line, []).append(j)
-        for line, some in uses.items() if len(uses) > 1 else ():
-            del line
-            yield self.edit("path", "the path through {via0} is left out", lambda c, *x: np.zeros_like(c.right), self.steps[some[0]].outputs[0], only=tuple(some), rank=1)  # fmt: skip
+        for some in uses.values() if len(uses) > 1 else ():
+            text, slot = "the path through {via0} is left out", self.steps[some[0]].outputs[0]
+            yield self.rule("path", text, lambda c, *x: np.zeros_like(c.right), 1, slot, only=tuple(some))
 
-    def same_shape(self, slot: Slot, *, forward: bool = False) -> Iterator[Slot]:
-        """Variables that are there before this step, with the shape of one of its own, and floats too."""
-        like = np.asarray(self.values[slot])
+    # which other variables could stand here
+
+    def same_shape(self, slot: Slot) -> Iterator[Slot]:
+        """Variables that are there before this step, of the shape of a variable, and made of real numbers too."""
+        like, seen = np.asarray(self.values[slot]), list[Array]()
         if like.dtype.kind != "f" or like.size == 1:
             return
-        made = {s: k for k, one in enumerate(self.steps) for s in one.outputs}
-        seen = list[Array]()
+        made = {one: k for k, step in enumerate(self.steps) for one in step.outputs}
         for other, value in enumerate(self.values):
-            array = np.asarray(value) if value is not None else None
-            if array is None or array.shape != like.shape or array.dtype.kind != "f" or other == slot:
+            array = np.asarray(value) if value is not None else like[:0]
+            late = (other in self.flow.carried or self.path) and made.get(other, -1) >= self.i
+            if (
+                array.shape != like.shape
+                or array.dtype.kind != "f"
+                or late
+                or other in (slot, *self.step.outputs)
+            ):
                 continue
-            carried = other in self.flow.carried
-            late = (carried or self.path) and made.get(other, -1) >= self.i
-            if late or other in self.step.outputs or (carried and forward) or _constant(array):
-                continue
-            if not any(array is one or np.array_equal(array, one) for one in seen):
+            if (array != array.flat[0]).any() and not any(np.array_equal(array, one) for one in seen):
                 seen.append(array)
                 yield other
 
-    def above(self, slot: Slot) -> Iterator[Slot]:
-        """Cotangents of the shape of a variable."""
-        shape = np.shape(self.values[slot])
-        for one in self.steps if not self.path else ():
-            if one.primitive == "copy" and one.outputs[0] not in self.flow.ends and np.shape(self.values[one.outputs[0]]) == shape:
-                yield one.outputs[0]
+    def _sources(self, slot: Slot) -> Iterator[Slot]:
+        """What a slope could have been taken of: variables of the forward pass, and cotangents as they come."""
+        yield slot
+        for other in self.same_shape(slot):
+            cotangent = not self.path and other in (*self.passage.cotangents, *self.passage.firsts)
+            if cotangent or (other not in self.flow.carried and other not in self.passage.slopes):
+                yield other
 
-    # the value of a step
+    def _axes(self, slot: Slot) -> Iterator[tuple[int, str]]:
+        """The axes of a variable that have several entries, and what they are called."""
+        for axis, size in enumerate(np.shape(self.values[slot])):
+            if size > 1:
+                yield axis, self._axis(slot, axis)
+
+    def _axis(self, slot: Slot, axis: int) -> str:
+        program = (
+            self.passage.flow.steps[self.path[0]].parameters["jaxpr"].program
+            if self.path
+            else self.passage.program
+        )
+        size = str(program.shapes[slot][axis])
+        return size.replace("*", " ") if re.fullmatch(r"(\d+\*)?[A-Za-z]\w*", size) else f"axis {axis}"
+
+    # of any step
 
     def _of_the_value(self) -> Iterator[Edit]:
-        value = np.asarray(self.values[self.out])
-        if value.dtype.kind != "f":
-            return
+        out = self.step.outputs[0]
+        value = np.asarray(self.values[out])
         if not self.back or self.path:  # on the way back of the top level, factors are read off
-            zero = 1 if self.back else 2.5
-            yield self.edit("path", "the path through {via0} is left out", lambda c, *x: np.zeros_like(c.right), self.out, rank=zero)
-            for number, said in ((-1.0, "has the wrong sign"), (2.0, "is doubled"), (0.5, "is halved")):
-                yield self.edit("factor", f"{{0}} {said}", lambda c, *x, k=number: k * c.right, self.out, rank=2)
-            yield from self._by_sizes()
-        if value.ndim and value.size > 1:
-            yield from self._layout(value)
-        if self.back and not self.path:
-            for axis in range(value.ndim):
-                if value.shape[axis] > 1:
-                    yield self.edit(
-                        "extra", "the mean is subtracted from {0}",
-                        lambda c, *x, axis=axis: c.right - c.right.mean(axis, keepdims=True), self.out, rank=3,
-                    )  # fmt: skip
-        if self.out in self.flow.ends and not self.path:
-            for other in self.same_shape(self.out):
-                if other not in self.flow.carried:
-                    for said, formula in FORMULAS:
-                        yield self.edit("extra", f"{said.replace('{0}', '{1}').replace('{}', '{1}')} is multiplied in once too often",
-                                        lambda c, x, w, f=formula: c.right * f(w), self.out, other, reads=(other,), rank=3)  # fmt: skip
-            for other in self.same_shape(self.out):
-                if other in self.flow.carried:
-                    said = "{1} is returned in the place of {0}"
-                    said = said if other in self.flow.ends else "of the paths to {0} there is only the one through {via1}"
-                    yield self.edit("exchange" if other in self.flow.ends else "path", said, lambda c, x, w: w, self.out, other, reads=(other,), rank=3)  # fmt: skip
-
-    def _by_sizes(self) -> Iterator[Edit]:
-        for name in self.sizes:
-            for said, power in (("multiplied by", 1.0), ("divided by", -1.0)):
-                yield self.edit("factor", f"{{0}} is {said} {name}", lambda c, *x, n=name, p=power: c.right * c.sizes[n] ** p, self.out, rank=2.5)  # fmt: skip
-
-    def _layout(self, value: Array) -> Iterator[Edit]:
-        rank = 3.0
+            rank = 1 if self.back else 2.5
+            yield self.value("path", "the path through {via0} is left out", np.zeros_like, rank)
+            yield self.value("factor", "{0} has the wrong sign", np.negative, 2)
+            yield self.value("factor", "{0} is doubled", lambda v: 2 * v, 2)
+            yield self.value("factor", "{0} is halved", lambda v: v / 2, 2)
+            for name in self.sizes:
+                times, over = (
+                    (lambda c, *x, n=name: c.right * c.sizes[n]),
+                    (lambda c, *x, n=name: c.right / c.sizes[n]),
+                )
+                yield self.rule("factor", f"{{0}} is multiplied by {name}", times, 2.5, out)
+                yield self.rule("factor", f"{{0}} is divided by {name}", over, 2.5, out)
         for a, b in combinations(range(value.ndim), 2):
             if value.shape[a] == value.shape[b] > 1:
-                yield self.edit("layout", "{0} is transposed", lambda c, *x, a=a, b=b: c.right.swapaxes(a, b), self.out, rank=rank)
-        for axis in range(value.ndim):
-            if value.shape[axis] > 1:
-                yield self.edit("layout", "{0} runs backwards along an axis", lambda c, *x, a=axis: np.flip(c.right, a), self.out, rank=rank + 1)
-                for by in (1, -1):
-                    yield self.edit("layout", "{0} is shifted by one along an axis", lambda c, *x, a=axis, k=by: _shifted(c.right, k, a), self.out, rank=rank + 1)  # fmt: skip
-                if self.back:
-                    last = rank - 1 if axis == 0 else rank
-                    yield self.edit("sum", "only the first part of {0} is kept", lambda c, *x, a=axis: _kept(c.right, a, [0]), self.out, rank=last)
-                    yield self.edit("sum", "only the last part of {0} is kept", lambda c, *x, a=axis: _kept(c.right, a, [-1]), self.out, rank=last)
-                    yield self.edit("sum", "the first part of {0} is set to 0", lambda c, *x, a=axis: c.right - _kept(c.right, a, [0]), self.out, rank=last)
-                    yield self.edit("sum", "the last part of {0} is set to 0", lambda c, *x, a=axis: c.right - _kept(c.right, a, [-1]), self.out, rank=last)  # fmt: skip
+                yield self.value("layout", "{0} is transposed", lambda v, a=a, b=b: v.swapaxes(a, b), 3)
+        for a, axis in self._axes(out):
+            for text, f in MOVES:
+                yield self.value("layout", text.replace("{axis}", axis), lambda v, a=a, f=f: f(v, a), 4)
+            for text, f, _ in PARTS if self.back else ():
+                yield self.value(
+                    "sum", text.replace("{axis}", axis), lambda v, a=a, f=f: f(v, a), 2 if a == 0 else 3
+                )
+            if self.back and not self.path:
+                centred = lambda v, a=a: v - v.mean(a, keepdims=True)  # noqa: E731
+                yield self.value("extra", f"the mean over {axis} is subtracted from {{0}}", centred, 3)
+        if out in self.flow.ends and not self.path:
+            yield from self._of_a_gradient(out)
 
-    # the operands of a step
+    def _of_a_gradient(self, out: Slot) -> Iterator[Edit]:
+        for other in self.same_shape(out):
+            if other in self.flow.ends:
+                yield self.value("exchange", "{1} is returned in the place of {0}", lambda v, w: w, 3, other)
+            elif other in self.flow.carried:
+                text = "of the paths to {0} there is only the one through {via1}"
+                yield self.value("path", text, lambda v, w: w, 3, other)
+            else:
+                for said, f in FORMULAS:
+                    text = f"{said} is multiplied in once too often"
+                    yield self.value("extra", text, lambda v, w, f=f: v * f(w), 3, other)
 
     def _of_operands(self) -> Iterator[Edit]:
-        if self.step.primitive in {"copy", "convert_element_type"}:
-            return
         for k, slot in enumerate(self.step.inputs):
-            value = np.asarray(self.values[slot])
-            carried = slot in self.flow.carried
+            value, carried = np.asarray(self.values[slot]), slot in self.flow.carried
+            if value.dtype.kind != "f":
+                continue
             for other in self.same_shape(slot):
-                if carried and other not in self.flow.carried and other not in self.step.inputs and not self.path:
-                    rank = 4.5
-                else:
-                    rank = 3.5 if other in self.step.inputs else 4
-                yield self.edit("operand", "{1} stands in the place of {0}", lambda c, *x, k=k: c.again(*_with(x[:-1], k, x[-1])), slot, other, reads=(other,), rank=rank)  # fmt: skip
-            if value.dtype.kind == "f" and value.ndim > 1 and (not carried or self.step.primitive == "dot_general"):
-                yield from self._operand_layout(k, slot, value)
-            if value.ndim == 0 and value.dtype.kind == "f" and slot not in self.flow.uses and not carried:
-                continue
-            if value.ndim == 0 and not carried and value.dtype.kind == "f" and self.step.primitive in _FAMILY:
-                for name, one in self.passage.options.items():
-                    if isinstance(one, float):
-                        yield self.edit("constant", f"{name} stands in the place of {{0}}", lambda c, *x, k=k, n=name: c.again(*_with(x, k, np.asarray(c.options[n]))), slot, rank=2.8)  # fmt: skip
-                        yield self.edit("constant", f"1/{name} stands in the place of {{0}}", lambda c, *x, k=k, n=name: c.again(*_with(x, k, 1 / np.asarray(c.options[n]))), slot, rank=2.9)  # fmt: skip
-                for number in (0.0, 1.0, 2.0):
-                    yield self.edit("constant", f"{number:g} stands in the place of {{0}}", lambda c, *x, k=k, v=number: c.again(*_with(x, k, np.asarray(v))), slot, rank=3)  # fmt: skip
+                rank = 4.5 if carried and other not in self.flow.carried else 4
+                rank = 3.5 if other in self.step.inputs else rank
+                yield self.operand(
+                    k, "operand", "{1} stands in the place of {0}", lambda v, w: w, rank, other
+                )
+            if value.ndim > 1 and (not carried or self.step.primitive == "dot_general"):
+                yield from self._layouts(k, value)
+            if value.ndim == 0 and not carried and self.step.primitive in _FAMILY:
+                yield from self._constants(k, slot)
 
-    def _operand_layout(self, k: int, slot: Slot, value: Array) -> Iterator[Edit]:
+    def _layouts(self, k: int, value: Array) -> Iterator[Edit]:
+        for order in _orders(value.ndim):
+            text = "{0} is brought into shape by reshape, not by a transpose"
+            yield self.operand(k, "layout", text, lambda v, o=order: _by_reshape(v, o), 2.5)
+            if value.transpose(order).shape == value.shape:
+                yield self.operand(k, "layout", "{0} is transposed", lambda v, o=order: v.transpose(o), 2)
         wide = [axis for axis in range(value.ndim) if value.shape[axis] > 1]
-        for axes in ((), *((axis,) for axis in wide), tuple(wide[-2:])) if self.step.primitive == "dot_general" else ():
-            if axes:
-                yield self.edit("layout", "{0} runs backwards", lambda c, *x, k=k, a=axes: c.again(*_with(x, k, np.flip(x[k], a))), slot, rank=3)  # fmt: skip
-        for order in permutations(range(value.ndim)):
-            if order == tuple(range(value.ndim)) or value.ndim > 3:  # noqa: PLR2004
-                continue
-            yield self.edit(
-                "layout", "{0} is brought into shape by reshape, not by a transpose",
-                lambda c, *x, k=k, order=order: c.again(*_with(x, k, _by_reshape(x[k], order))), slot, rank=2.5,
-            )  # fmt: skip
-            if tuple(value.shape[axis] for axis in order) == value.shape:
-                yield self.edit("layout", "{0} is transposed", lambda c, *x, k=k, order=order: c.again(*_with(x, k, x[k].transpose(order))), slot, rank=2)  # fmt: skip
+        if self.step.primitive == "dot_general":
+            for axes in (*((axis,) for axis in wide), tuple(wide[-2:])):
+                yield self.operand(k, "layout", "{0} runs backwards", lambda v, a=axes: np.flip(v, a), 3)
+
+    def _constants(self, k: int, slot: Slot) -> Iterator[Edit]:
+        for number in (0.0, 1.0, 2.0):
+            text = f"{number:g} stands in the place of {{0}}"
+            yield self.operand(k, "constant", text, lambda v, n=number: np.asarray(n), 3)
+        for name, one in self.passage.options.items():
+            for said, power in ((name, 1.0), (f"1/{name}", -1.0)) if isinstance(one, float) else ():
+                rule = lambda c, *x, n=name, p=power: c.again(*_with(x, k, np.asarray(c.options[n] ** p)))  # noqa: E731
+                yield self.rule("constant", f"{said} stands in the place of {{0}}", rule, 2.8, slot)
 
     # by primitive
 
@@ -725,311 +795,285 @@ class _Level:
         a, b = self.step.inputs
         if a == b or np.array_equal(self.values[a], self.values[b]):
             return
-        minus = -1 if self.step.primitive == "sub" else 1
-        for k, (kept, lost) in enumerate(((b, a), (a, b))):
+        for k, lost in enumerate((a, b)):
             if lost in self.flow.carried or not self.back:
-                rank = 1 if self.back else 2
-                text = "the path through {via0} is left out of a sum" if lost in self.flow.carried else "{0} is left out of a sum"
-                yield self.edit("path", text, lambda c, *x, k=k: c.again(*_with(x, k, np.zeros_like(x[k]))), lost, rank=rank)
-                yield self.edit("factor", "{0} has the wrong sign", lambda c, *x, k=k: c.again(*_with(x, k, -x[k])), lost, rank=rank + 0.5)
-                yield self.edit("factor", "{0} is added twice", lambda c, *x, k=k: c.again(*_with(x, k, 2 * x[k])), lost, rank=rank + 1.5)
-                yield self.edit("factor", "half of {0} is added", lambda c, *x, k=k: c.again(*_with(x, k, x[k] / 2)), lost, rank=rank + 1.5)
-            del kept
-        yield self.edit("factor", "{0} and {1} are multiplied, not added", lambda c, *x, m=minus: x[0] * x[1] * m, a, b, rank=4)
+                rank, said = (1.0, "the path through {via0}") if lost in self.flow.carried else (2.0, "{0}")
+                yield self.operand(k, "path", f"{said} is left out of a sum", np.zeros_like, rank)
+                yield self.operand(k, "factor", "{0} has the wrong sign", np.negative, rank + 0.5)
+                yield self.operand(k, "factor", "{0} is added twice", lambda v: 2 * v, rank + 1.5)
+                yield self.operand(k, "factor", "half of {0} is added", lambda v: v / 2, rank + 1.5)
+        yield self.rule("factor", "{0} and {1} are multiplied, not added", lambda c, x, z: x * z, 4, a, b)
         if self.back:
-            yield self.edit("factor", "{0} and {1} are averaged, not added", lambda c, *x: c.right / 2, a, b, rank=2)
+            yield self.rule(
+                "factor", "{0} and {1} are averaged, not added", lambda c, x, z: c.right / 2, 2, a, b
+            )
 
     def _product(self) -> Iterator[Edit]:
         divides = self.step.primitive == "div"
-        yield from self._parentheses()
+        yield from self._parentheses(divides=divides)
         for k, slot in enumerate(self.step.inputs):
             if slot in self.flow.carried:
                 continue
-            other = 1 - k
             if not (divides and k == 0):
-                word = "the division by {0} is left out" if divides else "the factor {0} is left out"
-                yield self.edit("factor", word, lambda c, *x, o=other: np.broadcast_to(x[o], np.shape(c.right)), slot, rank=1)
-            yield self.edit("factor", "the factor {0} is squared", lambda c, *x, k=k: c.again(*_with(x, k, x[k] * x[k])), slot, rank=3)
-            yield self.edit("factor", "the square root of {0} stands in its place", lambda c, *x, k=k: c.again(*_with(x, k, np.sqrt(x[k]))), slot, rank=3)
-            yield self.edit("factor", "{0} multiplies where it should divide, or the other way round", lambda c, *x, k=k: c.again(*_with(x, k, 1 / x[k])), slot, rank=2.5)  # fmt: skip
-            yield self.edit("factor", "the size of {0} stands in its place, without its sign", lambda c, *x, k=k: c.again(*_with(x, k, np.abs(x[k]))), slot, rank=4)  # fmt: skip
-            yield self.edit("slope", "the sign of {0} stands in its place", lambda c, *x, k=k: c.again(*_with(x, k, np.sign(x[k]))), slot, rank=3.5)  # fmt: skip
-            if self.back and np.asarray(self.values[slot]).size > 1:
-                for source in (*self.same_shape(slot, forward=True), slot, *self.above(slot)):
-                    for said, formula in FORMULAS:
-                        if source == slot and said == "{}":
-                            continue
-                        near = (2.2 if slot in self.passage.slopes and not self.path else 3.5) + (said != "{}") / 4
-                        yield self.edit("slope", f"{said.replace('{0}', '{1}').replace('{}', '{1}')} stands in the place of the factor {{0}}",
-                                        lambda c, *x, k=k, f=formula: c.again(*_with(x[:-1], k, f(x[-1]))), slot, source, reads=(source,), rank=near)  # fmt: skip
+                text = "the division by {0} is left out" if divides else "the factor {0} is left out"
+                yield self.operand(k, "factor", text, np.ones_like, 1)
+            for text, f, rank in FACTORS:
+                yield self.operand(k, "factor", text, f, rank)
+            if self.back and np.size(self.values[slot]) > 1:
+                near = 2.2 if slot in self.passage.slopes and not self.path else 3.5
+                for source, (said, f) in product(self._sources(slot), FORMULAS):
+                    text, rank = f"{said} stands in the place of {{0}}", near + (said != "{1}") / 4
+                    if source != slot or said != "{1}":
+                        yield self.operand(k, "slope", text, lambda v, w, f=f: f(w), rank, source)
 
-    def _parentheses(self) -> Iterator[Edit]:
+    def _parentheses(self, *, divides: bool) -> Iterator[Edit]:
         """s (a + b) for which s a + b is written."""
         made = {slot: one for one in self.steps for slot in one.outputs}
+        text = "the factor {0} is on one term of a sum only, not on {1}"
         for k, slot in enumerate(self.step.inputs):
             inner = made.get(slot)
-            if inner is None or inner.primitive not in {"add", "add_any", "sub"} or (k == 1 and self.step.primitive == "div"):
+            if inner is None or inner.primitive not in {"add", "add_any", "sub"} or (divides and k == 1):
                 continue
-            minus = -1 if inner.primitive == "sub" else 1
-            for j in (0, 1):
-                yield self.edit("factor", "the factor {0} is on one term of a sum only, not on {1}",
-                                lambda c, *x, k=k, j=j, m=minus: c.again(*_with(x[:2], k, x[2])) * (m if j else 1) + x[3] * (1 if j else m),
-                                self.step.inputs[1 - k], inner.inputs[1 - j], reads=(inner.inputs[j], inner.inputs[1 - j]), rank=2)  # fmt: skip
+            signs = (1, -1) if inner.primitive == "sub" else (1, 1)
+            for (a, plus), (b, minus) in permutations(zip(inner.inputs, signs, strict=True)):
+                rule = lambda c, *x, k=k, s=plus, t=minus: s * c.again(*_with(x[:2], k, x[2])) + t * x[3]  # noqa: E731
+                yield self.rule("factor", text, rule, 2, self.step.inputs[1 - k], b, reads=(a, b))
 
     def _power(self) -> Iterator[Edit]:
-        y = self.step.parameters.get("y")
-        (x,) = self.step.inputs[:1]
-        if isinstance(y, int):
-            for other in {y + 1, y - 1, -y, 2 * y} - {y, 0}:
-                yield self.edit("factor", f"{{0}} has the power {other}, not {y}", lambda c, *x, y=other: c.right * x[0] ** float(y - c.step.parameters["y"]), x, rank=2)  # fmt: skip
-            yield self.edit("factor", "{0} is left out", lambda c, *x: np.ones_like(c.right), self.out, rank=2)
-        else:
-            yield self.edit("factor", "{0} is left out", lambda c, *x: np.ones_like(c.right), self.out, rank=2)
-            for by in (1, -1):
-                if len(self.step.inputs) == 2:  # noqa: PLR2004
-                    yield self.edit("factor", "the power {0} is off by one", lambda c, *x, by=by: x[0] ** (x[1] + by), self.step.inputs[1], rank=2.5)  # fmt: skip
+        yield self.value("factor", "{0} is left out", np.ones_like, 2)
+        for by in (1.0, -1.0):
+            yield self.rule("factor", "the power of {0} is off by one", lambda c, *x, p=by: c.right * x[0] ** p, 2, self.step.inputs[0])  # fmt: skip
 
     def _function(self) -> Iterator[Edit]:
-        (x,) = self.step.inputs[:1]
-        name = self.step.primitive
-        yield self.edit("slope", f"{name} is left out: {{0}} stands there itself", lambda c, *x: x[0], x, rank=2.5)
-        yield self.edit("slope", f"{name} is applied twice to {{0}}", lambda c, *x: c.again(c.right), x, rank=2.5)
-        yield self.edit("factor", f"{{0}} enters {name} with the wrong sign", lambda c, *x: c.again(-x[0]), x, rank=2.5)
-        yield self.edit("factor", "1 stands in the place of {0}", lambda c, *x: np.ones_like(c.right), self.out, rank=2.5)
+        name, x = self.step.primitive, self.step.inputs[0]
+        yield self.operand(0, "factor", f"{{0}} enters {name} with the wrong sign", np.negative, 2.5)
+        yield self.rule("slope", f"{name} is left out: {{0}} stands there itself", lambda c, v, *_: v, 2.5, x)
+        yield self.rule("slope", f"{name} is applied twice to {{0}}", lambda c, *_: c.again(c.right), 2.5, x)
+        yield self.value("factor", "1 stands in the place of {0}", np.ones_like, 2.5)
 
     def _sum_over_axes(self) -> Iterator[Edit]:
         (x,) = self.step.inputs
-        value, axes = np.asarray(self.values[x]), tuple(self.step.parameters["axes"])
-        if all(value.shape[axis] == 1 for axis in axes):
+        axes, named = tuple(self.step.parameters["axes"]), dict(self._axes(x))
+        if not named.keys() & set(axes):
             return
-        for said, keep in (("first", [0]), ("last", [-1])):
-            for axis in axes:
-                yield self.edit("sum", f"only the {said} term of the sum over {self._axis(x, axis)} of {{0}} is kept",
-                                lambda c, x, a=axis, keep=keep: c.again(_kept(x, a, keep)), x, rank=1)  # fmt: skip
-                yield self.edit("sum", f"the {said} term of the sum over {self._axis(x, axis)} of {{0}} is left out",
-                                lambda c, x, a=axis, keep=keep: c.again(x - _kept(x, a, keep)), x, rank=2)  # fmt: skip
-        over = " and ".join(self._axis(x, axis) for axis in axes)
-        for said, sign in (("largest", 1), ("least", -1)):
-            yield self.edit("sum", f"the {said} term stands in the place of the sum over {over} of {{0}}", lambda c, x, a=axes, s=sign: s * (s * x).max(a), x, rank=3)  # fmt: skip
-        yield self.edit("sum", f"any one term stands in the place of the sum over {over} of {{0}}", lambda c, x, a=axes: np.where(abs(x.max(a)) > abs(x.min(a)), x.max(a), x.min(a)), x, rank=2.5)  # fmt: skip
-        yield self.edit("sum", f"the sum over {over} of {{0}} is a mean", lambda c, x, a=axes: x.mean(a), x, rank=1)
-        free = [axis for axis in range(value.ndim) if axis not in axes and value.shape[axis] > 1]
-        for axis in free:
-            yield self.edit("sum", f"the sum of {{0}} runs over {self._axis(x, axis)} as well",
-                            lambda c, x, a=axes, b=axis: np.broadcast_to(x.sum((*a, b), keepdims=True), _single(x, a)).reshape(c.right.shape),
-                            x, rank=1.5)  # fmt: skip
-        if len(axes) > 1:
-            for axis in axes:
-                rest = tuple(a for a in axes if a != axis)
-                yield from self._lifted(f"the sum of {{0}} leaves out {self._axis(x, axis)}", lambda x, rest=rest: x.sum(rest, keepdims=True), 1.5)
-                yield from self._lifted(f"the mean of {{0}} leaves out {self._axis(x, axis)}", lambda x, rest=rest, a=axis: x.sum(rest, keepdims=True) * x.shape[a], 1.5)  # fmt: skip
-        yield from self._lifted(f"the sum over {over} of {{0}} is not taken", lambda x: x, 1)
-        yield self.edit("sum", f"1 stands in the place of the sum over {over} of {{0}}", lambda c, x: np.ones_like(c.right), x, rank=2.5)
+        over = " and ".join(named[axis] for axis in axes if axis in named)
+        for (text, f, less), axis in product(PARTS, axes):
+            if axis in named:
+                yield self.operand(
+                    0, "sum", text.replace("{axis}", named[axis]), lambda v, a=axis, f=f: f(v, a), 1 + less
+                )
+        yield self.rule(
+            "sum", f"a mean of {{0}} over {over} stands for the sum", lambda c, v: v.mean(axes), 1, x
+        )
+        for said, f in (("the largest", np.max), ("the least", np.min), ("any one", _any)):
+            text = f"{said} term stands in the place of the sum of {{0}} over {over}"
+            yield self.rule("sum", text, lambda c, v, f=f: f(v, axes), 2.5, x)
+        yield self.value("sum", f"1 stands in the place of {{0}}, a sum over {over}", np.ones_like, 2.5)
+        yield from self._lifted(f"the sum of {{0}} over {over} is not taken", lambda v: v, 1)
         for axis in axes:
-            yield from self._lifted(f"the sum over {over} of {{0}} is a cumulative one", lambda x, a=axis: x.cumsum(a), 3)
-        for axis in free:
-            yield from self._lifted(f"the sum of {{0}} runs over {self._axis(x, axis)}, not over {over}", lambda x, a=axis: x.sum(a, keepdims=True), 1)
-            yield from self._lifted(f"a mean of {{0}} over {self._axis(x, axis)} stands for the sum over {over}", lambda x, a=axis: x.mean(a, keepdims=True), 2)  # fmt: skip
-            yield from self._lifted(f"the mean of {{0}} runs over {self._axis(x, axis)}, not over {over}",
-                                    lambda x, a=axis, b=axes: x.mean(a, keepdims=True) * (x.size / x.sum(b).size), 1)  # fmt: skip
+            rest = tuple(a for a in axes if a != axis)
+            yield from self._lifted(
+                f"the sum of {{0}} over {over} is cumulative", lambda v, a=axis: v.cumsum(a), 3
+            )
+            if rest and axis in named:
+                without = f"of {{0}} leaves out {named[axis]}"
+                yield from self._lifted(f"the sum {without}", lambda v, r=rest: v.sum(r, keepdims=True), 1.5)
+                mean = lambda v, r=rest, a=axis: v.sum(r, keepdims=True) * v.shape[a]  # noqa: E731
+                yield from self._lifted(f"the mean {without}", mean, 1.5)
+        for axis in named.keys() - set(axes):
+            text = f"of {{0}} runs over {named[axis]}, not over {over}"
+            mean = lambda v, a=axis: v.mean(a, keepdims=True) * (v.size / v.sum(axes).size)  # noqa: E731
+            as_well = lambda c, v, a=axis: _over_more(v, axes, a)  # noqa: E731
+            yield self.rule("sum", f"the sum of {{0}} runs over {named[axis]} as well", as_well, 1.5, x)
+            yield from self._lifted(f"the sum {text}", lambda v, a=axis: v.sum(a, keepdims=True), 1)
+            yield from self._lifted(f"the mean {text}", mean, 1)
+            yield from self._lifted(f"a mean of {{0}} over {named[axis]} stands for the sum over {over}", lambda v, a=axis: v.mean(a, keepdims=True), 2)  # fmt: skip
         for slot, inside in self._factors_of(x):
-            yield from self._lifted("the factor {1} is taken out of the sum of {0}, over which it is not constant",
-                                    lambda x, w, p, a=axes: _out_of(x, w, p, a), 1.5, slot, inside)  # fmt: skip
+            text = "the factor {1} is taken out of the sum of {0}, over which it is not constant"
+            yield from self._lifted(text, lambda v, w, p: _out_of(v, w, p, axes), 1.5, slot, inside)
 
     def _factors_of(self, x: Slot) -> Iterator[tuple[Slot, Slot]]:
         """The factors of a product, through other products and reshapes, and the product that each is in."""
         source = next((one for one in self.steps if x in one.outputs), None)
-        if source is None or x not in self.flow.carried:
+        if source is None or x not in self.flow.carried or source.primitive not in {"reshape", "mul"}:
             return
-        if source.primitive == "reshape":
-            yield from self._factors_of(source.inputs[0])
-        if source.primitive == "mul":
-            for slot in source.inputs:
-                if slot in self.flow.carried:
-                    yield from self._factors_of(slot)
-                else:
-                    yield slot, x
+        for slot in source.inputs:
+            if slot in self.flow.carried:
+                yield from self._factors_of(slot)
+            else:
+                yield slot, x
 
     def _lifted(self, text: str, function: Callable[..., Array], rank: float, *more: Slot) -> Iterator[Edit]:
         """An edit of a sum that keeps its axes until they are broadcast again."""
         (x,) = self.step.inputs
-        value, axes = np.asarray(self.values[x]), tuple(self.step.parameters["axes"])
-        chain = _until_broadcast(self.flow, self.i, value.shape, axes, self.values)
+        shape, axes = np.shape(self.values[x]), tuple(self.step.parameters["axes"])
+        chain = _until_broadcast(self.flow, self.i, shape, axes, self.values)
         if chain is None:
             return
-        last = chain[-1]
         middle = [self.steps[j] for j in chain]
-        reads = tuple(dict.fromkeys(slot for one in middle for slot in one.inputs if slot not in self._made_by(chain)))
-
-        every = tuple(dict.fromkeys((*reads, x, *more)))
+        made = {self.step.outputs[0], *(one.outputs[0] for one in middle)}
+        reads = dict.fromkeys(
+            (*(slot for one in middle for slot in one.inputs if slot not in made), x, *more)
+        )
 
         def rule(c: Context, *given: Any) -> Any:
-            table = dict(zip(every, given[len(c.step.inputs) :], strict=True))
-            x = table[self.step.inputs[0]]
-            lifted = {self.out: np.broadcast_to(function(x, *(table[slot] for slot in more)), x.shape)}
+            table = dict(zip(reads, given[len(c.step.inputs) :], strict=True))
+            v = table[x]
+            lifted = {
+                self.step.outputs[0]: np.broadcast_to(function(v, *(table[slot] for slot in more)), v.shape)
+            }
             for one in middle:
-                lifted[one.outputs[0]] = _lifted_step(one, lifted, table, x.shape, axes)
+                lifted[one.outputs[0]] = _lifted_step(one, lifted, table, v.shape, axes)
             return np.broadcast_to(lifted[middle[-1].outputs[0]], np.shape(c.right))
 
-        yield Edit((*self.path, last), "sum", rule, text, (x, *more), every, rank)
-
-    def _made_by(self, chain: Sequence[int]) -> set[Slot]:
-        return {self.out, *(slot for j in chain for slot in self.steps[j].outputs)}
+        yield Edit((*self.path, chain[-1]), "sum", rule, text, (x, *more), tuple(reads), rank)
 
     def _contraction(self) -> Iterator[Edit]:
-        ((left, right), (left_batch, _)) = self.step.parameters["dimension_numbers"]
-        for a, b in zip(left, right, strict=True):
-            if np.shape(self.values[self.step.inputs[0]])[a] > 1:
-                for said, keep in (("first", [0]), ("last", [-1])):
-                    over = self._axis(self.step.inputs[0], a)
-                    text = f"of the product of {{0}} and {{1}}"
-                    yield self.edit("sum", f"only the {said} term of the sum over {over} {text} is kept",
-                                    lambda c, x, z, a=a, keep=keep: c.again(_kept(x, a, keep), z), *self.step.inputs, rank=1)  # fmt: skip
-                    yield self.edit("sum", f"the {said} term of the sum over {over} {text} is left out",
-                                    lambda c, x, z, a=a, keep=keep: c.again(x - _kept(x, a, keep), z), *self.step.inputs, rank=2)  # fmt: skip
-            del b
+        (left, _), _ = self.step.parameters["dimension_numbers"]
+        named = dict(self._axes(self.step.inputs[0]))
+        for (text, f, less), axis in product(PARTS, left):
+            if axis in named:
+                told = text.replace("{axis}", named[axis]).replace(
+                    "part of {0} along", "term of the product of {0} and {1} over"
+                )
+                yield self.rule(
+                    "sum", told, lambda c, x, z, a=axis, f=f: c.again(f(x, a), z), 1 + less, *self.step.inputs
+                )
         for k, slot in enumerate(self.step.inputs):
-            if slot not in self.flow.carried:
-                yield self.edit("factor", "the factor {0} is squared", lambda c, *x, k=k: c.again(*_with(x, k, x[k] * x[k])), slot, rank=4)
-                yield self.edit("slope", "the sign of {0} stands in its place", lambda c, *x, k=k: c.again(*_with(x, k, np.sign(x[k]))), slot, rank=4)
-        if not left_batch:
-            return
-        for axis in range(len(left_batch)):
-            yield self.edit("sum", "the product of {0} and {1} is summed over a batch axis and shared",
-                            lambda c, *x, a=axis: np.broadcast_to(c.right.sum(a, keepdims=True), c.right.shape), *self.step.inputs, rank=3)  # fmt: skip
+            for text, f, _ in FACTORS if slot not in self.flow.carried else ():
+                yield self.operand(k, "factor", text, f, 4)
 
     def _move(self) -> Iterator[Edit]:
         (x,) = self.step.inputs[:1]
-        value, shape = np.asarray(self.values[x]), np.shape(self.values[self.out])
+        value = np.asarray(self.values[x])
         if self.step.primitive == "transpose" and value.size > 1:
-            yield self.edit("layout", "{0} is brought into shape by reshape, not by a transpose", lambda c, x: x.reshape(c.right.shape), x, rank=1)
-            if value.shape == shape:
-                yield self.edit("layout", "{0} is not transposed", lambda c, x: x, x, rank=1)
-        if self.step.primitive == "reshape" and value.ndim > 1 and value.size > 1:
-            for order in permutations(range(value.ndim)) if value.ndim <= 4 else ():  # noqa: PLR2004
-                if order != tuple(range(value.ndim)):
-                    yield self.edit("layout", "{0} is transposed before it is reshaped", lambda c, x, o=order: x.transpose(o).reshape(c.right.shape), x, rank=3)  # fmt: skip
+            text = "{0} is brought into shape by reshape, not by a transpose"
+            yield self.rule("layout", text, lambda c, v: v.reshape(c.right.shape), 1, x)
+            yield self.rule("layout", "{0} is not transposed", lambda c, v: v, 1, x)
+        elif value.size > 1:
+            for order in _orders(value.ndim):
+                text = "{0} is transposed before it is reshaped"
+                yield self.rule(
+                    "layout", text, lambda c, v, o=order: v.transpose(o).reshape(c.right.shape), 3, x
+                )
 
     def _choice(self) -> Iterator[Edit]:
         which, *cases = self.step.inputs
         if len(cases) != 2:  # noqa: PLR2004
             return
-        yield self.edit("condition", "the condition {0} is ignored: taken to be false everywhere", lambda c, w, a, b: a + 0 * b, which, rank=1)
-        yield self.edit("condition", "the condition {0} is ignored: taken to be true everywhere", lambda c, w, a, b: b + 0 * a, which, rank=1)
-        yield self.edit("condition", "the condition {0} is the wrong way round", lambda c, w, a, b: np.where(w, a, b), which, rank=1.5)
-        for other in self.same_shape(self.out):
-            yield self.edit("condition", "the condition is taken from the sign of {1}, not from {0}", lambda c, w, a, b, z: np.where(z > 0, b, a), which, other, reads=(other,), rank=2)  # fmt: skip
-            yield self.edit("condition", "the condition is taken from the sign of {1}, not from {0}", lambda c, w, a, b, z: np.where(z > 0, a, b), which, other, reads=(other,), rank=2.2)  # fmt: skip
+        for said, f, rank in _CONDITIONS:
+            yield self.operand(0, "condition", f"the condition {{0}} {said}", f, rank)
+        for other in self.same_shape(self.step.outputs[0]):
+            for sign in (1, -1):
+                rule = lambda c, w, a, b, z, s=sign: np.where(s * z > 0, b, a)  # noqa: E731
+                text = "the condition is taken from the sign of {1}, not from {0}"
+                yield self.rule("condition", text, rule, 2.1 - sign / 10, which, other, reads=(other,))
         for k in (1, 2):
-            yield self.edit("condition", "0 is chosen where {0} belongs", lambda c, *x, k=k: c.again(*_with(x, k, np.zeros_like(x[k]))), self.step.inputs[k], rank=2)  # fmt: skip
-        shape = np.shape(self.values[self.out])
-        for axis in range(len(shape)):
-            if shape[axis] > 1:
-                yield self.edit("condition", "the condition {0} of any of an axis is used for all of it",
-                                lambda c, w, a, b, x=axis: np.where(np.broadcast_to(w, c.right.shape).any(x, keepdims=True), b, a), which, rank=3)  # fmt: skip
+            yield self.operand(k, "condition", "0 is chosen where {0} belongs", np.zeros_like, 2)
 
     def _comparison(self) -> Iterator[Edit]:
-        a, b = self.step.inputs
-        for said, rule in (
-            ("is ignored: taken to be false everywhere", lambda c, *x: np.zeros_like(c.right)),
-            ("is ignored: taken to be true everywhere", lambda c, *x: np.ones_like(c.right)),
-            ("is the wrong way round", lambda c, *x: ~c.right),
-            ("is shifted where both sides are equal", lambda c, x, z: c.right ^ (x == z)),
-        ):
-            yield self.edit("condition", f"the condition {{0}} {said}", rule, self.out, rank=1.5)
-        for axis, size in enumerate(np.shape(self.values[self.out])):
-            if size > 1:
-                yield self.edit("condition", f"the condition {{0}} holds for all of {self._axis(self.out, axis)} where it holds for one",
-                                lambda c, *x, a=axis: np.broadcast_to(c.right.any(a, keepdims=True), c.right.shape), self.out, rank=2.5)  # fmt: skip
-        for number in (0.0, 1.0, -1.0, 0.5):
-            for k in (0, 1):
-                if np.asarray(self.values[self.step.inputs[k]]).dtype.kind == "f":
-                    yield self.edit("condition", f"the condition {{1}} compares with {number:g}, not with {{0}}",
-                                    lambda c, *x, k=k, v=number: c.again(*_with(x, k, np.full_like(x[k], v))), self.step.inputs[k], self.out, rank=2.5)  # fmt: skip
-        del a, b
+        out = self.step.outputs[0]
+        for said, f, rank in _CONDITIONS:
+            yield self.value("condition", f"the condition {{0}} {said}", f, rank + 0.5)
+        text = "the condition {0} is shifted where both sides are equal"
+        yield self.rule("condition", text, lambda c, x, z: c.right ^ (x == z), 1.5, out)
+        for a, axis in self._axes(out):
+            anywhere = lambda v, a=a: np.broadcast_to(v.any(a, keepdims=True), v.shape)  # noqa: E731
+            yield self.value(
+                "condition",
+                f"the condition {{0}} holds for all of {axis} where it holds for one",
+                anywhere,
+                2.5,
+            )
+        for number, k in product((0.0, 1.0, -1.0, 0.5), (0, 1)):
+            text = f"{number:g} is compared with in the place of {{0}}"
+            yield self.operand(k, "condition", text, lambda v, n=number: np.full_like(v, n), 2.5)
 
     def _scatter(self) -> Iterator[Edit]:
-        def overwritten(c: Context, x: Array, indices: Array, updates: Array, *more: Any, last: bool) -> Array:
-            del more
-            order = slice(None) if last else slice(None, None, -1)
-            how = {k: v for k, v in c.step.parameters.items() if k in {"dimension_numbers", "mode"}}
-            step = replace(c.step, primitive="scatter", parameters=how)
-            if not order.step:
-                return _again(step, (x, indices, updates))
-            axes = tuple(range(indices.ndim - 1))
-            window = set(how["dimension_numbers"].update_window_dims)
-            places = tuple(axis for axis in range(updates.ndim) if axis not in window)
-            return _again(step, (x, np.flip(indices, axes), np.flip(updates, places)))
-
-        alike = [j for j, one in enumerate(self.steps) if one.primitive == self.step.primitive and j in self.flow.matters and self.flow.backward(j)]
-        others = tuple(alike[1:]) if not self.path and alike and self.i == alike[0] else ()
-        for also in dict.fromkeys(((), others)):
-            for last in (True, False):
-                yield self.edit("scatter", "{0} overwrites where indices repeat, and does not add", lambda c, *x, last=last: overwritten(c, *x, last=last), self.step.inputs[2], rank=0.5, also=also)  # fmt: skip
-            yield self.edit("scatter", "the parts of {0} are put back side by side, though they were taken further apart", _side_by_side, self.step.inputs[2], rank=2, also=also)  # fmt: skip
-
-        def averaged(c: Context, x: Array, indices: Array, updates: Array, *more: Any) -> Array:
-            del more
-            count = _again(c.step, (np.zeros_like(x), indices, np.ones_like(updates)))
-            return x + (c.right - x) / np.maximum(count, 1)
-
-        yield self.edit("scatter", "{0} is averaged where indices repeat, not added", averaged, self.step.inputs[2], rank=1)
+        """All scatters of a program are edited at once, as windows have one along each axis; and each alone."""
+        slot, same = self.step.inputs[2], [
+            j for j in self.flow.matters if self.steps[j].primitive == self.step.primitive and self.flow.backward(j)
+        ]  # fmt: skip
+        others = (
+            tuple(j for j in same if j != self.i)
+            if self.back and self.i == min(same) and not self.path
+            else ()
+        )
+        for also, last in product(dict.fromkeys(((), others)), (True, False)):
+            text = "{0} overwrites where indices repeat, and does not add"
+            yield self.rule(
+                "scatter", text, lambda c, *x, o=last: _overwritten(c, *x, last=o), 0.5, slot, also=also
+            )
+            text = "the parts of {0} are put back side by side, though they were taken further apart"
+            yield self.rule("scatter", text, _side_by_side, 2, slot, also=also)
+        yield self.rule("scatter", "{0} is averaged where indices repeat, not added", _averaged, 1, slot)
 
     def _size(self) -> Iterator[Edit]:
-        yield self.edit("factor", "{0} is one too large (n − 1 for n)", lambda c, *x: c.right - 1, self.out, rank=2)
+        yield self.value("factor", "{0} − 1 stands in the place of {0}", lambda v: v - 1, 2)
         for name in self.sizes:
-            yield self.edit("factor", f"{name} stands in the place of {{0}}", lambda c, *x, n=name: np.asarray(c.sizes[n]) + 0 * c.right, self.out, rank=2)
+            rule = lambda c, n=name: np.asarray(c.sizes[n]) + 0 * c.right  # noqa: E731
+            yield self.rule("factor", f"{name} stands in the place of {{0}}", rule, 2, self.step.outputs[0])
+            rule = lambda c, n=name: c.right * c.sizes[n]  # noqa: E731
+            yield self.rule(
+                "factor", f"{{0}} {name} stands in the place of {{0}}", rule, 2.5, self.step.outputs[0]
+            )
 
-    def _of_several(self) -> Iterator[Edit]:
-        """Outputs of a scan: a carry that is dropped, and sequences of which one entry is kept."""
-        for k, slot in enumerate(self.step.outputs):
-            if slot in self.flow.uses or slot in self.flow.ends:
-                yield self.edit("path", "{0} is left out", lambda c, *x, k=k: _with(c.right, k, np.zeros_like(c.right[k])), slot, rank=2)
-        if self.step.primitive != "scan" or not self.back:
-            return
+    def _scan(self) -> Iterator[Edit]:
+        """What a loop carries and adds up, and of which steps something comes in."""
         first, carries = self.step.parameters["num_consts"], self.step.parameters["num_carry"]
+        inputs, outputs, told = self.step.inputs, self.step.outputs, "what a step hands to the one before"
+        if not self.back:
+            return
         for k in range(carries):
-            slot, told = self.step.inputs[first + k], "what a step hands to the one before"
-            yield self._scan_edit("carry", f"{told} is dropped ({{0}})", slot, 1, lambda b, k=k: _without_carry(b, first + k))
-            yield self._scan_edit("carry", f"{told} is not updated ({{0}})", slot, 2, lambda b, k=k: _not_updated(b, first + k, k))
-            yield self.edit("factor", "{0} is divided by the number of steps", lambda c, *x, k=k: _with(c.right, k, c.right[k] / c.step.parameters["length"]), self.step.outputs[k], rank=2)  # fmt: skip
+            slot = outputs[k]
+            yield self._body(
+                f"{told} is dropped ({{0}})", slot, 1, lambda b, k=k: _without_carry(b, first + k)
+            )
+            yield self._body(
+                f"{told} is not updated ({{0}})", slot, 2, lambda b, k=k: _not_updated(b, first + k, k)
+            )
         sums = _accumulators(self.step)
-        if len(sums) > 1:
-            slot = self.step.outputs[sums[0]]
-            yield self._scan_edit("carry", "the part of each step overwrites that of the one before, and is not added", slot, 0.9, lambda b: _without_carry(b, *(first + k for k in sums)))  # fmt: skip
-            yield self.edit("factor", "the sums over the steps are divided by the number of steps", lambda c, *x: [one / c.step.parameters["length"] if k in sums else one for k, one in enumerate(c.right)], slot, rank=0.9)  # fmt: skip
-        for k, slot in enumerate(self.step.inputs[first + carries :], first + carries):
-            if slot in self.flow.carried:
-                for said, keep in (("last", -1), ("first", 0)):
-                    yield self.edit("carry", f"only the {said} step's part of {{0}} is used", lambda c, *x, k=k, p=keep: c.again(*_with(x, k, _kept(x[k], 0, [p]))), slot, rank=1)  # fmt: skip
+        for some in (sums, *([k] for k in sums)):
+            each = lambda c, *x, s=some: [
+                v / c.step.parameters["length"] if k in s else v for k, v in enumerate(c.right)
+            ]  # noqa: E731
+            yield self.rule(
+                "factor", "sums over the steps are divided by the number of steps", each, 1 - len(some) / 99
+            )
+            text = "the part of each step overwrites that of the one before, and is not added"
+            yield self._body(
+                text,
+                inputs[0],
+                1 - len(some) / 99,
+                lambda b, s=some: _without_carry(b, *(first + k for k in s)),
+            )
+        for k in range(first + carries, len(inputs)):
+            for said, f in (("last", _last), ("first", _first)) if inputs[k] in self.flow.carried else ():
+                yield self.operand(
+                    k, "carry", f"only the {said} step's part of {{0}} is used", lambda v, f=f: f(v, 0), 1
+                )
 
-    def _scan_edit(self, kind: str, text: str, slot: Slot, rank: float, change: Callable[[Instance], Instance]) -> Edit:
+    def _body(self, text: str, slot: Slot, rank: float, change: Callable[[Instance], Instance]) -> Edit:
         def rule(c: Context, *x: Any) -> Any:
             body = change(copy(c.step.parameters["jaxpr"]))
             return _again(replace(c.step, parameters={**c.step.parameters, "jaxpr": body}), x)
 
-        return self.edit(kind, text, rule, slot, rank=rank)
+        return self.rule("carry", text, rule, rank, slot)
 
-    def _axis(self, slot: Slot, axis: int) -> str:
-        """What an axis is called: by its size, which is that of one named axis."""
-        size = np.shape(self.values[slot])[axis]
-        return next((name for name, one in self.sizes.items() if one == size), f"axis {axis}")
 
+_CONDITIONS: tuple[tuple[str, Callable[[Array], Array], float], ...] = (
+    ("is ignored: taken to be false everywhere", np.zeros_like, 1),
+    ("is ignored: taken to be true everywhere", np.ones_like, 1),
+    ("is the wrong way round", np.logical_not, 1.5),
+)
 
 _FAMILY: Mapping[str, str] = {
-    **dict.fromkeys(("add", "add_any", "sub"), "sum_of_terms"),
-    **dict.fromkeys(("mul", "div"), "product"),
-    **dict.fromkeys(("integer_pow", "pow", "square"), "power"),
-    **dict.fromkeys(
-        ("exp", "log", "log1p", "expm1", "tanh", "logistic", "sqrt", "rsqrt", "erf", "sin", "cos", "abs", "sign"), "function"
-    ),
-    "reduce_sum": "sum_over_axes",
-    "dot_general": "contraction",
-    **dict.fromkeys(("transpose", "reshape"), "move"),
-    "select_n": "choice",
+    "add": "sum_of_terms", "add_any": "sum_of_terms", "sub": "sum_of_terms", "mul": "product", "div": "product",
+    "integer_pow": "power", "pow": "power", "square": "power", "reduce_sum": "sum_over_axes",
+    "dot_general": "contraction", "transpose": "move", "reshape": "move", "select_n": "choice",
+    "scatter-add": "scatter", "scatter_add": "scatter", "dim_as_value": "size",
     **dict.fromkeys(("eq", "ne", "lt", "le", "gt", "ge"), "comparison"),
-    **dict.fromkeys(("scatter-add", "scatter_add"), "scatter"),
-    "dim_as_value": "size",
+    **dict.fromkeys(("exp", "log", "log1p", "expm1", "tanh", "logistic", "sqrt", "rsqrt", "erf", "sin", "cos"), "function"),
 }  # fmt: skip
 """The method of `_Level` that edits a primitive, without its underscore."""
 
@@ -1037,11 +1081,133 @@ _FAMILY: Mapping[str, str] = {
 # --- arrays --------------------------------------------------------------------------------------------------
 
 
-def _without_carry(body: Instance, *places: int) -> Instance:
-    """A body that sees 0 in the place of carries."""
-    slots = [body.program.inputs[place] for place in places]
-    body.dynamic = [*(Equation("zeros", (slot,), (slot,), {}) for slot in slots), *body.dynamic]
-    return body
+def _with(values: Sequence[Any], k: int, value: Any) -> list[Any]:
+    """The values with another one in place k."""
+    return [*values[:k], value, *values[k + 1 :]]
+
+
+def _orders(axes: int) -> list[tuple[int, ...]]:
+    """The orders of some axes: all, and of more than three those in which one is moved."""
+    first = tuple(range(axes))
+    if axes <= 3:  # noqa: PLR2004
+        return [order for order in permutations(first) if order != first]
+    rest = ((a, [axis for axis in first if axis != a]) for a in first)
+    return list(dict.fromkeys((*r[:k], a, *r[k:]) for a, r in rest for k in first if k != a))
+
+
+def _kept(x: Array, axis: int, place: int) -> Array:
+    """x that is 0 but for one place of an axis."""
+    kept = np.zeros_like(x)
+    where = tuple(place if a == axis else slice(None) for a in range(x.ndim))
+    kept[where] = x[where]
+    return kept
+
+
+def _shifted(x: Array, by: int, axis: int) -> Array:
+    """x moved along an axis, with 0 where nothing moved to."""
+    moved = np.roll(x, by, axis)
+    return moved - _kept(moved, axis, 0 if by > 0 else -1)
+
+
+def _any(x: Array, axes: tuple[int, ...]) -> Array:
+    """The term that is largest by its absolute value."""
+    most, least = x.max(axes), x.min(axes)
+    return np.where(most > -least, most, least)
+
+
+def _over_more(x: Array, axes: tuple[int, ...], axis: int) -> Array:
+    """A sum over one more axis, for each entry of the sum over some."""
+    return np.broadcast_to(x.sum((*axes, axis), keepdims=True), _single(x.shape, axes)).reshape(
+        x.sum(axes).shape
+    )
+
+
+def _out_of(x: Array, factor: Array, product: Array, axes: tuple[int, ...]) -> Array:
+    """factor Σ (x / factor), where x has the entries of a product with the factor."""
+    w = np.broadcast_to(factor, product.shape).reshape(x.shape)
+    return w * (x / w).sum(axes, keepdims=True)
+
+
+def _by_reshape(x: Array, order: Sequence[int]) -> Array:
+    """What x becomes where a reshape stands for a transpose: its entries fill the transpose's shape row by row."""
+    return x.reshape([x.shape[axis] for axis in order]).transpose(np.argsort(order))
+
+
+def _single(shape: tuple[int, ...], axes: Sequence[int]) -> tuple[int, ...]:
+    return tuple(1 if axis in axes else size for axis, size in enumerate(shape))
+
+
+def _reduced(shape: tuple[int, ...], axes: Sequence[int]) -> tuple[int, ...]:
+    return tuple(size for axis, size in enumerate(shape) if axis not in axes)
+
+
+def _until_broadcast(
+    flow: Flow, i: int, shape: tuple[int, ...], axes: Sequence[int], values: Sequence[Any]
+) -> list[int] | None:
+    """The equations from a sum to where its axes are broadcast again; None where they stay away."""
+    chain, slot = list[int](), flow.steps[i].outputs[0]
+    while True:
+        uses = flow.uses.get(slot, ())
+        step = flow.steps[uses[0]] if len(uses) == 1 else None
+        if (
+            step is None
+            or slot in flow.ends
+            or step.primitive in {"dot_general", "copy", "scan", "transpose"}
+        ):
+            return None
+        chain.append(uses[0])
+        slot = step.outputs[0]
+        found = np.shape(values[slot])
+        if found == shape:
+            return chain
+        if found not in (_reduced(shape, axes), _single(shape, axes)):
+            return None
+
+
+def _lifted_step(
+    step: Equation,
+    lifted: Mapping[Slot, Array],
+    table: Mapping[Slot, Array],
+    shape: tuple[int, ...],
+    axes: Sequence[int],
+) -> Array:
+    """A step between a sum and its broadcast, for a value that has all axes."""
+    if step.primitive in {"reshape", "broadcast_in_dim", "reduce_sum", "squeeze", "expand_dims"}:
+        return lifted[step.inputs[0]]
+    others = {
+        slot: one.reshape(_single(shape, axes)) if one.shape == _reduced(shape, axes) else one
+        for slot, one in table.items()
+    }
+    return np.broadcast_to(
+        _again(step, [(lifted if slot in lifted else others)[slot] for slot in step.inputs]), shape
+    )
+
+
+def _overwritten(c: Context, x: Array, indices: Array, updates: Array, *, last: bool) -> Array:
+    """The updates put, not added; where indices repeat, the last one stays, or the first."""
+    how = {name: c.step.parameters[name] for name in ("dimension_numbers", "mode")}
+    if not last:
+        window = how["dimension_numbers"].update_window_dims
+        updates = np.flip(updates, tuple(axis for axis in range(updates.ndim) if axis not in window))
+        indices = np.flip(indices, tuple(range(indices.ndim - 1)))
+    return _again(replace(c.step, primitive="scatter", parameters=how), (x, indices, updates))
+
+
+def _averaged(c: Context, x: Array, indices: Array, updates: Array) -> Array:
+    """The mean of the updates that have the same index."""
+    count = c.again(np.zeros_like(x), indices, np.ones_like(updates))
+    return x + (c.right - x) / np.maximum(count, 1)
+
+
+def _side_by_side(c: Context, x: Array, indices: Array, updates: Array) -> Array:
+    """A scatter of windows, (windows, kernel, 1) indices, whose steps are 1."""
+    if indices.ndim != 3 or len(indices) < 2:  # noqa: PLR2004
+        raise NotHereError
+    step = indices[1:2, :1] - indices[:1, :1]
+    return c.again(x, indices - (step - 1) * np.arange(len(indices))[:, None, None], updates)
+
+
+# --- loops ---------------------------------------------------------------------------------------------------
 
 
 def _accumulators(step: Equation) -> list[int]:
@@ -1055,99 +1221,18 @@ def _accumulators(step: Equation) -> list[int]:
     return found
 
 
-def _not_updated(body: Instance, place: int, carry: int) -> Instance:
-    """A body that hands a carry on as it came."""
-    outputs = [*body.program.outputs]
-    outputs[carry] = body.program.inputs[place]
-    body.program = replace(body.program, outputs=tuple(outputs))
+def _without_carry(body: Instance, *places: int) -> Instance:
+    """A body that sees 0 in the place of carries."""
+    slots = [body.program.inputs[place] for place in places]
+    body.dynamic = [*(Equation("zeros", (slot,), (slot,), {}) for slot in slots), *body.dynamic]
     return body
 
 
-def _with(values: Sequence[Any], k: int, value: Any) -> list[Any]:
-    """The values with another one in place k."""
-    return [*values[:k], value, *values[k + 1 :]]
-
-
-def _kept(x: Array, axis: int, places: Sequence[int]) -> Array:
-    """x that is 0 but for some places of an axis."""
-    kept = np.zeros_like(x)
-    where = tuple(places if a == axis else slice(None) for a in range(x.ndim))
-    kept[where] = x[where]
-    return kept
-
-
-def _out_of(x: Array, factor: Array, product: Array, axes: Sequence[int]) -> Array:
-    """factor Σ (x / factor), where x has the entries of a product with the factor."""
-    w = np.broadcast_to(factor, product.shape).reshape(x.shape)
-    return w * (x / w).sum(tuple(axes), keepdims=True)
-
-
-def _shifted(x: Array, by: int, axis: int) -> Array:
-    """x moved along an axis, with 0 where nothing moved to."""
-    moved = np.roll(x, by, axis)
-    return moved - _kept(moved, axis, [0 if by > 0 else -1])
-
-
-def _single(x: Array, axes: Sequence[int]) -> tuple[int, ...]:
-    return tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
-
-
-def _constant(x: Array) -> bool:
-    return x.size > 1 and bool((x == x.flat[0]).all())
-
-
-def _side_by_side(c: Context, x: Array, indices: Array, updates: Array, *more: Any) -> Array:
-    """A scatter of windows whose steps are 1."""
-    del more
-    if indices.ndim != 3 or len(indices) < 2:  # noqa: PLR2004  (windows, kernel, 1)
-        raise NotHereError
-    step = indices[1:2, :1] - indices[:1, :1]
-    return c.again(x, indices - (step - 1) * np.arange(len(indices))[:, None, None], updates)
-
-
-def _by_reshape(x: Array, order: Sequence[int]) -> Array:
-    """What x becomes where a reshape stands for a transpose: of x, the entries fill xᵀ's shape row by row."""
-    return x.reshape([x.shape[axis] for axis in order]).transpose(np.argsort(order))
-
-
-def _until_broadcast(
-    flow: Flow, i: int, shape: tuple[int, ...], axes: Sequence[int], values: Sequence[Any]
-) -> list[int] | None:
-    """The equations from a sum to where its axes are broadcast again; None where they stay away."""
-    reduced = tuple(size for axis, size in enumerate(shape) if axis not in axes)
-    single = tuple(1 if axis in axes else size for axis, size in enumerate(shape))
-    chain, slot = list[int](), flow.steps[i].outputs[0]
-    while True:
-        uses = flow.uses.get(slot, ())
-        if len(uses) != 1 or slot in flow.ends:
-            return None
-        step = flow.steps[uses[0]]
-        if len(step.outputs) > 1 or step.primitive in {"dot_general", "copy", "scan", "transpose"}:
-            return None
-        if step.primitive == "reduce_sum" and np.shape(values[step.outputs[0]]) != reduced:
-            return None
-        chain.append(uses[0])
-        slot = step.outputs[0]
-        found = np.shape(values[slot])
-        if found == shape:
-            return chain
-        if found not in (reduced, single):
-            return None
-
-
-def _lifted_step(
-    step: Equation, lifted: Mapping[Slot, Array], table: Mapping[Slot, Array], shape: tuple[int, ...], axes: Sequence[int]
-) -> Array:
-    """A step between a sum and its broadcast, for a value that has all axes."""
-    single = tuple(1 if axis in axes else size for axis, size in enumerate(shape))
-    reduced = tuple(size for axis, size in enumerate(shape) if axis not in axes)
-    if step.primitive in {"reshape", "broadcast_in_dim", "reduce_sum", "squeeze", "expand_dims"}:
-        return lifted[step.inputs[0]]
-    given = [
-        lifted[slot] if slot in lifted else np.reshape(table[slot], single) if np.shape(table[slot]) == reduced else table[slot]
-        for slot in step.inputs
-    ]
-    return np.broadcast_to(_again(step, given), shape)
+def _not_updated(body: Instance, place: int, carry: int) -> Instance:
+    """A body that hands a carry on as it came."""
+    outputs = _with(body.program.outputs, carry, body.program.inputs[place])
+    body.program = replace(body.program, outputs=tuple(outputs))
+    return body
 
 
 # --- words ---------------------------------------------------------------------------------------------------
@@ -1184,7 +1269,9 @@ def expression(line: str, primitive: str) -> str:
         one for one in ast.walk(tree) if isinstance(one, ast.expr) and (one.lineno, one.col_offset) == place
     ]
     fitting = [
-        one for one in nodes if isinstance(one, ast.BinOp) and isinstance(one.op, _OPERATORS.get(primitive, ()))
+        one
+        for one in nodes
+        if isinstance(one, ast.BinOp) and isinstance(one.op, _OPERATORS.get(primitive, ()))
     ]
     calls = [one for one in nodes if isinstance(one, ast.Call)]
     chosen = (fitting or calls or nodes or [None])[0]
