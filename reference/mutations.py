@@ -1,0 +1,1286 @@
+"""A mistake is the right program with one step replaced: the grammar of such steps.
+
+An `Edit` puts something else in the place of one equation of the backward pass, or of what it keeps of the forward
+pass. A `Passage` is the program made ready for edits, a `Reading` is it with all its values at one case, where an
+edit costs no more than the equations after it.
+
+The program is normalised first. Cotangents and gradients get an equation of their own (`copy`), so that "the
+cotangent is ignored" and "two gradients are exchanged" are edits as well; and an elementwise function has one slope
+(JAX sends tanh back by 1 − h, and the result by 1 + h). Sums and moves over axes of size 1 have no edits. Edits
+that give the same numbers are one answer: that is for the search to see (`properties.diagnosis.operations`).
+
+Not in the grammar: the arithmetic of windows, copies of parts of arrays, what a program remembers between calls.
+"""
+
+import ast
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
+from itertools import combinations, permutations, product
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from reference.arithmetic.floats import RULES, Floats, plain
+from reference.arithmetic.reading import Rule
+from reference.operations.by_hand import ByHand
+from reference.operations.operation import Operation
+from reference.operations.tracing import abstract_inputs
+from reference.program import Derivative, Equation, Instance, Program, Slot, as_tuple, derivative, trace
+
+Array = NDArray[Any]
+Sizes = Mapping[str, int]
+
+
+class NotHereError(Exception):
+    """An edit makes no sense at these sizes."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the rule of an edit knows: the step, what it would be right to return, and the sizes."""
+
+    step: Equation
+    right: Any
+    sizes: Sizes
+    options: Mapping[str, Any]
+
+    def again(self, *inputs: Any) -> Any:
+        """The step with other inputs."""
+        return _again(self.step, inputs)
+
+
+EditRule = Callable[..., Any]
+"""Takes a Context, the values of the step's inputs and those of `Edit.reads`; returns the step's value(s)."""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One step replaced.
+
+    Attributes:
+        at: the number of the equation, or that of a scan and of an equation of its body.
+        kind: what is done to it, one word of `CURES`.
+        rule: what stands in its place.
+        text: the sentence, with {0}, {1}, ... for `slots`.
+        slots: the variables that the sentence names.
+        reads: variables that the rule reads besides the inputs of the step.
+        rank: how far from what people do: of several edits that explain a gradient, the lowest is told.
+        only: the numbers of the only equations that see the edited value; empty where all do.
+        also: other equations to which the same is done.
+    """
+
+    at: tuple[int, ...]
+    kind: str
+    rule: EditRule = field(repr=False)
+    text: str
+    slots: tuple[Slot, ...] = ()
+    reads: tuple[Slot, ...] = ()
+    rank: float = 2
+    only: tuple[int, ...] = ()
+    also: tuple[int, ...] = ()
+
+
+CURES: Mapping[str, str] = {
+    "path": "Add this path: the gradient is the sum over all paths.",
+    "factor": "Compare this factor with the derivative of the step.",
+    "sum": "Sum over all that use the value, and over nothing else.",
+    "operand": "Use what the forward pass used at this step.",
+    "slope": "Multiply by the derivative of the step, at the value that went in.",
+    "layout": "Write down which axis of each array is which.",
+    "condition": "Take the condition from the forward pass.",
+    "scatter": "Add where indices repeat, as np.add.at does.",
+    "cotangent": "Multiply by what comes back from above.",
+    "carry": "Carry the state back from step to step, and add what each step gives.",
+    "exchange": "Return the gradients in the order of the inputs.",
+    "extra": "Leave the extra term out.",
+    "constant": "Use the same number as the forward pass.",
+    "clip": "Return the gradient as it is.",
+    "precision": "Compute in double precision.",
+}
+"""What to do about an edit of a kind."""
+
+
+# --- reading -------------------------------------------------------------------------------------------------
+
+
+def _edited(
+    arithmetic: Any, *values: Any, step: Equation, edit: Edit, case: tuple[Sizes, Mapping[str, Any]]
+) -> Any:
+    del arithmetic
+    inputs = values[: len(step.inputs)]
+    return edit.rule(Context(step, _again(step, inputs), *case), *values)
+
+
+class _Reader(Floats):
+    """NumPy's float64, and steps that were replaced."""
+
+    name = "edited floats"
+    rules: Mapping[str, Rule] = {
+        **RULES,
+        "copy": plain(lambda x: x),
+        "zeros": plain(np.zeros_like),
+        "edited": _edited,
+    }
+
+
+FLOATS = _Reader()
+
+
+def _again(step: Equation, inputs: Sequence[Any]) -> Any:
+    return FLOATS.rules[step.primitive](FLOATS, *inputs, **step.parameters)
+
+
+def _replaced(step: Equation, edit: Edit, case: tuple[Sizes, Mapping[str, Any]]) -> Equation:
+    parameters = {"step": step, "edit": edit, "case": case}
+    return Equation("edited", (*step.inputs, *edit.reads), step.outputs, parameters, step.line)
+
+
+class Flow:
+    """Which equations of a program matter to its gradients, and what depends on what."""
+
+    def __init__(self, steps: Sequence[Equation], carried: Sequence[Slot], ends: Sequence[Slot]) -> None:
+        """The equations, the variables that come from cotangents, and those that are the gradients."""
+        needed, uses = set(ends), dict[Slot, list[int]]()
+        self.steps, self.ends = steps, tuple(ends)
+        self.matters = set[int]()
+        for i in reversed(range(len(steps))):
+            if needed.intersection(steps[i].outputs):
+                self.matters.add(i)
+                needed.update(steps[i].inputs)
+        self.carried = set(carried)
+        for i in sorted(self.matters):
+            if self.carried.intersection(steps[i].inputs):
+                self.carried.update(steps[i].outputs)
+            for slot in steps[i].inputs:
+                uses.setdefault(slot, []).append(i)
+        self.uses: Mapping[Slot, Sequence[int]] = uses
+
+    def backward(self, i: int) -> bool:
+        """Whether an equation depends on a cotangent."""
+        return bool(self.carried.intersection(self.steps[i].outputs))
+
+    @cache  # noqa: B019  (a flow lives as long as its passage)
+    def after(self, i: int) -> tuple[int, ...]:
+        """The equations that depend on this one."""
+        seen, waiting = set[int](), [i]
+        while waiting:
+            for slot in self.steps[waiting.pop()].outputs:
+                for use in self.uses.get(slot, ()):
+                    if use not in seen:
+                        seen.add(use)
+                        waiting.append(use)
+        return tuple(sorted(seen))
+
+    @cache  # noqa: B019
+    def entries(self, i: int) -> tuple[int, ...]:
+        """Of what depends on this step of the forward pass, the first equations of the way back."""
+        kept = {slot for j in (i, *self.after(i)) if not self.backward(j) for slot in self.steps[j].outputs}
+        return tuple(j for j in self.after(i) if self.backward(j) and kept.intersection(self.steps[j].inputs))
+
+    @cache  # noqa: B019
+    def reached(self, i: int) -> frozenset[int]:
+        """The places of the gradients that depend on this equation."""
+        found = {slot for j in (i, *self.after(i)) for slot in self.steps[j].outputs}
+        return frozenset(k for k, end in enumerate(self.ends) if end in found)
+
+
+class Passage:
+    """The backward pass of an operation, ready for edits.
+
+    Attributes:
+        operation: the operation.
+        program: the normalised program.
+        gradients: the names of its inputs that have one.
+        hand: whether the backward pass is a formula that was written, not what JAX makes of the forward pass.
+    """
+
+    def __init__(
+        self,
+        operation: Operation,
+        options: Mapping[str, Any],
+        sizes: Sizes,
+        forward: Callable[..., Any] | None = None,
+    ) -> None:
+        """Trace an operation, or one of its formulations."""
+        self.operation, self.options, self._forward = operation, options, forward
+        self.hand = isinstance(forward, ByHand)
+        self.traced = (
+            _written(operation, options, sizes, forward)
+            if isinstance(forward, ByHand)
+            else derivative(operation, options, sizes, forward)
+        )
+        names = tuple(operation.inputs)
+        self.gradients = tuple(names[i] for i in self.traced.differentiable)
+        self.program = _normalised(self.traced.program, len(names), self.traced.outputs)
+        cotangents = ("dy",) if len(self.traced.pulled) == 1 else tuple(f"dy{i}" for i in self.traced.pulled)
+        self._names = dict(zip(self.program.inputs, (*names, *cotangents), strict=True))
+        self.ends = self.program.outputs[self.traced.outputs :]
+        self.cotangents = self.program.inputs[len(names) :]
+        made = {slot: one for one in self.program.equations for slot in one.outputs}
+        self.firsts = tuple(
+            one.outputs[0]
+            for slot in self.cotangents
+            for one in self.program.equations
+            if one.inputs == (slot,)
+        )
+        self._names.update(zip(self.firsts, cotangents, strict=True))
+        self._names.update({s: f"d{name}" for s, name in zip(self.ends, self.gradients, strict=True)})
+        self._made = made
+        instance = self.program.at(sizes)
+        self.flow = Flow([*instance.static, *instance.dynamic], self.cotangents, self.ends)
+        self._values = _needed_for(self.program.equations, self.program.outputs[: self.traced.outputs])
+        self.slopes = set(made) - self._values - self.flow.carried if not self.hand else set[Slot]()
+        self._names.update(_sizes_of(instance, sizes))
+
+    def with_options(self, options: Mapping[str, Any], sizes: Sizes) -> "Passage | None":
+        """The same with other numbers for its options; None where that is another program."""
+        other = Passage(self.operation, options, sizes, self._forward)
+        same = [(one.primitive, one.inputs) for one in self.flow.steps]
+        return other if [(one.primitive, one.inputs) for one in other.flow.steps] == same else None
+
+    def ambiguous(self, slot: Slot) -> bool:
+        """Whether the line that makes a variable makes others of the forward pass in the same way."""
+        line = self._made[slot].line if slot in self._made else ""
+        kinds = [
+            one.primitive
+            for one in self.program.equations
+            if one.line == line and one.outputs[0] in self._values
+        ]
+        return not line or len(kinds) > len(set(kinds))
+
+    def step(self, at: tuple[int, ...]) -> tuple[Equation, Mapping[Slot, Equation]]:
+        """The equation of an edit, and what makes each variable of its program."""
+        step = self.flow.steps[at[0]]
+        if len(at) == 1:
+            return step, self._made
+        body: Instance = step.parameters["jaxpr"]
+        return body.dynamic[at[1]], {slot: one for one in body.program.equations for slot in one.outputs}
+
+    def say(self, edit: Edit) -> str:
+        """The sentence of an edit."""
+        called = [self._called(slot, edit.at) for slot in edit.slots]
+        paths = {f"via{k}": text.removeprefix("the gradient of ") for k, text in enumerate(called)}
+        return edit.text.format(*called, **paths)
+
+    def where(self, edit: Edit) -> str:
+        """The line of the reference, "norms.py:12 (layer_norm)"."""
+        step, made = self.step(edit.at)
+        lines = (step.line, *(made[slot].line for slot in step.inputs if slot in made))
+        return re.sub(r":\d+ ", " ", next(filter(None, lines), ""))
+
+    def _called(self, slot: Slot, at: tuple[int, ...]) -> str:
+        if len(at) == 1:
+            if slot in self._names:
+                return self._names[slot]
+            return self._expression(slot, self.program, self._made, self.flow.carried, self._values)
+        outer = self.flow.steps[at[0]]
+        body: Program = outer.parameters["jaxpr"].program
+        if slot in body.inputs:
+            return self._called(outer.inputs[body.inputs.index(slot)], at[:1])
+        made = {one: equation for equation in body.equations for one in equation.outputs}
+        return self._expression(slot, body, made, _body_flow(outer, self.flow.carried).carried, set(made))
+
+    def _number(self, value: float) -> str:
+        """A number, by the name of the option that it is, or that it is 1 minus."""
+        for name, one in self.options.items():
+            if isinstance(one, float) and value != 1:
+                for said, candidate in ((name, one), (f"(1 − {name})", 1 - one)):
+                    if candidate == value:
+                        return said
+        return f"{value:.6g}"
+
+    def _expression(
+        self,
+        slot: Slot,
+        program: Program,
+        made: Mapping[Slot, Equation],
+        carried: set[Slot],
+        values: set[Slot],
+    ) -> str:
+        if slot in program.constants or slot not in made:
+            constant = np.asarray(program.constants.get(slot, np.nan))
+            return self._number(constant.item()) if constant.size == 1 else "a constant"
+        said = expression(made[slot].line, made[slot].primitive)
+        if program is self.program and self.ambiguous(slot):
+            known = [
+                self._names[one]
+                for one in made[slot].inputs
+                if one in self._names and one in self.program.inputs
+            ]
+            said = f"{said} (with {', '.join(known)})" if known else said
+        if made[slot].primitive in {"reshape", "broadcast_in_dim", "convert_element_type", "copy"}:
+            return self._called(made[slot].inputs[0], (0,)) if program is self.program else said
+        if self.hand or slot in values:
+            return said
+        return f"the gradient of {said}" if slot in carried else f"the slope of {said}"
+
+
+def _written(operation: Operation, options: Mapping[str, Any], sizes: Sizes, form: ByHand) -> Derivative:
+    """A formula for the backward pass as a program, as `derivative` gives that of JAX."""
+    arguments = abstract_inputs(operation, {name: sizes[name] for name in operation.concrete})
+    places, count = operation.differentiable, len(arguments)
+
+    def both(*given: Any) -> tuple[Any, ...]:
+        found = form.backward(*given[count:], *given[:count], **options)
+        return (*as_tuple(form.forward(*given[:count], **options)), *(found[place] for place in places))
+
+    outputs = as_tuple(jax.eval_shape(partial(form.forward, **options), *arguments))
+    return Derivative(trace(both, [*arguments, *outputs]), len(outputs), tuple(range(len(outputs))), places)
+
+
+def _needed_for(equations: Sequence[Equation], ends: Sequence[Slot]) -> set[Slot]:
+    needed = set(ends)
+    for one in reversed(equations):
+        if needed.intersection(one.outputs):
+            needed.update(one.inputs)
+    return needed
+
+
+def _sizes_of(instance: Instance, sizes: Sizes) -> dict[Slot, str]:
+    """What numbers that depend on sizes alone are called: "n", "n k"."""
+    found: list[Any] = [None] * instance.program.slots
+    for slot, array in instance.program.constants.items():
+        found[slot] = FLOATS.constant(array)
+    names, called = dict[Slot, str](), {float(size): name for name, size in sizes.items()}
+    for (a, n), (b, m) in combinations(sizes.items(), 2):
+        called.setdefault(float(n * m), f"{a} {b}")
+    for step in instance.static:
+        FLOATS.step(step, found)
+        value = found[step.outputs[0]]
+        if np.size(value) == 1 and step.primitive != "iota" and float(np.asarray(value).item()) in called:
+            names[step.outputs[0]] = called[float(np.asarray(value).item())]
+    return names
+
+
+def _body_carried(passage: Passage, i: int) -> set[Slot]:
+    return _body_flow(passage.flow.steps[i], passage.flow.carried).carried
+
+
+def _body_flow(step: Equation, carried: set[Slot]) -> Flow:
+    """The flow of the body of a scan; what a carry brings round comes from cotangents too."""
+    body: Instance = step.parameters["jaxpr"]
+    first, carries = step.parameters["num_consts"], step.parameters["num_carry"]
+    inner = [place for place, slot in zip(body.program.inputs, step.inputs, strict=True) if slot in carried]
+    while True:
+        flow = Flow(body.dynamic, inner, body.program.outputs)
+        more = [
+            body.program.inputs[first + k]
+            for k in range(carries)
+            if body.program.outputs[k] in flow.carried and body.program.inputs[first + k] not in inner
+        ]
+        if not more:
+            return flow
+        inner += more
+
+
+class Reading:
+    """A passage with all its values at one case.
+
+    Args:
+        passage: what to read.
+        sizes: of all axes.
+        values: of the inputs and the cotangents, in order.
+    """
+
+    def __init__(self, passage: Passage, sizes: Sizes, values: Sequence[Array]) -> None:
+        """Read everything once."""
+        self.passage, self.sizes, self.case = passage, sizes, (sizes, passage.options)
+        self.instance = passage.program.at(sizes)
+        self.steps = [*self.instance.static, *self.instance.dynamic]
+        with np.errstate(all="ignore"):
+            self.values: list[Any] = FLOATS.trace(self.instance, [FLOATS.number(one) for one in values])
+        self.gradients: list[Array] = [self.values[slot] for slot in passage.ends]
+
+    def read(self, *edits: Edit) -> list[Array] | None:
+        """The gradients of the program with these steps replaced; None where that makes no sense."""
+        with np.errstate(all="ignore"):
+            try:
+                return self._read(edits)
+            except (NotHereError, ValueError, IndexError, TypeError, ZeroDivisionError, FloatingPointError):
+                return None
+
+    def _read(self, edits: Sequence[Edit]) -> list[Array]:
+        found, flow = list(self.values), self.passage.flow
+        whole = dict[int, list[Edit]]()
+        for edit in edits:
+            for i in () if edit.only else (edit.at[0], *edit.also):
+                whole.setdefault(i, []).append(edit)
+        parts = [edit for edit in edits if edit.only]
+        order = {i for edit in edits for i in _span(flow, edit)}
+        for i in sorted(order):
+            here = whole.get(i, [])
+            seen = [edit for edit in parts if i in edit.only]
+            if seen:
+                aside = list(found)
+                for edit in seen:
+                    self._step(edit.at[0], [edit], aside)
+                    for j in flow.after(edit.at[0]):
+                        if j < i and not flow.backward(j) and i in flow.after(j):
+                            self._step(j, [], aside)
+                self._step(i, here, aside)
+                for slot in self.steps[i].outputs:
+                    found[slot] = aside[slot]
+            else:
+                self._step(i, here, found)
+        gradients = [np.asarray(found[slot]) for slot in self.passage.ends]
+        if any(g.shape != right.shape for g, right in zip(gradients, self.gradients, strict=True)):
+            raise NotHereError
+        return gradients
+
+    def _step(self, i: int, edits: Sequence[Edit], found: list[Any]) -> None:
+        step = self.steps[i]
+        for edit in edits:
+            step = _replaced(step, edit, self.case) if len(edit.at) == 1 else self._inside(step, edit)
+        FLOATS.step(step, found)
+
+    def _inside(self, step: Equation, edit: Edit) -> Equation:
+        body = copy(step.parameters["jaxpr"])
+        body.dynamic = list(body.dynamic)
+        body.dynamic[edit.at[1]] = _replaced(body.dynamic[edit.at[1]], edit, self.case)
+        return replace(step, parameters={**step.parameters, "jaxpr": body})
+
+
+def _span(flow: Flow, edit: Edit) -> tuple[int, ...]:
+    firsts = edit.only or (edit.at[0], *edit.also)
+    return tuple({j for first in firsts for j in (first, *flow.after(first))})
+
+
+# --- normalisation -------------------------------------------------------------------------------------------
+
+
+def _normalised(program: Program, inputs: int, outputs: int) -> Program:
+    """Copies of cotangents and gradients as equations of their own; one slope for each elementwise function."""
+    shapes = list(program.shapes)
+
+    def new(like: Slot) -> Slot:
+        shapes.append(shapes[like])
+        return len(shapes) - 1
+
+    names = {slot: new(slot) for slot in program.inputs[inputs:]}
+    equations = [Equation("copy", (slot,), (name,), {}) for slot, name in names.items()]
+    equations += [
+        replace(one, inputs=tuple(names.get(slot, slot) for slot in one.inputs)) for one in program.equations
+    ]
+    ends = [names.get(slot, slot) for slot in program.outputs[outputs:]]
+    copies = [new(slot) for slot in ends]
+    equations += [Equation("copy", (slot,), (end,), {}) for slot, end in zip(ends, copies, strict=True)]
+    kept = (*program.outputs[:outputs], *copies)
+    found = replace(
+        program, outputs=kept, equations=tuple(equations), slots=len(shapes), shapes=shapes, _at={}
+    )
+    return _with_one_slope(found, names.values())
+
+
+def _with_one_slope(program: Program, carried: Any) -> Program:
+    """u = c s, w = u r, v = u + w becomes v = c (s + s r), where r and s come from the forward pass."""
+    made = {slot: one for one in program.equations for slot in one.outputs}
+    from_above = set(carried)
+    for one in program.equations:
+        if from_above.intersection(one.inputs):
+            from_above.update(one.outputs)
+    shapes, equations = list(program.shapes), list[Equation]()
+    for one in program.equations:
+        u, w = (made.get(slot) for slot in one.inputs) if len(one.inputs) == 2 else (None, None)  # noqa: PLR2004
+        if (
+            one.primitive == "add_any"
+            and u is not None
+            and w is not None
+            and u.primitive == w.primitive == "mul"
+            and u.line == w.line == one.line
+            and w.inputs[0] == u.outputs[0]
+            and u.inputs[1] not in from_above
+            and w.inputs[1] not in from_above
+        ):
+            more, slope = len(shapes), len(shapes) + 1
+            shapes += [shapes[w.inputs[1]]] * 2
+            equations += [
+                Equation("mul", (u.inputs[1], w.inputs[1]), (more,), {}, one.line),
+                Equation("add", (u.inputs[1], more), (slope,), {}, one.line),
+                replace(one, primitive="mul", inputs=(u.inputs[0], slope)),
+            ]
+        else:
+            equations.append(one)
+    return replace(program, equations=tuple(equations), shapes=shapes, slots=len(shapes), _at={})
+
+
+# --- the grammar ---------------------------------------------------------------------------------------------
+
+
+def edits(reading: Reading) -> Iterator[Edit]:
+    """All edits of a passage, as far as a reading at generic sizes shows which arrays have the same shape.
+
+    Constant factors on the way back are not among them: it is linear, and the search reads them off. An edit of the
+    forward pass is seen by all that depends on it, or by one step of the way back alone.
+    """
+    flow = reading.passage.flow
+    for i in sorted(flow.matters):
+        step = reading.steps[i]
+        level = _Level(reading.passage, reading.sizes, flow, reading.steps, reading.values, i)
+        yield from level.edges()
+        entries = () if flow.backward(i) else flow.entries(i)
+        inner = i < len(reading.instance.static) or step.outputs[0] in reading.passage.slopes
+        for one in level.edits():
+            edit = replace(one, rank=one.rank + 1.5) if inner and step.primitive != "dim_as_value" else one
+            yield edit
+            if len(entries) > 1:
+                yield from (replace(edit, only=(entry,), rank=edit.rank + 0.5) for entry in entries)
+        if step.primitive == "scan":
+            yield from _inside(reading, i, step)
+
+
+def _inside(reading: Reading, i: int, step: Equation) -> Iterator[Edit]:
+    """The edits of the body of a scan, which is edited at all its steps at once."""
+    body: Instance = step.parameters["jaxpr"]
+    flow = _body_flow(step, reading.passage.flow.carried)
+    carries = step.parameters["num_consts"] + step.parameters["num_carry"]
+    given = [reading.values[slot] for slot in step.inputs]
+    with np.errstate(all="ignore"):
+        values = FLOATS.trace(body, [one if k < carries else one[0] for k, one in enumerate(given)])
+    for j in sorted(flow.matters):
+        yield from _Level(reading.passage, reading.sizes, flow, body.dynamic, values, j, (i,)).edits()
+
+
+def _first(x: Array, axis: int) -> Array:
+    return _kept(x, axis, 0)
+
+
+def _last(x: Array, axis: int) -> Array:
+    return _kept(x, axis, -1)
+
+
+PARTS: tuple[tuple[str, Callable[[Array, int], Array], float], ...] = (
+    ("only the first part of {0} along {axis} is kept", _first, 0),
+    ("only the last part of {0} along {axis} is kept", _last, 0),
+    ("the first part of {0} along {axis} is left out", lambda x, a: x - _first(x, a), 1),
+    ("the last part of {0} along {axis} is left out", lambda x, a: x - _last(x, a), 1),
+)
+"""What is done to an array along an axis that is summed over, and how much less likely it is than the first."""
+
+MOVES: tuple[tuple[str, Callable[[Array, int], Array]], ...] = (
+    ("{0} runs backwards along {axis}", np.flip),
+    ("{0} is shifted by one along {axis}", lambda x, a: _shifted(x, 1, a)),
+    ("{0} is shifted by one along {axis}", lambda x, a: _shifted(x, -1, a)),
+)
+
+FACTORS: tuple[tuple[str, Callable[[Array], Array], float], ...] = (
+    ("the factor {0} is squared", np.square, 3),
+    ("the square root of {0} stands in its place", np.sqrt, 3),
+    ("{0} multiplies where it should divide, or the other way round", np.reciprocal, 2.5),
+    ("the absolute value of {0} stands in its place", np.abs, 4),
+    ("the sign of {0} stands in its place", np.sign, 3.5),
+)
+"""What becomes of a factor."""
+
+FORMULAS: tuple[tuple[str, Callable[[Array], Array]], ...] = (
+    ("{1}", lambda w: w),
+    ("{1} (1 − {1})", lambda w: w * (1 - w)),
+    ("1 − {1}²", lambda w: 1 - w * w),
+    ("1 − {1}", lambda w: 1 - w),
+    ("1/{1}", lambda w: 1 / w),
+    ("{1}²", np.square),
+    ("tanh' at {1}", lambda w: 1 - np.tanh(w) ** 2),
+    ("σ' at {1}", lambda w: np.exp(-w) / (1 + np.exp(-w)) ** 2),
+    ("σ({1})", lambda w: 1 / (1 + np.exp(-w))),
+    ("log {1}", np.log),
+    ("e^{1}", np.exp),
+    ("({1} > 0)", lambda w: (w > 0) * 1.0),
+)
+"""What people multiply by in the place of a slope."""
+
+
+@dataclass(frozen=True)
+class _Level:
+    """One equation, the program that it stands in, and the values at the case."""
+
+    passage: Passage
+    sizes: Sizes
+    flow: Flow
+    steps: Sequence[Equation]
+    values: Sequence[Any]
+    i: int
+    path: tuple[int, ...] = ()
+
+    @property
+    def step(self) -> Equation:
+        """The equation."""
+        return self.steps[self.i]
+
+    @property
+    def back(self) -> bool:
+        """Whether it is one of the way back."""
+        return self.flow.backward(self.i)
+
+    def rule(self, kind: str, text: str, rule: EditRule, rank: float, *slots: Slot, **more: Any) -> Edit:
+        """An edit of this step, by a rule of its own."""
+        return Edit((*self.path, self.i), kind, rule, text, slots, rank=rank, **more)
+
+    def value(self, kind: str, text: str, f: Callable[..., Any], rank: float, *reads: Slot) -> Edit:
+        """f(right value, *reads) in the place of the value."""
+        n = len(self.step.inputs)
+        rule = lambda c, *x: f(c.right, *x[n:])  # noqa: E731
+        return self.rule(kind, text, rule, rank, self.step.outputs[0], *reads, reads=reads)
+
+    def operand(self, k: int, kind: str, text: str, f: Callable[..., Any], rank: float, *reads: Slot) -> Edit:
+        """The step with f(operand, *reads) in the place of its operand k."""
+        n = len(self.step.inputs)
+        rule = lambda c, *x: c.again(*_with(x[:n], k, f(x[k], *x[n:])))  # noqa: E731
+        return self.rule(kind, text, rule, rank, self.step.inputs[k], *reads, reads=reads)
+
+    def edits(self) -> Iterator[Edit]:
+        """All edits of the step."""
+        if len(self.step.outputs) > 1:
+            yield from self._scan() if self.step.primitive == "scan" else ()
+        elif self.step.primitive == "copy" and self.step.outputs[0] not in self.flow.ends:
+            yield self.value("cotangent", "{0} is ignored, as if it were 1", np.ones_like, 0)
+            for order in _orders(np.ndim(self.values[self.step.outputs[0]])):
+                text = "{0} is brought into shape by reshape, not by a transpose"
+                yield self.value("layout", text, lambda v, o=order: _by_reshape(v, o), 2.5)
+        else:
+            family = _FAMILY.get(self.step.primitive)
+            yield from getattr(self, f"_{family}")() if family else ()
+            if np.asarray(self.values[self.step.outputs[0]]).dtype.kind == "f":
+                yield from self._of_the_value()
+            if self.step.primitive not in {"copy", "convert_element_type"}:
+                yield from self._of_operands()
+
+    def edges(self) -> Iterator[Edit]:
+        """Of the steps of the forward pass that an error comes back through next, one that it does not reach."""
+        if not self.back or len(self.step.outputs) > 1:
+            return
+        uses = dict[str, list[int]]()
+        for j in self.flow.uses.get(self.step.outputs[0], ()):
+            if self.flow.backward(j):
+                uses.setdefault(self.steps[j].line, []).append(j)
+        for some in uses.values() if len(uses) > 1 else ():
+            text, slot = "the path through {via0} is left out", self.steps[some[0]].outputs[0]
+            yield self.rule("path", text, lambda c, *x: np.zeros_like(c.right), 1, slot, only=tuple(some))
+
+    # which other variables could stand here
+
+    def same_shape(self, slot: Slot) -> Iterator[Slot]:
+        """Variables that are there before this step, of the shape of a variable, and made of real numbers too."""
+        like, seen = np.asarray(self.values[slot]), list[Array]()
+        if like.dtype.kind != "f" or like.size == 1:
+            return
+        made = {one: k for k, step in enumerate(self.steps) for one in step.outputs}
+        for other, value in enumerate(self.values):
+            array = np.asarray(value) if value is not None else like[:0]
+            late = (other in self.flow.carried or self.path) and made.get(other, -1) >= self.i
+            if (
+                array.shape != like.shape
+                or array.dtype.kind != "f"
+                or late
+                or other in (slot, *self.step.outputs)
+            ):
+                continue
+            if (array != array.flat[0]).any() and not any(np.array_equal(array, one) for one in seen):
+                seen.append(array)
+                yield other
+
+    def _sources(self, slot: Slot) -> Iterator[Slot]:
+        """What a slope could have been taken of: variables of the forward pass, and cotangents as they come."""
+        yield slot
+        for other in self.same_shape(slot):
+            cotangent = not self.path and other in (*self.passage.cotangents, *self.passage.firsts)
+            if cotangent or (other not in self.flow.carried and other not in self.passage.slopes):
+                yield other
+
+    def _axes(self, slot: Slot) -> Iterator[tuple[int, str]]:
+        """The axes of a variable that have several entries, and what they are called."""
+        for axis, size in enumerate(np.shape(self.values[slot])):
+            if size > 1:
+                yield axis, self._axis(slot, axis)
+
+    def _axis(self, slot: Slot, axis: int) -> str:
+        program = (
+            self.passage.flow.steps[self.path[0]].parameters["jaxpr"].program
+            if self.path
+            else self.passage.program
+        )
+        size = str(program.shapes[slot][axis])
+        return size.replace("*", " ") if re.fullmatch(r"(\d+\*)?[A-Za-z]\w*", size) else f"axis {axis}"
+
+    # of any step
+
+    def _of_the_value(self) -> Iterator[Edit]:
+        out = self.step.outputs[0]
+        value = np.asarray(self.values[out])
+        if not self.back or self.path:  # on the way back of the top level, factors are read off
+            rank = 1 if self.back else 2.5
+            yield self.value("path", "the path through {via0} is left out", np.zeros_like, rank)
+            yield self.value("factor", "{0} has the wrong sign", np.negative, 2)
+            yield self.value("factor", "{0} is doubled", lambda v: 2 * v, 2)
+            yield self.value("factor", "{0} is halved", lambda v: v / 2, 2)
+            for name in self.sizes:
+                times, over = (
+                    (lambda c, *x, n=name: c.right * c.sizes[n]),
+                    (lambda c, *x, n=name: c.right / c.sizes[n]),
+                )
+                yield self.rule("factor", f"{{0}} is multiplied by {name}", times, 2.5, out)
+                yield self.rule("factor", f"{{0}} is divided by {name}", over, 2.5, out)
+        for a, b in combinations(range(value.ndim), 2):
+            if value.shape[a] == value.shape[b] > 1:
+                yield self.value("layout", "{0} is transposed", lambda v, a=a, b=b: v.swapaxes(a, b), 3)
+        for a, axis in self._axes(out):
+            for text, f in MOVES:
+                yield self.value("layout", text.replace("{axis}", axis), lambda v, a=a, f=f: f(v, a), 4)
+            for text, f, _ in PARTS if self.back else ():
+                yield self.value(
+                    "sum", text.replace("{axis}", axis), lambda v, a=a, f=f: f(v, a), 2 if a == 0 else 3
+                )
+            if self.back and not self.path:
+                centred = lambda v, a=a: v - v.mean(a, keepdims=True)  # noqa: E731
+                yield self.value("extra", f"the mean over {axis} is subtracted from {{0}}", centred, 3)
+        if out in self.flow.ends and not self.path:
+            yield from self._of_a_gradient(out)
+
+    def _of_a_gradient(self, out: Slot) -> Iterator[Edit]:
+        for other in self.same_shape(out):
+            if other in self.flow.ends:
+                yield self.value("exchange", "{1} is returned in the place of {0}", lambda v, w: w, 3, other)
+            elif other in self.flow.carried:
+                text = "of the paths to {0} there is only the one through {via1}"
+                yield self.value("path", text, lambda v, w: w, 3, other)
+            else:
+                for said, f in FORMULAS:
+                    text = f"{said} is multiplied in once too often"
+                    yield self.value("extra", text, lambda v, w, f=f: v * f(w), 3, other)
+
+    def _of_operands(self) -> Iterator[Edit]:
+        for k, slot in enumerate(self.step.inputs):
+            value, carried = np.asarray(self.values[slot]), slot in self.flow.carried
+            if value.dtype.kind != "f":
+                continue
+            for other in self.same_shape(slot):
+                rank = 4.5 if carried and other not in self.flow.carried else 4
+                rank = 3.5 if other in self.step.inputs else rank
+                yield self.operand(
+                    k, "operand", "{1} stands in the place of {0}", lambda v, w: w, rank, other
+                )
+            if value.ndim > 1 and (not carried or self.step.primitive == "dot_general"):
+                yield from self._layouts(k, value)
+            if value.ndim == 0 and not carried and self.step.primitive in _FAMILY:
+                yield from self._constants(k, slot)
+
+    def _layouts(self, k: int, value: Array) -> Iterator[Edit]:
+        for order in _orders(value.ndim):
+            text = "{0} is brought into shape by reshape, not by a transpose"
+            yield self.operand(k, "layout", text, lambda v, o=order: _by_reshape(v, o), 2.5)
+            if value.transpose(order).shape == value.shape:
+                yield self.operand(k, "layout", "{0} is transposed", lambda v, o=order: v.transpose(o), 2)
+        wide = [axis for axis in range(value.ndim) if value.shape[axis] > 1]
+        if self.step.primitive == "dot_general":
+            for axes in (*((axis,) for axis in wide), tuple(wide[-2:])):
+                yield self.operand(k, "layout", "{0} runs backwards", lambda v, a=axes: np.flip(v, a), 3)
+
+    def _constants(self, k: int, slot: Slot) -> Iterator[Edit]:
+        for number in (0.0, 1.0, 2.0):
+            text = f"{number:g} stands in the place of {{0}}"
+            yield self.operand(k, "constant", text, lambda v, n=number: np.asarray(n), 3)
+        for name, one in self.passage.options.items():
+            for said, power in ((name, 1.0), (f"1/{name}", -1.0)) if isinstance(one, float) else ():
+                rule = lambda c, *x, n=name, p=power: c.again(*_with(x, k, np.asarray(c.options[n] ** p)))  # noqa: E731
+                yield self.rule("constant", f"{said} stands in the place of {{0}}", rule, 2.8, slot)
+
+    # by primitive
+
+    def _sum_of_terms(self) -> Iterator[Edit]:
+        a, b = self.step.inputs
+        if a == b or np.array_equal(self.values[a], self.values[b]):
+            return
+        for k, lost in enumerate((a, b)):
+            if lost in self.flow.carried or not self.back:
+                rank, said = (1.0, "the path through {via0}") if lost in self.flow.carried else (2.0, "{0}")
+                yield self.operand(k, "path", f"{said} is left out of a sum", np.zeros_like, rank)
+                yield self.operand(k, "factor", "{0} has the wrong sign", np.negative, rank + 0.5)
+                yield self.operand(k, "factor", "{0} is added twice", lambda v: 2 * v, rank + 1.5)
+                yield self.operand(k, "factor", "half of {0} is added", lambda v: v / 2, rank + 1.5)
+        yield self.rule("factor", "{0} and {1} are multiplied, not added", lambda c, x, z: x * z, 4, a, b)
+        if self.back:
+            yield self.rule(
+                "factor", "{0} and {1} are averaged, not added", lambda c, x, z: c.right / 2, 2, a, b
+            )
+
+    def _product(self) -> Iterator[Edit]:
+        divides = self.step.primitive == "div"
+        yield from self._parentheses(divides=divides)
+        for k, slot in enumerate(self.step.inputs):
+            if slot in self.flow.carried:
+                continue
+            if not (divides and k == 0):
+                text = "the division by {0} is left out" if divides else "the factor {0} is left out"
+                yield self.operand(k, "factor", text, np.ones_like, 1)
+            for text, f, rank in FACTORS:
+                yield self.operand(k, "factor", text, f, rank)
+            if self.back and np.size(self.values[slot]) > 1:
+                near = 2.2 if slot in self.passage.slopes and not self.path else 3.5
+                for source, (said, f) in product(self._sources(slot), FORMULAS):
+                    text, rank = f"{said} stands in the place of {{0}}", near + (said != "{1}") / 4
+                    if source != slot or said != "{1}":
+                        yield self.operand(k, "slope", text, lambda v, w, f=f: f(w), rank, source)
+
+    def _parentheses(self, *, divides: bool) -> Iterator[Edit]:
+        """s (a + b) for which s a + b is written."""
+        made = {slot: one for one in self.steps for slot in one.outputs}
+        text = "the factor {0} is on one term of a sum only, not on {1}"
+        for k, slot in enumerate(self.step.inputs):
+            inner = made.get(slot)
+            if inner is None or inner.primitive not in {"add", "add_any", "sub"} or (divides and k == 1):
+                continue
+            signs = (1, -1) if inner.primitive == "sub" else (1, 1)
+            for (a, plus), (b, minus) in permutations(zip(inner.inputs, signs, strict=True)):
+                rule = lambda c, *x, k=k, s=plus, t=minus: s * c.again(*_with(x[:2], k, x[2])) + t * x[3]  # noqa: E731
+                yield self.rule("factor", text, rule, 2, self.step.inputs[1 - k], b, reads=(a, b))
+
+    def _power(self) -> Iterator[Edit]:
+        yield self.value("factor", "{0} is left out", np.ones_like, 2)
+        for by in (1.0, -1.0):
+            yield self.rule("factor", "the power of {0} is off by one", lambda c, *x, p=by: c.right * x[0] ** p, 2, self.step.inputs[0])  # fmt: skip
+
+    def _function(self) -> Iterator[Edit]:
+        name, x = self.step.primitive, self.step.inputs[0]
+        yield self.operand(0, "factor", f"{{0}} enters {name} with the wrong sign", np.negative, 2.5)
+        yield self.rule("slope", f"{name} is left out: {{0}} stands there itself", lambda c, v, *_: v, 2.5, x)
+        yield self.rule("slope", f"{name} is applied twice to {{0}}", lambda c, *_: c.again(c.right), 2.5, x)
+        yield self.value("factor", "1 stands in the place of {0}", np.ones_like, 2.5)
+
+    def _sum_over_axes(self) -> Iterator[Edit]:
+        (x,) = self.step.inputs
+        axes, named = tuple(self.step.parameters["axes"]), dict(self._axes(x))
+        if not named.keys() & set(axes):
+            return
+        over = " and ".join(named[axis] for axis in axes if axis in named)
+        for (text, f, less), axis in product(PARTS, axes):
+            if axis in named:
+                yield self.operand(
+                    0, "sum", text.replace("{axis}", named[axis]), lambda v, a=axis, f=f: f(v, a), 1 + less
+                )
+        yield self.rule(
+            "sum", f"a mean of {{0}} over {over} stands for the sum", lambda c, v: v.mean(axes), 1, x
+        )
+        for said, f in (("the largest", np.max), ("the least", np.min), ("any one", _any)):
+            text = f"{said} term stands in the place of the sum of {{0}} over {over}"
+            yield self.rule("sum", text, lambda c, v, f=f: f(v, axes), 2.5, x)
+        yield self.value("sum", f"1 stands in the place of {{0}}, a sum over {over}", np.ones_like, 2.5)
+        yield from self._lifted(f"the sum of {{0}} over {over} is not taken", lambda v: v, 1)
+        for axis in axes:
+            rest = tuple(a for a in axes if a != axis)
+            yield from self._lifted(
+                f"the sum of {{0}} over {over} is cumulative", lambda v, a=axis: v.cumsum(a), 3
+            )
+            if rest and axis in named:
+                without = f"of {{0}} leaves out {named[axis]}"
+                yield from self._lifted(f"the sum {without}", lambda v, r=rest: v.sum(r, keepdims=True), 1.5)
+                mean = lambda v, r=rest, a=axis: v.sum(r, keepdims=True) * v.shape[a]  # noqa: E731
+                yield from self._lifted(f"the mean {without}", mean, 1.5)
+        for axis in named.keys() - set(axes):
+            text = f"of {{0}} runs over {named[axis]}, not over {over}"
+            mean = lambda v, a=axis: v.mean(a, keepdims=True) * (v.size / v.sum(axes).size)  # noqa: E731
+            as_well = lambda c, v, a=axis: _over_more(v, axes, a)  # noqa: E731
+            yield self.rule("sum", f"the sum of {{0}} runs over {named[axis]} as well", as_well, 1.5, x)
+            yield from self._lifted(f"the sum {text}", lambda v, a=axis: v.sum(a, keepdims=True), 1)
+            yield from self._lifted(f"the mean {text}", mean, 1)
+            yield from self._lifted(f"a mean of {{0}} over {named[axis]} stands for the sum over {over}", lambda v, a=axis: v.mean(a, keepdims=True), 2)  # fmt: skip
+        for slot, inside in self._factors_of(x):
+            text = "the factor {1} is taken out of the sum of {0}, over which it is not constant"
+            yield from self._lifted(text, lambda v, w, p: _out_of(v, w, p, axes), 1.5, slot, inside)
+
+    def _factors_of(self, x: Slot) -> Iterator[tuple[Slot, Slot]]:
+        """The factors of a product, through other products and reshapes, and the product that each is in."""
+        source = next((one for one in self.steps if x in one.outputs), None)
+        if source is None or x not in self.flow.carried or source.primitive not in {"reshape", "mul"}:
+            return
+        for slot in source.inputs:
+            if slot in self.flow.carried:
+                yield from self._factors_of(slot)
+            else:
+                yield slot, x
+
+    def _lifted(self, text: str, function: Callable[..., Array], rank: float, *more: Slot) -> Iterator[Edit]:
+        """An edit of a sum that keeps its axes until they are broadcast again."""
+        (x,) = self.step.inputs
+        shape, axes = np.shape(self.values[x]), tuple(self.step.parameters["axes"])
+        chain = _until_broadcast(self.flow, self.i, shape, axes, self.values)
+        if chain is None:
+            return
+        middle = [self.steps[j] for j in chain]
+        made = {self.step.outputs[0], *(one.outputs[0] for one in middle)}
+        reads = dict.fromkeys(
+            (*(slot for one in middle for slot in one.inputs if slot not in made), x, *more)
+        )
+
+        def rule(c: Context, *given: Any) -> Any:
+            table = dict(zip(reads, given[len(c.step.inputs) :], strict=True))
+            v = table[x]
+            lifted = {
+                self.step.outputs[0]: np.broadcast_to(function(v, *(table[slot] for slot in more)), v.shape)
+            }
+            for one in middle:
+                lifted[one.outputs[0]] = _lifted_step(one, lifted, table, v.shape, axes)
+            return np.broadcast_to(lifted[middle[-1].outputs[0]], np.shape(c.right))
+
+        yield Edit((*self.path, chain[-1]), "sum", rule, text, (x, *more), tuple(reads), rank)
+
+    def _contraction(self) -> Iterator[Edit]:
+        (left, _), _ = self.step.parameters["dimension_numbers"]
+        named = dict(self._axes(self.step.inputs[0]))
+        for (text, f, less), axis in product(PARTS, left):
+            if axis in named:
+                told = text.replace("{axis}", named[axis]).replace(
+                    "part of {0} along", "term of the product of {0} and {1} over"
+                )
+                yield self.rule(
+                    "sum", told, lambda c, x, z, a=axis, f=f: c.again(f(x, a), z), 1 + less, *self.step.inputs
+                )
+        for k, slot in enumerate(self.step.inputs):
+            for text, f, _ in FACTORS if slot not in self.flow.carried else ():
+                yield self.operand(k, "factor", text, f, 4)
+
+    def _move(self) -> Iterator[Edit]:
+        (x,) = self.step.inputs[:1]
+        value = np.asarray(self.values[x])
+        if self.step.primitive == "transpose" and value.size > 1:
+            text = "{0} is brought into shape by reshape, not by a transpose"
+            yield self.rule("layout", text, lambda c, v: v.reshape(c.right.shape), 1, x)
+            yield self.rule("layout", "{0} is not transposed", lambda c, v: v, 1, x)
+        elif value.size > 1:
+            for order in _orders(value.ndim):
+                text = "{0} is transposed before it is reshaped"
+                yield self.rule(
+                    "layout", text, lambda c, v, o=order: v.transpose(o).reshape(c.right.shape), 3, x
+                )
+
+    def _choice(self) -> Iterator[Edit]:
+        which, *cases = self.step.inputs
+        if len(cases) != 2:  # noqa: PLR2004
+            return
+        for said, f, rank in _CONDITIONS:
+            yield self.operand(0, "condition", f"the condition {{0}} {said}", f, rank)
+        for other in self.same_shape(self.step.outputs[0]):
+            for sign in (1, -1):
+                rule = lambda c, w, a, b, z, s=sign: np.where(s * z > 0, b, a)  # noqa: E731
+                text = "the condition is taken from the sign of {1}, not from {0}"
+                yield self.rule("condition", text, rule, 2.1 - sign / 10, which, other, reads=(other,))
+        for k in (1, 2):
+            yield self.operand(k, "condition", "0 is chosen where {0} belongs", np.zeros_like, 2)
+
+    def _comparison(self) -> Iterator[Edit]:
+        out = self.step.outputs[0]
+        for said, f, rank in _CONDITIONS:
+            yield self.value("condition", f"the condition {{0}} {said}", f, rank + 0.5)
+        text = "the condition {0} is shifted where both sides are equal"
+        yield self.rule("condition", text, lambda c, x, z: c.right ^ (x == z), 1.5, out)
+        for a, axis in self._axes(out):
+            anywhere = lambda v, a=a: np.broadcast_to(v.any(a, keepdims=True), v.shape)  # noqa: E731
+            yield self.value(
+                "condition",
+                f"the condition {{0}} holds for all of {axis} where it holds for one",
+                anywhere,
+                2.5,
+            )
+        for number, k in product((0.0, 1.0, -1.0, 0.5), (0, 1)):
+            text = f"{number:g} is compared with in the place of {{0}}"
+            yield self.operand(k, "condition", text, lambda v, n=number: np.full_like(v, n), 2.5)
+
+    def _scatter(self) -> Iterator[Edit]:
+        """All scatters of a program are edited at once, as windows have one along each axis; and each alone."""
+        slot, same = self.step.inputs[2], [
+            j for j in self.flow.matters if self.steps[j].primitive == self.step.primitive and self.flow.backward(j)
+        ]  # fmt: skip
+        others = (
+            tuple(j for j in same if j != self.i)
+            if self.back and self.i == min(same) and not self.path
+            else ()
+        )
+        for also, last in product(dict.fromkeys(((), others)), (True, False)):
+            text = "{0} overwrites where indices repeat, and does not add"
+            yield self.rule(
+                "scatter", text, lambda c, *x, o=last: _overwritten(c, *x, last=o), 0.5, slot, also=also
+            )
+            text = "the parts of {0} are put back side by side, though they were taken further apart"
+            yield self.rule("scatter", text, _side_by_side, 2, slot, also=also)
+        yield self.rule("scatter", "{0} is averaged where indices repeat, not added", _averaged, 1, slot)
+
+    def _size(self) -> Iterator[Edit]:
+        yield self.value("factor", "{0} − 1 stands in the place of {0}", lambda v: v - 1, 2)
+        for name in self.sizes:
+            rule = lambda c, n=name: np.asarray(c.sizes[n]) + 0 * c.right  # noqa: E731
+            yield self.rule("factor", f"{name} stands in the place of {{0}}", rule, 2, self.step.outputs[0])
+            rule = lambda c, n=name: c.right * c.sizes[n]  # noqa: E731
+            yield self.rule(
+                "factor", f"{{0}} {name} stands in the place of {{0}}", rule, 2.5, self.step.outputs[0]
+            )
+
+    def _scan(self) -> Iterator[Edit]:
+        """What a loop carries and adds up, and of which steps something comes in."""
+        first, carries = self.step.parameters["num_consts"], self.step.parameters["num_carry"]
+        inputs, outputs, told = self.step.inputs, self.step.outputs, "what a step hands to the one before"
+        if not self.back:
+            return
+        for k in range(carries):
+            slot = outputs[k]
+            yield self._body(
+                f"{told} is dropped ({{0}})", slot, 1, lambda b, k=k: _without_carry(b, first + k)
+            )
+            yield self._body(
+                f"{told} is not updated ({{0}})", slot, 2, lambda b, k=k: _not_updated(b, first + k, k)
+            )
+        sums = _accumulators(self.step)
+        for some in (sums, *([k] for k in sums)):
+            each = lambda c, *x, s=some: [
+                v / c.step.parameters["length"] if k in s else v for k, v in enumerate(c.right)
+            ]  # noqa: E731
+            yield self.rule(
+                "factor", "sums over the steps are divided by the number of steps", each, 1 - len(some) / 99
+            )
+            text = "the part of each step overwrites that of the one before, and is not added"
+            yield self._body(
+                text,
+                inputs[0],
+                1 - len(some) / 99,
+                lambda b, s=some: _without_carry(b, *(first + k for k in s)),
+            )
+        for k in range(first + carries, len(inputs)):
+            for said, f in (("last", _last), ("first", _first)) if inputs[k] in self.flow.carried else ():
+                yield self.operand(
+                    k, "carry", f"only the {said} step's part of {{0}} is used", lambda v, f=f: f(v, 0), 1
+                )
+
+    def _body(self, text: str, slot: Slot, rank: float, change: Callable[[Instance], Instance]) -> Edit:
+        def rule(c: Context, *x: Any) -> Any:
+            body = change(copy(c.step.parameters["jaxpr"]))
+            return _again(replace(c.step, parameters={**c.step.parameters, "jaxpr": body}), x)
+
+        return self.rule("carry", text, rule, rank, slot)
+
+
+_CONDITIONS: tuple[tuple[str, Callable[[Array], Array], float], ...] = (
+    ("is ignored: taken to be false everywhere", np.zeros_like, 1),
+    ("is ignored: taken to be true everywhere", np.ones_like, 1),
+    ("is the wrong way round", np.logical_not, 1.5),
+)
+
+_FAMILY: Mapping[str, str] = {
+    "add": "sum_of_terms", "add_any": "sum_of_terms", "sub": "sum_of_terms", "mul": "product", "div": "product",
+    "integer_pow": "power", "pow": "power", "square": "power", "reduce_sum": "sum_over_axes",
+    "dot_general": "contraction", "transpose": "move", "reshape": "move", "select_n": "choice",
+    "scatter-add": "scatter", "scatter_add": "scatter", "dim_as_value": "size",
+    **dict.fromkeys(("eq", "ne", "lt", "le", "gt", "ge"), "comparison"),
+    **dict.fromkeys(("exp", "log", "log1p", "expm1", "tanh", "logistic", "sqrt", "rsqrt", "erf", "sin", "cos"), "function"),
+}  # fmt: skip
+"""The method of `_Level` that edits a primitive, without its underscore."""
+
+
+# --- arrays --------------------------------------------------------------------------------------------------
+
+
+def _with(values: Sequence[Any], k: int, value: Any) -> list[Any]:
+    """The values with another one in place k."""
+    return [*values[:k], value, *values[k + 1 :]]
+
+
+def _orders(axes: int) -> list[tuple[int, ...]]:
+    """The orders of some axes: all, and of more than three those in which one is moved."""
+    first = tuple(range(axes))
+    if axes <= 3:  # noqa: PLR2004
+        return [order for order in permutations(first) if order != first]
+    rest = ((a, [axis for axis in first if axis != a]) for a in first)
+    return list(dict.fromkeys((*r[:k], a, *r[k:]) for a, r in rest for k in first if k != a))
+
+
+def _kept(x: Array, axis: int, place: int) -> Array:
+    """x that is 0 but for one place of an axis."""
+    kept = np.zeros_like(x)
+    where = tuple(place if a == axis else slice(None) for a in range(x.ndim))
+    kept[where] = x[where]
+    return kept
+
+
+def _shifted(x: Array, by: int, axis: int) -> Array:
+    """x moved along an axis, with 0 where nothing moved to."""
+    moved = np.roll(x, by, axis)
+    return moved - _kept(moved, axis, 0 if by > 0 else -1)
+
+
+def _any(x: Array, axes: tuple[int, ...]) -> Array:
+    """The term that is largest by its absolute value."""
+    most, least = x.max(axes), x.min(axes)
+    return np.where(most > -least, most, least)
+
+
+def _over_more(x: Array, axes: tuple[int, ...], axis: int) -> Array:
+    """A sum over one more axis, for each entry of the sum over some."""
+    return np.broadcast_to(x.sum((*axes, axis), keepdims=True), _single(x.shape, axes)).reshape(
+        x.sum(axes).shape
+    )
+
+
+def _out_of(x: Array, factor: Array, product: Array, axes: tuple[int, ...]) -> Array:
+    """factor Σ (x / factor), where x has the entries of a product with the factor."""
+    w = np.broadcast_to(factor, product.shape).reshape(x.shape)
+    return w * (x / w).sum(axes, keepdims=True)
+
+
+def _by_reshape(x: Array, order: Sequence[int]) -> Array:
+    """What x becomes where a reshape stands for a transpose: its entries fill the transpose's shape row by row."""
+    return x.reshape([x.shape[axis] for axis in order]).transpose(np.argsort(order))
+
+
+def _single(shape: tuple[int, ...], axes: Sequence[int]) -> tuple[int, ...]:
+    return tuple(1 if axis in axes else size for axis, size in enumerate(shape))
+
+
+def _reduced(shape: tuple[int, ...], axes: Sequence[int]) -> tuple[int, ...]:
+    return tuple(size for axis, size in enumerate(shape) if axis not in axes)
+
+
+def _until_broadcast(
+    flow: Flow, i: int, shape: tuple[int, ...], axes: Sequence[int], values: Sequence[Any]
+) -> list[int] | None:
+    """The equations from a sum to where its axes are broadcast again; None where they stay away."""
+    chain, slot = list[int](), flow.steps[i].outputs[0]
+    while True:
+        uses = flow.uses.get(slot, ())
+        step = flow.steps[uses[0]] if len(uses) == 1 else None
+        if (
+            step is None
+            or slot in flow.ends
+            or step.primitive in {"dot_general", "copy", "scan", "transpose"}
+        ):
+            return None
+        chain.append(uses[0])
+        slot = step.outputs[0]
+        found = np.shape(values[slot])
+        if found == shape:
+            return chain
+        if found not in (_reduced(shape, axes), _single(shape, axes)):
+            return None
+
+
+def _lifted_step(
+    step: Equation,
+    lifted: Mapping[Slot, Array],
+    table: Mapping[Slot, Array],
+    shape: tuple[int, ...],
+    axes: Sequence[int],
+) -> Array:
+    """A step between a sum and its broadcast, for a value that has all axes."""
+    if step.primitive in {"reshape", "broadcast_in_dim", "reduce_sum", "squeeze", "expand_dims"}:
+        return lifted[step.inputs[0]]
+    others = {
+        slot: one.reshape(_single(shape, axes)) if one.shape == _reduced(shape, axes) else one
+        for slot, one in table.items()
+    }
+    return np.broadcast_to(
+        _again(step, [(lifted if slot in lifted else others)[slot] for slot in step.inputs]), shape
+    )
+
+
+def _overwritten(c: Context, x: Array, indices: Array, updates: Array, *, last: bool) -> Array:
+    """The updates put, not added; where indices repeat, the last one stays, or the first."""
+    how = {name: c.step.parameters[name] for name in ("dimension_numbers", "mode")}
+    if not last:
+        window = how["dimension_numbers"].update_window_dims
+        updates = np.flip(updates, tuple(axis for axis in range(updates.ndim) if axis not in window))
+        indices = np.flip(indices, tuple(range(indices.ndim - 1)))
+    return _again(replace(c.step, primitive="scatter", parameters=how), (x, indices, updates))
+
+
+def _averaged(c: Context, x: Array, indices: Array, updates: Array) -> Array:
+    """The mean of the updates that have the same index."""
+    count = c.again(np.zeros_like(x), indices, np.ones_like(updates))
+    return x + (c.right - x) / np.maximum(count, 1)
+
+
+def _side_by_side(c: Context, x: Array, indices: Array, updates: Array) -> Array:
+    """A scatter of windows, (windows, kernel, 1) indices, whose steps are 1."""
+    if indices.ndim != 3 or len(indices) < 2:  # noqa: PLR2004
+        raise NotHereError
+    step = indices[1:2, :1] - indices[:1, :1]
+    return c.again(x, indices - (step - 1) * np.arange(len(indices))[:, None, None], updates)
+
+
+# --- loops ---------------------------------------------------------------------------------------------------
+
+
+def _accumulators(step: Equation) -> list[int]:
+    """The carries of a scan to which each step adds, and which it reads for nothing else."""
+    program, first = step.parameters["jaxpr"].program, step.parameters["num_consts"]
+    found = list[int]()
+    for k in range(step.parameters["num_carry"]):
+        uses = [one for one in program.equations if program.inputs[first + k] in one.inputs]
+        if len(uses) == 1 and uses[0].primitive == "add_any" and uses[0].outputs[0] == program.outputs[k]:
+            found.append(k)
+    return found
+
+
+def _without_carry(body: Instance, *places: int) -> Instance:
+    """A body that sees 0 in the place of carries."""
+    slots = [body.program.inputs[place] for place in places]
+    body.dynamic = [*(Equation("zeros", (slot,), (slot,), {}) for slot in slots), *body.dynamic]
+    return body
+
+
+def _not_updated(body: Instance, place: int, carry: int) -> Instance:
+    """A body that hands a carry on as it came."""
+    outputs = _with(body.program.outputs, carry, body.program.inputs[place])
+    body.program = replace(body.program, outputs=tuple(outputs))
+    return body
+
+
+# --- words ---------------------------------------------------------------------------------------------------
+
+_OPERATORS: Mapping[str, tuple[type[ast.operator], ...]] = {
+    "mul": (ast.Mult,), "add": (ast.Add,), "add_any": (ast.Add,), "sub": (ast.Sub,), "div": (ast.Div,),
+    "dot_general": (ast.MatMult,), "integer_pow": (ast.Pow, ast.Div), "pow": (ast.Pow,),
+}  # fmt: skip
+_SPELLED = {"select_n": "where"}
+WIDTH = 60
+"""Letters of an expression that are shown."""
+
+
+@cache
+def _parsed(file: str) -> tuple[str, ast.Module]:
+    import reference.operations  # noqa: PLC0415
+
+    text = (Path(inspect.getfile(reference.operations)).parent / file).read_text(encoding="utf-8")
+    return text, ast.parse(text)
+
+
+@cache
+def expression(line: str, primitive: str) -> str:
+    """What the reference writes at "norms.py:34:21 (layer_norm)", with the name it gives it: "`y = x + 1`"."""
+    found = re.match(r"([\w.]+):(\d+):(\d+)", line)
+    if not found:
+        return f"`{_SPELLED.get(primitive, primitive)}(...)`"
+    try:
+        text, tree = _parsed(found[1])
+    except OSError:
+        return line
+    place = int(found[2]), int(found[3])
+    nodes = [
+        one for one in ast.walk(tree) if isinstance(one, ast.expr) and (one.lineno, one.col_offset) == place
+    ]
+    fitting = [
+        one
+        for one in nodes
+        if isinstance(one, ast.BinOp) and isinstance(one.op, _OPERATORS.get(primitive, ()))
+    ]
+    calls = [one for one in nodes if isinstance(one, ast.Call)]
+    chosen = (fitting or calls or nodes or [None])[0]
+    said = (chosen and ast.get_source_segment(text, chosen)) or line
+    names = [
+        one.targets[0].id
+        for one in ast.walk(tree)
+        if isinstance(one, ast.Assign) and one.value is chosen and isinstance(one.targets[0], ast.Name)
+    ]
+    said = " ".join(said.split())
+    said = said if len(said) <= WIDTH else f"{said[:WIDTH]}..."
+    return f"`{names[0]} = {said}`" if names else f"`{said}`"
