@@ -26,7 +26,7 @@ import numpy as np
 from jax.extend import core
 
 from reference.arithmetic import floats
-from reference.arithmetic.bounded import FORMATS, FORMULA, FREEDOM, SMOOTH
+from reference.arithmetic.bounded import FORMATS, FORMULA, FREEDOM
 from reference.program import CALLS, CUSTOM, Derivative, Program, Sizes, as_tuple, closed_of, trace
 
 Array = np.ndarray[Any, Any]
@@ -39,7 +39,7 @@ _MOVES = frozenset(floats.MOVES) | {
     "clamp",
 }  # fmt: skip
 """Primitives that round nothing."""
-_FUNCTIONS = frozenset([*SMOOTH, "exp", "expm1", "log", "log1p", "pow"])
+_FUNCTIONS = frozenset(floats.ELEMENTWISE) - {"sqrt", "rsqrt", "floor", "ceil", "is_finite", "rem"}
 
 
 class Projection(NamedTuple):

@@ -1,12 +1,14 @@
 """How a failure of an operation's derivative is explained: digits that it lacks, weak numbers, or a mistake."""
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from properties.diagnosis import Diagnosis
 from properties.operation.cases import OperationCase
+from properties.operation.mistakes import named
 from properties.operation.truth import Judge
 from properties.search import Example, Inconclusive, SubjectGone, TimeIsOver, Violation
 
@@ -86,13 +88,17 @@ class OperationExplanations:
         """What the mistake is, as far as anybody can tell."""
         case = _case(example)
         where, note, explanation, answer = "", "", "", ""
+        found: Diagnosis | None = None
         try:
             with np.errstate(all="ignore"):
                 where, explanation, answer = _census(judge, case)
+                found = named(judge, case)
         except (TimeIsOver, SubjectGone):
             raise
         except (Violation, Inconclusive) as fault:
             note = str(fault).partition("\n")[0]
+        if found is not None:
+            return replace(found, where=where, place=where)
         return Diagnosis(
             mistakes=(),
             explanation=explanation,

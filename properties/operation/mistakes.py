@@ -1,0 +1,156 @@
+"""Which step of an operation's backward pass is wrong: the search of `properties.diagnosis.operations`, asked with cases
+that the subject takes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from properties.diagnosis import Diagnosis
+from properties.diagnosis import operations as steps
+from properties.operation.cases import NoCaseError, OperationCase, Seeded, make
+from properties.operation.truth import Judge, Reading, sizes_of
+from properties.search import Violation
+
+Array = NDArray[Any]
+
+CASES = 4
+"""One is searched, and the others confirm: of other numbers, and of other sizes."""
+TRIED = 60
+"""Draws of sizes and options of which the most telling are taken."""
+
+
+def named(judge: Judge, case: OperationCase) -> Diagnosis | None:
+    """What the step is called that is wrong; None where there is no known operation, or nothing is found.
+
+    Raises:
+        SubjectGone, TimeIsOver: as any call of the subject.
+    """
+    reading = judge.reading
+    if reading is None or reading.counterpart.axes:
+        return None
+    asked = _Asked(judge, reading, case.options)
+    cases = asked.cases()
+    if len(cases) < 2:  # noqa: PLR2004  (one alone confirms nothing)
+        return None
+    unit = 2.0**-24 if judge.format == "float32" else steps.UNIT
+    found = steps.diagnose(reading.operation, asked, cases, unit=unit)
+    if found.verdict not in {"named", "several", "other operation", "located"}:
+        return None
+    return _told(found, asked.own)
+
+
+class _Asked:
+    """The subject as the search calls it: by the names and options of the known operation."""
+
+    def __init__(self, judge: Judge, reading: Reading, options: Mapping[str, Any]) -> None:
+        """All cases have the same options."""
+        self.judge, self.reading, self.options = judge, reading, options
+        declared = judge.declaration
+        self.own = dict(
+            zip(reading.operation.inputs, reading.counterpart.inputs or tuple(declared.inputs), strict=False)
+        )
+
+    def cases(self) -> list[steps.Case]:
+        """Generic numbers, with sizes that differ from each other as far as the subject takes such."""
+        rng = np.random.default_rng(1)
+        drawn: list[OperationCase] = []
+        for _ in range(TRIED):
+            try:
+                one = make(Seeded(rng), self.judge, ("plain",))
+            except NoCaseError:
+                continue
+            if self.judge.valid(one.sizes, self.options):
+                drawn.append(replace(one, options=dict(self.options)))
+        drawn.sort(key=_telling, reverse=True)
+        best = drawn[:1] + [one for one in drawn[1:] if drawn and one.sizes != drawn[0].sizes][: CASES - 2]
+        best += drawn[1:2]
+        return [found for one in best if (found := self._case(_generic(one, self.judge, rng))) is not None]
+
+    def _case(self, case: OperationCase) -> steps.Case | None:
+        arrays = self.reading.inputs(case, self.judge.declaration)
+        options = self.reading.options(case)
+        sizes = sizes_of(self.reading.operation, arrays, options)
+        if sizes is None:
+            return None
+        try:
+            outputs = self.judge.subject.forward(case.inputs, case.options).outputs
+        except Violation:
+            return None
+        rng = np.random.default_rng(len(outputs))
+        wanted = self.reading.operation.outputs or (True,) * len(outputs)
+        cotangents = tuple(
+            rng.standard_normal(np.shape(one)).astype(case.dtype)
+            for one, flag in zip(outputs, wanted, strict=True)
+            if flag
+        )
+        inputs = dict(zip(self.reading.operation.inputs, arrays, strict=False))
+        return steps.Case(sizes, options, inputs, cotangents)
+
+    def __call__(
+        self,
+        inputs: Mapping[str, Array],
+        options: Mapping[str, Any],
+        cotangents: Sequence[Array],
+        sizes: Mapping[str, int],
+    ) -> dict[str, Array]:
+        """The gradients by the operation's names, in its shapes."""
+        del options, sizes
+        declared = self.judge.declaration
+        own = {self.own[name]: array for name, array in inputs.items() if name in self.own}
+        forward = self.judge.subject.forward({name: own[name] for name in declared.inputs}, self.options)
+        given = list(cotangents)
+        wanted = self.reading.operation.outputs or (True,) * len(forward.outputs)
+        every = [
+            given.pop(0) if flag else np.zeros(np.shape(one))
+            for one, flag in zip(forward.outputs, wanted, strict=True)
+        ]
+        found = self.judge.subject.backward(forward, every).gradients
+        return {
+            name: np.asarray(found[own_name]).reshape(np.shape(inputs[name]))
+            for name, own_name in self.own.items()
+            if own_name in found
+        }
+
+
+def _telling(case: OperationCase) -> tuple[int, int]:
+    """How many different sizes a case has, and how many are above 1."""
+    sizes = [size for size in case.sizes.values() if size > 1]
+    return len(set(sizes)), len(sizes)
+
+
+def _generic(case: OperationCase, judge: Judge, rng: np.random.Generator) -> OperationCase:
+    """The case with real numbers of which none is simple."""
+    inputs = {
+        name: rng.standard_normal(np.shape(array)).astype(case.dtype)
+        if judge.declaration.inputs[name].values == "real" and np.asarray(array).dtype.kind == "f"
+        else array
+        for name, array in case.inputs.items()
+    }
+    return replace(case, inputs=inputs)
+
+
+def _told(found: steps.Diagnosis, own: Mapping[str, str]) -> Diagnosis:
+    """The search's answer as a report has it, in the subject's own names."""
+    names = {f"d{name}": f"d{other}" for name, other in own.items()}
+
+    def of(gradients: Sequence[str]) -> str:
+        return ", ".join(names.get(one, names.get(f"d{one}", one)) for one in gradients)
+
+    sentences = [f"{of(one.gradients)}: {one.sentence}" for one in found.findings]
+    lines = [one.where for one in found.findings if one.where]
+    return Diagnosis(
+        mistakes=tuple(dict.fromkeys(one.kind for one in found.findings)),
+        explanation="",
+        evidence=f"the right program with this step replaced gives the same gradients in {CASES} cases of two sizes or more"
+        if found.verdict != "located"
+        else "all steps after this one carry its value rightly",
+        contributions=None,
+        where="",
+        note="; ".join(found.census),
+        sentence="; ".join(sentences) + (f" (the step at {', '.join(lines)})" if lines else ""),
+        hint=f"Look at {of(found.wrong)}.",
+        answer=" ".join(dict.fromkeys(one.cure for one in found.findings if one.cure)),
+    )
