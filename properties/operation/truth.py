@@ -26,6 +26,7 @@ from properties.operation.cases import (
     combinations,
     make,
 )
+from properties.operation.guesses import guesses
 from properties.search import Inconclusive, Violation
 from reference.arithmetic.reading import UnknownPrimitiveError
 from reference.operations import KNOWN
@@ -174,9 +175,11 @@ class Reading:
 
 def readings(declared: Declaration) -> list[Reading]:
     """The known operations that a declaration may mean: each choice of the options that it leaves open."""
-    counterpart = declared.counterpart
-    if counterpart is None or counterpart.operation not in KNOWN:
-        return []
+    named = [] if declared.counterpart is None else [declared.counterpart]
+    return [one for meant in named or guesses(declared) if meant.operation in KNOWN for one in _choices(meant)]
+
+
+def _choices(counterpart: Counterpart) -> list[Reading]:
     operation = KNOWN[counterpart.operation]
     left = {
         name: choices
