@@ -2,7 +2,17 @@
 
 import click
 
-from benchmarks import coverage, false_alarms, mistakes, mutation, operations, oracles, peers, sensitivity, speed
+from benchmarks import (
+    coverage,
+    false_alarms,
+    mistakes,
+    mutation,
+    operations,
+    oracles,
+    peers,
+    sensitivity,
+    speed,
+)
 
 
 @click.group()
