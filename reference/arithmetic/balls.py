@@ -245,7 +245,7 @@ class Certificate(NamedTuple):
     middle: Fraction
     radius: Fraction
 
-    def excludes(self, number: float) -> bool:
+    def excludes(self, number: float | Fraction) -> bool:
         """Whether this number is not the right one, for sure."""
         return abs(Fraction(number) - self.middle) > self.radius
 

@@ -19,7 +19,8 @@ kink" stay apart. Comparisons are not local: x against max(x) compares x with it
 it is one.
 
 **What is known from structure.** `low` is a number that x and every x̂ are at least: squares and exponentials are
-not negative, v + ε is at least ε; one of x - max(x) is 0, so Σ exp(x - max x) is at least 1 (`some`).
+not negative, v + ε is at least ε; of x - max(x) one is 0 and none above, so Σ exp(x - max x) is at least 1 (`some`),
+and none of its terms is above 1 (`high`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -83,13 +84,13 @@ class Bounded:
         x: the number.
         e: x̂ lies within e of some number in [x - down, x + up].
         down, up: how far an undecided comparison may carry it.
-        low: x and x̂ are at least that; None where nothing is known.
+        low, high: x and x̂ are at least and at most that; None where nothing is known.
         some: (axes, v): along these axes some entry is at least v.
         extreme: of what it is the maximum or the minimum.
         varies: whether it depends on an input that is differentiated.
     """
 
-    __slots__ = ("down", "e", "extreme", "low", "some", "up", "varies", "x")
+    __slots__ = ("down", "e", "extreme", "high", "low", "some", "up", "varies", "x")
 
     def __init__(
         self,
@@ -99,13 +100,14 @@ class Bounded:
         up: Any = NONE,
         *,
         low: Any = None,
+        high: Any = None,
         some: "tuple[tuple[int, ...], float] | None" = None,
         extreme: "Extreme | None" = None,
         varies: bool = False,
     ) -> None:
         """As the attributes."""
         self.x, self.e, self.down, self.up = x, e, down, up
-        self.low, self.some, self.extreme, self.varies = low, some, extreme, varies
+        self.low, self.high, self.some, self.extreme, self.varies = low, high, some, extreme, varies
 
     @property
     def is_open(self) -> bool:
@@ -136,7 +138,8 @@ class Bounded:
     @property
     def most(self) -> Any:
         """What every x̂ is at most."""
-        return self.x + self.up + self.e
+        most = self.x + self.up + self.e
+        return most if self.high is None else np.minimum(most, self.high)
 
     @property
     def is_exact(self) -> bool:
@@ -257,7 +260,8 @@ def _add(self: "Bounding", a: Bounded, b: Bounded) -> Bounded:
 
 def _neg(self: "Bounding", a: Bounded) -> Bounded:
     del self
-    return Bounded(-a.x, a.e, a.up, a.down)
+    low, high = (None if end is None else -end for end in (a.high, a.low))
+    return Bounded(-a.x, a.e, a.up, a.down, low=low, high=high)
 
 
 def _is_along(found: Any, axes: tuple[int, ...]) -> bool:
@@ -275,7 +279,10 @@ def _sub(self: "Bounding", a: Bounded, b: Bounded) -> Bounded:
         and m.sign > 0
         and _is_along(found.x == 0, m.other)
     ):
-        found.some = (m.other, 0.0)  # x - max(x): one of them is 0, in every program
+        found.some, found.high = (
+            (m.other, 0.0),
+            0.0,
+        )  # x - max(x): one of them is 0, and none above, in every program
     return found
 
 
@@ -483,10 +490,10 @@ def _rsqrt(self: "Bounding", a: Bounded) -> Bounded:
 def _abs(self: "Bounding", a: Bounded) -> Bounded:
     del self
     x = np.abs(a.x)
-    found = Bounded(x, a.e, low=0.0)
+    found = Bounded(x, a.e, low=0.0 if a.low is None else np.maximum(a.low, 0.0))
     if a.is_open:
         ends = a.ends
-        found.down, found.up = _hull(x, [*map(np.abs, ends), np.clip(0.0, *ends)])
+        found.down, found.up = _hull(x, [*map(np.abs, ends), np.abs(np.clip(0.0, *ends))])
     return found
 
 
@@ -561,7 +568,7 @@ def _tan(self: "Bounding", a: Bounded) -> Bounded:
 
 
 def _step(function: Callable[[Any], Any], *, is_kink: bool = False) -> Rule:
-    """floor, sign and their like: a jump within the error leaves both sides open; of a kink, at the jump itself as well."""
+    """floor and its like: a jump within the error leaves both sides open; of a kink (sign), at the jump as well."""
 
     def rule(self: "Bounding", a: Bounded) -> Bounded:
         del self

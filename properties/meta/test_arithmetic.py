@@ -1,0 +1,541 @@
+"""Every way of reading a program reads it rightly, and a bound holds whatever rounding does, and not by much too far."""
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Context, Decimal
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from properties.meta.drawn import array, possible_sizes
+from properties.meta.rough import Rough
+from reference.arithmetic import balls, bounded, complex_step, exact
+from reference.arithmetic.balls import certificate
+from reference.arithmetic.bounded import FORMATS, Bounded, Bounding
+from reference.arithmetic.floats import Floats
+from reference.arithmetic.reading import Arithmetic, UndecidedError, UnknownPrimitiveError
+from reference.operations import OPERATIONS
+from reference.operations.operation import Operation, inputs
+from reference.program import Derivative, Program, as_tuple, derivative, trace
+from reference.truth import truth
+
+Array = np.ndarray[Any, Any]
+
+# --- every operation ------------------------------------------------------------------------------------------
+
+
+class Case(NamedTuple):
+    """An operation with its default options, at sizes and with numbers that belong to its name."""
+
+    known: Derivative
+    options: Mapping[str, Any]
+    sizes: Mapping[str, int]
+    inputs: list[Array]
+    cotangents: list[Array]
+    tangents: list[Array]
+
+    @property
+    def right(self) -> list[Array]:
+        """The outputs and the gradients in float64."""
+        return Floats().read(self.known.program, [*self.inputs, *self.cotangents], self.sizes)
+
+
+def case_of(operation: Operation) -> Case:
+    rng = np.random.default_rng(zlib.crc32(operation.name.encode()))
+    options = {name: some[0] for name, some in operation.options.items()}
+    sizes = possible_sizes(operation, options, rng)
+    assert sizes is not None
+    known = derivative(operation, options, sizes)
+    arrays = [array(one, sizes, rng) for one in operation.inputs.values()]
+    outputs = known.program.outputs[: known.outputs]
+    shapes = [known.program.shape(outputs[place], sizes) for place in known.pulled]
+    cotangents = [rng.standard_normal(shape) for shape in shapes]
+    tangents = [rng.standard_normal(arrays[place].shape) for place in known.differentiable]
+    return Case(known, options, sizes, arrays, cotangents, tangents)
+
+
+ROWS = [pytest.param(one, id=one.name) for one in OPERATIONS.values()]
+ROUNDING = 2.0**-52 * 10**4
+"""What rounding may make of some hundred operations on numbers near 1: different functions are told apart, no more."""
+
+
+def near(found: Any, right: Any) -> bool:
+    return bool(np.all(np.abs(found - right) <= ROUNDING * np.maximum(1, np.max(np.abs(right), initial=0))))
+
+
+@pytest.mark.parametrize("operation", ROWS)
+def test_the_program_of_an_operation_gives_what_jax_gives(operation: Operation) -> None:
+    case = case_of(operation)
+    places = operation.differentiable
+
+    def compiled(arrays: list[Any], cotangents: list[Any]) -> Any:
+        def of(*moving: Any) -> tuple[Any, ...]:
+            every = list(arrays)
+            for place, one in zip(places, moving, strict=True):
+                every[place] = one
+            return as_tuple(operation.forward(*every, **case.options))
+
+        outputs, pull = jax.vjp(of, *(arrays[place] for place in places))
+        given = dict(zip(case.known.pulled, cotangents, strict=True))
+        zeros = [
+            jnp.zeros_like(one) if one.dtype.kind == "f" else np.zeros(one.shape, jax.dtypes.float0)
+            for one in outputs
+        ]
+        return outputs, pull(tuple(given.get(i, zero) for i, zero in enumerate(zeros)))
+
+    quick = {"xla_backend_optimization_level": 0}  # it runs once
+    run = jax.jit(compiled).lower(case.inputs, case.cotangents).compile(compiler_options=quick)
+    outputs, gradients = run(case.inputs, case.cotangents)
+    for found, right in zip(case.right, [*outputs, *gradients], strict=True):
+        assert near(found, np.asarray(right))
+
+
+@pytest.mark.parametrize("operation", ROWS)
+def test_complex_steps_agree_with_the_backward_pass(operation: Operation) -> None:
+    case = case_of(operation)
+    gradients = case.right[case.known.outputs :]
+    changes = complex_step.jvp(case.known, case.inputs, case.tangents, case.sizes)
+    there = sum(float(np.sum(dy * dv)) for dy, dv in zip(case.cotangents, changes, strict=True))
+    back = sum(float(np.sum(g * v)) for g, v in zip(gradients, case.tangents, strict=True))
+    size = sum(float(np.sum(np.abs(g * v))) for g, v in zip(gradients, case.tangents, strict=True))
+    assert abs(there - back) <= ROUNDING * (1 + size)
+
+
+def test_complex_steps_give_every_entry_of_a_gradient() -> None:
+    for name in ("layer_norm", "softmax_cross_entropy", "gelu"):
+        case = case_of(OPERATIONS[name])
+        found = complex_step.gradients(case.known, case.inputs, case.cotangents, case.sizes)
+        assert all(map(near, found, case.right[case.known.outputs :]))
+
+
+@pytest.mark.parametrize("operation", ROWS)
+def test_balls_enclose_what_the_bounds_enclose(operation: Operation) -> None:
+    case = case_of(operation)
+    proof = balls.vjp(case.known, case.inputs, case.cotangents, case.sizes)
+    bounding = Bounding()
+    values = [
+        bounding.input(one, varies=place in case.known.differentiable)
+        for place, one in enumerate(case.inputs)
+    ]
+    bounds = bounding.read(case.known.program, [*values, *map(bounding.input, case.cotangents)], case.sizes)
+    for enclosed, right, bound in zip(proof, case.right, bounds, strict=True):
+        errors = np.broadcast_to(bound.e + np.maximum(bound.down, bound.up), right.shape)
+        for one, number, error in zip(enclosed.ravel(), right.ravel(), errors.ravel(), strict=True):
+            middle, radius = balls.enclosure(balls.ball(one))
+            assert radius <= Fraction(2) ** -80 * (1 + abs(middle))  # of 128 bits, 48 are lost at most
+            assert abs(middle - Fraction(float(number))) <= Fraction(float(error)) + radius
+
+
+def test_more_bits_make_smaller_balls_within_the_larger() -> None:
+    case = case_of(OPERATIONS["gelu"])
+    few, many = (
+        balls.vjp(case.known, case.inputs, case.cotangents, case.sizes, bits=bits)[case.known.outputs]
+        for bits in (64, 256)
+    )
+    for wide, narrow in zip(few.ravel(), many.ravel(), strict=True):
+        assert wide.contains(narrow)
+        assert narrow.rad() < wide.rad() * 2.0**-128
+
+
+def test_exact_gradients_are_those_of_the_forward_pass_in_dual_numbers() -> None:
+    rational: list[str] = []
+    for operation in OPERATIONS.values():
+        case = case_of(operation)
+        try:
+            found = exact.vjp(case.known, case.inputs, case.cotangents, case.sizes)[case.known.outputs :]
+            changes = exact.jvp(case.known, case.inputs, case.tangents, case.sizes)
+        except UnknownPrimitiveError as error:
+            assert "exact can't read" in str(error) or "dual can't read" in str(error)  # noqa: PT017
+            continue
+        rational.append(operation.name)
+        fractions = exact.Fractions().number
+        there = exact.inner(list(map(fractions, case.cotangents)), changes)
+        assert there == exact.inner(found, list(map(fractions, case.tangents)))
+        for one, right in zip(found, case.right[case.known.outputs :], strict=True):
+            assert all(isinstance(entry, Fraction) for entry in one.ravel())
+            assert near(one.astype(float), right)
+    # those of + - × ÷ max; what has exponentials and roots is not among them
+    assert {"dense", "relu", "mse", "max_pool2d", "conv2d", "variance", "matmul", "sort", "prod"} <= set(
+        rational
+    )
+    assert not {"tanh", "softmax", "layer_norm", "norm"} & set(rational)
+
+
+def test_one_wrong_digit_is_seen_in_fractions() -> None:
+    case = case_of(OPERATIONS["dense"])
+    found = exact.vjp(case.known, case.inputs, case.cotangents, case.sizes)[case.known.outputs :]
+    changes = exact.jvp(case.known, case.inputs, case.tangents, case.sizes)
+    number = exact.Fractions().number
+    found[0][0, 0] += Fraction(1, 10**40)
+    there = exact.inner(list(map(number, case.cotangents)), changes)
+    assert there != exact.inner(found, list(map(number, case.tangents)))
+
+
+def test_a_kink_is_undecided_for_every_witness() -> None:
+    relu, x = OPERATIONS["relu"], np.zeros((1, 1))
+    known = derivative(relu, {}, {"n": 1, "d": 1})
+    for jvp in (exact.jvp, complex_step.jvp):
+        with pytest.raises(UndecidedError, match="kink"):
+            jvp(known, [x], [np.ones((1, 1))], {"n": 1, "d": 1})
+
+
+def test_balls_leave_undecided_what_lies_too_near() -> None:
+    x = np.array([0.1])
+    program = trace(lambda x: x / 3 + x / 7 > 10 * x / 21, [shaped(x)])
+    with pytest.raises(UndecidedError, match="too near"):
+        balls.Balls().read(program, [balls.Balls().number(x)], {})
+
+
+def test_a_certificate_proves_a_number_to_thirty_digits() -> None:
+    operation = OPERATIONS["sigmoid"]
+    x, dy = np.array([[1.0, -3.0]]), np.array([[1.0, 1.0]])
+    proof = certificate(operation, [x], [dy], {}, {"n": 1, "d": 2}, "x", (0, 1))
+    e = Context(prec=60).exp(Decimal(-3))
+    right = Fraction(e) / (1 + Fraction(e)) ** 2  # to 59 digits
+    assert not proof.excludes(right)
+    assert proof.excludes(right + Fraction(1, 10**30))
+    assert proof.radius <= Fraction(1, 10**30)
+    assert str(proof) == "within 1e-33 of 0.045176659730912132649360028435652"
+
+
+# --- every rule of the bounds: sound, and sharp -----------------------------------------------------------------
+
+
+def shaped(x: Array) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(x.shape, x.dtype)
+
+
+class Row(NamedTuple):
+    """A program of one primitive, and numbers within its domain."""
+
+    function: Callable[..., Any]
+    shapes: tuple[tuple[int, ...], ...]
+    low: float = -2.0
+    high: float = 2.0
+    loose: float = 1.0
+    """How many times further than others its bound may reach, and why stands beside it."""
+
+
+V, M = (4,), (3, 4)
+INDICES = np.array([2, 0, 2])
+NEAREST = lax.RoundingMethod.TO_NEAREST_EVEN
+WINDOW = {"window_dimensions": (2, 2), "window_strides": (1, 1), "padding": "VALID"}
+
+PRIMITIVES: Mapping[str, Row] = {
+    "reshape": Row(lambda x: x.reshape(2, 6), (M,)),
+    "broadcast_in_dim": Row(lambda x: jnp.broadcast_to(x, (3, 4)), (V,)),
+    "transpose": Row(lambda x: x.T, (M,)),
+    "squeeze": Row(lambda x: x.squeeze(0), ((1, 4),)),
+    "rev": Row(lambda x: x[::-1], (V,)),
+    "slice": Row(lambda x: x[1:3], (V,)),
+    "split": Row(lambda x: tuple(jnp.split(x, 2)), (V,)),
+    "pad": Row(lambda x: jnp.pad(x, 1), (V,)),
+    "concatenate": Row(lambda x, y: jnp.concatenate([x, y]), (V, V)),
+    "dynamic_slice": Row(lambda x: lax.dynamic_slice(x, (jnp.argmin(jnp.arange(3)) + 1,), (2,)), (V,)),
+    "dynamic_update_slice": Row(
+        lambda x, y: lax.dynamic_update_slice(x, y, (jnp.argmin(jnp.arange(3)) + 1,)), (V, (2,))
+    ),
+    "gather": Row(lambda x: x[INDICES], (V,)),
+    "scatter-add": Row(lambda x, y: x.at[INDICES].add(y), (V, (3,))),
+    "scan": Row(
+        lambda x: lax.scan(lambda carry, one: (carry * one, carry + one), 1.0, x), (V,), loose=8
+    ),  # eight roundings in turn
+    "add": Row(lambda x, y: x + y, (V, V)),
+    "sub": Row(lambda x, y: x - y, (V, V)),
+    "neg": Row(lambda x: -x, (V,)),
+    "reduce_sum": Row(lambda x: x.sum(axis=0), (M,)),
+    "reduce_window_sum": Row(lambda x: lax.reduce_window(x, 0.0, lax.add, (2, 2), (1, 1), "VALID"), (M,)),
+    "cumsum": Row(lambda x: jnp.cumsum(x), (V,), loose=8),  # that of total minus prefix as well
+    "mul": Row(lambda x, y: x * y, (V, V)),
+    "div": Row(lambda x, y: x / y, (V, V), 0.5, 2.0),
+    "dot_general": Row(lambda x, y: x @ y, (M, (4, 2))),
+    "conv_general_dilated": Row(lambda x, y: lax.conv(x, y, (1, 1), "SAME"), ((1, 2, 3, 3), (2, 2, 2, 2))),
+    "reduce_prod": Row(lambda x: jnp.prod(x), (V,)),
+    "cumprod": Row(lambda x: jnp.cumprod(x), (V,), loose=4),  # every prefix is granted the roundings of all
+    "exp": Row(jnp.exp, (V,)),
+    "exp2": Row(jnp.exp2, (V,)),
+    "expm1": Row(jnp.expm1, (V,)),
+    "log": Row(jnp.log, (V,), 0.5, 3.0),
+    "log1p": Row(jnp.log1p, (V,), -0.5, 3.0),
+    "logistic": Row(lax.logistic, (V,), -4, 4),
+    "tanh": Row(jnp.tanh, (V,)),
+    "erf": Row(lax.erf, (V,)),
+    "erfc": Row(lax.erfc, (V,)),
+    "erf_inv": Row(lax.erf_inv, (V,), -0.75, 0.75),
+    "sin": Row(jnp.sin, (V,), -4, 4, loose=4),  # flat parts: e²/2 is granted where the slope is 0
+    "cos": Row(jnp.cos, (V,), -4, 4, loose=4),
+    "tan": Row(jnp.tan, (V,), -0.75, 0.75, loose=8),  # by sin/cos, whose errors are taken for independent
+    "asin": Row(jnp.arcsin, (V,), -0.75, 0.75),
+    "acos": Row(jnp.arccos, (V,), -0.75, 0.75),
+    "atan": Row(jnp.arctan, (V,)),
+    "sinh": Row(jnp.sinh, (V,)),
+    "cosh": Row(jnp.cosh, (V,)),
+    "asinh": Row(jnp.arcsinh, (V,)),
+    "acosh": Row(jnp.arccosh, (V,), 1.5, 3.0),
+    "atanh": Row(jnp.arctanh, (V,), -0.75, 0.75),
+    "cbrt": Row(jnp.cbrt, (V,), 0.5, 3.0),
+    "sqrt": Row(jnp.sqrt, (V,), 0.5, 3.0),
+    "rsqrt": Row(lax.rsqrt, (V,), 0.5, 3.0, loose=2),  # a root and a quotient
+    "square": Row(lax.square, (V,)),
+    "integer_pow": Row(lambda x: lax.integer_pow(x, 3), (V,)),
+    "pow": Row(lambda x, y: x**y, (V, V), 0.5, 2.0),
+    "abs": Row(jnp.abs, (V,)),
+    "sign": Row(jnp.sign, (V,)),
+    "floor": Row(jnp.floor, (V,)),
+    "ceil": Row(jnp.ceil, (V,)),
+    "round": Row(lambda x: lax.round(x, NEAREST), (V,)),
+    "max": Row(jnp.maximum, (V, V)),
+    "min": Row(jnp.minimum, (V, V)),
+    "clamp": Row(lambda x: lax.clamp(-0.5, x, 0.5), (V,), loose=4),  # it errs as the worst of the three
+    "reduce_max": Row(lambda x: jnp.max(x, axis=1), (M,)),
+    "reduce_min": Row(lambda x: jnp.min(x, axis=1), (M,)),
+    "reduce_window_max": Row(
+        lambda x: lax.reduce_window(x, -jnp.inf, lax.max, (2, 2), (1, 1), "VALID"), (M,)
+    ),
+    "reduce_window_min": Row(lambda x: lax.reduce_window(x, jnp.inf, lax.min, (2, 2), (1, 1), "SAME"), (M,)),
+    "cummax": Row(lambda x: lax.cummax(x), (V,)),
+    "cummin": Row(lambda x: lax.cummin(x), (V,)),
+    "eq": Row(lambda x: x == jnp.max(x), (V,)),
+    "ne": Row(lambda x: x != jnp.min(x), (V,)),
+    "lt": Row(lambda x, y: x < y, (V, V)),
+    "le": Row(lambda x, y: x <= y, (V, V)),
+    "gt": Row(lambda x, y: x > y, (V, V)),
+    "ge": Row(lambda x, y: x >= y, (V, V)),
+    "and": Row(lambda x, y: (x > 0) & (y > 0), (V, V)),
+    "or": Row(lambda x, y: (x > 0) | (y > 0), (V, V)),
+    "xor": Row(lambda x, y: (x > 0) ^ (y > 0), (V, V)),
+    "not": Row(lambda x: ~(x > 0), (V,)),
+    "select_n": Row(lambda x, y: jnp.where(x > y, 2 * x, y), (V, V)),
+    "convert_element_type": Row(lambda x: (x > 0).astype(float), (V,)),
+    "sort": Row(lambda x, y: tuple(lax.sort((x, y), num_keys=1)), (V, V)),
+    "argmax": Row(lambda x: jnp.argmax(x), (V,)),
+    "argmin": Row(lambda x: jnp.argmin(x), (V,)),
+    "rem": Row(lambda x, y: lax.rem(x, y), (V, V), 0.5, 2.0, loose=100),  # it jumps: any remainder is granted
+    "select_and_scatter_add": Row(
+        jax.grad(
+            lambda x: (
+                lax.reduce_window(x, -jnp.inf, lax.max, (2, 2), (1, 1), "VALID")
+                * jnp.arange(1.0, 7).reshape(2, 3)
+            ).sum()
+        ),
+        (M,),
+        loose=2,
+    ),  # only rounding
+}
+"""A program for each primitive."""
+
+ELSEWHERE = {
+    # under another name
+    "add_any", "scatter_add", "expand_dims", "stack", "unstack",
+    # exact: positions, sizes, truth values
+    "iota", "dim_as_value", "is_finite", "reduce_and", "reduce_or",
+}  # fmt: skip
+
+
+def test_every_rule_of_the_bounds_has_a_row() -> None:
+    assert set(PRIMITIVES) | ELSEWHERE == set(bounded.RULES)
+    assert not set(PRIMITIVES) & ELSEWHERE
+
+
+TRIALS = 60
+SLACK = 2.0**-50
+"""What this test rounds itself, in float64."""
+FORMAT = "bfloat16"
+SHARP = {"exact": 20, "with errors": 6, "open": 6}
+"""How far the bounds may reach, in terms of the farthest that was found, whatever the numbers come with.
+
+Rounding alone: `FREEDOM` roundings are granted where one is made, twice for the root and the quotient of `rsqrt`.
+"""
+
+
+class Tried(NamedTuple):
+    """A program read with bounds, and the farthest that a rough program came out, for each entry of each output."""
+
+    bounds: list[Bounded]
+    farthest: list[Array]
+    outside: list[float]
+
+
+def tried(row: Row, program: Program, kind: str, rng: np.random.Generator) -> Tried:
+    """Numbers, their bounds, and rough programs on numbers within these."""
+    arrays = [
+        rng.integers(np.ceil(2 * row.low), 2 * row.high + 1, shape) / 2 for shape in row.shapes
+    ]  # ties, kinks
+    bounding, unit = Bounding(FORMAT), FORMATS[FORMAT].unit
+    values = [bounding.input(one) for one in arrays]
+    for value in values:
+        if kind != "exact":
+            value.e = 2.0**-5 * rng.uniform(0, 1, value.x.shape)
+        if kind == "open":
+            value.down, value.up = (
+                2.0**-5 * rng.uniform(0, 1, value.x.shape) * (rng.random(value.x.shape) < 0.5) for _ in "du"
+            )
+    bounds = bounding.read(program, values, {})
+    farthest = [np.zeros(one.x.shape) for one in bounds]
+    outside = [0.0 for _ in bounds]
+    for _ in range(TRIALS):
+        rough = Rough(unit, rng)
+        moved = [within(value, rough) for value in values]
+        for number, (one, found) in enumerate(zip(bounds, rough.read(program, moved, {}), strict=True)):
+            away = np.maximum(one.x * 1.0 - one.down - found, found * 1.0 - one.x - one.up)
+            farthest[number] = np.maximum(farthest[number], np.abs(found * 1.0 - one.x))
+            beyond = away - one.e - SLACK * (1 + np.abs(one.x))
+            outside[number] = max(outside[number], float(np.max(beyond, initial=0)))
+    return Tried(bounds, farthest, outside)
+
+
+def within(value: Bounded, rough: Rough) -> Array:
+    """A number that the bounds admit, often the farthest."""
+    open_ = np.where(rough.directions(value.x.shape) < 0, -value.down, value.up)
+    return (
+        value.x + rough.rng.integers(0, 2, value.x.shape) * open_ + value.e * rough.directions(value.x.shape)
+    )
+
+
+def traced(name: str) -> Program:
+    row = PRIMITIVES[name]
+    program = trace(row.function, [jax.ShapeDtypeStruct(shape, np.float64) for shape in row.shapes])
+    assert name in {equation.primitive for equation in program.equations}
+    return program
+
+
+@pytest.mark.parametrize("name", PRIMITIVES)
+def test_no_rounding_goes_beyond_the_bound_of_a_primitive_and_some_comes_near(name: str) -> None:
+    row, program, rng = PRIMITIVES[name], traced(name), np.random.default_rng(zlib.crc32(name.encode()))
+    for kind, factor in SHARP.items():
+        reach = farthest = 0.0
+        for _ in range(4):
+            found = tried(row, program, kind, rng)
+            assert max(found.outside) == 0, kind
+            for one in found.bounds:
+                opened = 0.0 if kind == "exact" else np.maximum(one.down, one.up)  # a kink has both sides
+                reach += float(np.sum(one.e + opened + 0 * one.x))
+            farthest += sum(map(float, map(np.sum, found.farthest)))
+        assert reach <= factor * row.loose * farthest, kind
+
+
+def test_sums_may_be_kept_in_a_wider_format_than_their_results() -> None:
+    rng, terms = np.random.default_rng(0), 2000
+    a, b = rng.uniform(-1, 1, (1, terms)), rng.uniform(-1, 1, (terms, 1))
+    program = trace(lambda x, y: x @ y, [shaped(a), shaped(b)])
+    wide, narrow = (Bounding(name) for name in ("bfloat16 with float32 sums", "bfloat16"))
+    bound, other = (
+        each.read(program, [each.input(a), each.input(b)], {})[0].e.item() for each in (wide, narrow)
+    )
+    inner = np.abs(a) @ np.abs(b) * terms * 2.0**-24 + np.abs(a) @ np.abs(b) * 2 * 2.0**-8  # factors, rounded
+    assert inner.item() <= bound < other / 100
+
+
+# --- four things that a naive interpreter gets wrong ----------------------------------------------------------
+
+
+def bounds(function: Callable[..., Any], *arrays: Array, format_name: str = "float64") -> list[Bounded]:
+    bounding = Bounding(format_name)
+    return bounding.read(
+        trace(function, list(map(shaped, arrays))), [bounding.input(one) for one in arrays], {}
+    )
+
+
+def test_the_bound_of_one_program_is_none_for_another_and_formulations_are_covered() -> None:
+    def softplus(x: Any) -> Any:
+        return jnp.logaddexp(x, 0)
+
+    def from_probability(x: Any) -> Any:
+        return -jnp.log(1 - lax.logistic(x))
+
+    x = np.linspace(-12, 12, 40).reshape(10, 4).astype(np.float32)
+    found = -np.log(
+        1 - 1 / (1 + np.exp(-x))
+    )  # in float32: log(1 - p) of a p that was kept, as losses have it
+    sizes = {"n": 10, "d": 4}
+
+    def worst(*formulations: Any) -> float:
+        operation = Operation(
+            f"softplus{len(formulations)}", softplus, inputs(x="n d"), formulations=formulations
+        )
+        right = truth(operation, [x.astype(float)], [np.ones(x.shape)], {}, sizes, format="float32").outputs[
+            0
+        ]
+        return float(np.max((np.abs(found - right.value) - right.open) / right.error))
+
+    assert worst() > 10
+    assert worst(from_probability) <= 1
+
+
+def test_a_number_beside_itself_is_no_kink() -> None:
+    x = np.array([[1.0, 3.0, 2.0]])
+    (found,) = bounds(lambda x: jnp.where(x != x, 0, x * x), x)  # noqa: PLR0124  (how NaN is found)
+    assert not found.is_open
+    (found,) = bounds(lambda x: jnp.where(x == x.max(), 5.0, x), x)
+    assert not found.is_open
+    (found,) = bounds(lambda x: jnp.where(x == jnp.maximum(x, 0), 5.0, x), x)
+    assert not found.is_open
+    (found,) = bounds(lambda x: jnp.where(x == jnp.maximum(x, 1.0), 5.0, x), x)
+    assert found.is_open  # at 1, the two are equal
+
+
+def test_a_tie_between_different_numbers_is_a_kink() -> None:
+    x = np.array([[3.0, 3.0, 2.0]])
+    (found,) = bounds(lambda x: (x == x.max()).astype(float), x)
+    assert np.array_equal(found.down, [[1, 1, 0]])
+    (found,) = bounds(lambda x: jax.grad(lambda x: x.max())(x), x)
+    assert np.allclose(found.x - found.down, [[0, 0, 0]])
+    assert np.all(found.x + found.up >= [[1, 1, 0]])
+
+
+def test_numbers_within_each_others_errors_are_undecided_and_those_apart_are_not() -> None:
+    x = np.array([1.0, 1.0 + 2.0**-8, 1.5])
+    (found,) = bounds(lambda x: jnp.where(x / 3 > x[0] / 3, x, -x), x, format_name="bfloat16")
+    assert np.array_equal(found.up + found.down > 0, [True, True, False])
+
+
+def test_a_root_of_a_sum_with_epsilon_is_at_least_that_of_epsilon() -> None:
+    eps = 1e-5
+    # the variance is 0 to within rounding of numbers near 1000, which is more than epsilon in float32
+    (found,) = bounds(
+        lambda x: 1 / jnp.sqrt(((x - x.mean()) ** 2).mean() + eps), np.full(3, 1000.1), format_name="float32"
+    )
+    assert np.isfinite(found.e).all()
+    assert (found.least > 0).all() or found.e <= 2 / np.sqrt(eps)
+
+
+@pytest.mark.parametrize(
+    "function", [jax.nn.softmax, jax.nn.logsumexp, lambda x: jax.grad(lambda x: x.max() * 2)(x)]
+)
+def test_one_of_the_largest_is_the_largest(function: Any) -> None:
+    x = 1000 + np.arange(4.0) / 64  # to within rounding all are equal, in bfloat16
+    found = bounds(function, x, format_name="bfloat16")
+    # without Σ exp(x - max x) ≥ 1, and a count of ties ≥ 1, the quotient and the logarithm have no bound
+    assert all(np.isfinite(one.e).all() and np.isfinite(one.down + one.up).all() for one in found)
+
+
+def test_softplus_errs_absolutely_below_one() -> None:
+    x = np.array([-12.0, -8.0, -4.0])
+    right = np.logaddexp(x, 0)
+    by_log = np.log(1 + np.exp(x.astype(np.float32)))  # a right program of float32, which rounds 1 + e^x
+    (found,) = bounds(lambda x: jnp.log1p(jnp.exp(x)), x, format_name="float32")
+    away = np.abs(by_log - right)
+    assert np.any(away > 100 * 2.0**-24 * right)  # relative to the number it is far off
+    assert np.all(away <= found.e)
+
+
+@pytest.mark.parametrize(
+    "arithmetic", [Floats(), Bounding(), exact.Fractions(), balls.Balls(), complex_step.Complex()]
+)
+def test_what_has_no_rule_is_refused_by_name(arithmetic: Arithmetic) -> None:
+    x = np.array([1.0, 2.0])
+    value: Any = arithmetic.input(x) if isinstance(arithmetic, Bounding) else x
+    unknown = trace(lambda x: lax.igamma(x, x), [shaped(x)])
+    with pytest.raises(UnknownPrimitiveError, match="can't read the primitive igamma"):
+        arithmetic.read(unknown, [value], {})
+    precise = trace(lambda x: lax.reduce_precision(x, 5, 10), [shaped(x)])
+    with pytest.raises(UnknownPrimitiveError, match="reduce_precision"):
+        arithmetic.read(precise, [value], {})
+    rounded = trace(lambda x: jnp.dot(x, x, precision=lax.Precision.HIGHEST), [shaped(x)])
+    with pytest.raises(UnknownPrimitiveError, match=r"parameter of the primitive dot_general: .*precision"):
+        arithmetic.read(rounded, [value], {})
