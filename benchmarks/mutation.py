@@ -152,6 +152,7 @@ TESTS = {
         "against_the_truth",
         "layers",
     ),
+    "reference/slopes/*": ("meta/slopes",),
     "reference/exact.py": ("meta/exact", "against_the_truth"),
     "reference/rounding.py": ("meta/rounding_by_index", "meta/by_hand", "meta/rounding", "against_the_truth"),
     "reference/*": ("meta/by_hand", "meta/exact", "against_the_truth", "meta/envelope"),
