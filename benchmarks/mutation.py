@@ -155,6 +155,7 @@ TESTS = {
         PROPERTIES,
         "layers",
     ),
+    "reference/slopes/*": ("meta/slopes",),
     "reference/exact.py": ("meta/exact", PROPERTIES),
     "reference/rounding.py": ("meta/rounding_by_index", "meta/by_hand", "meta/rounding", PROPERTIES),
     "reference/*": ("meta/by_hand", "meta/exact", PROPERTIES, "meta/envelope"),

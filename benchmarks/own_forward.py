@@ -35,7 +35,10 @@ def drawn(one: Written, seed: int, *, single: bool) -> Case:
     """A case whose numbers are of size 1e-4 to 1e4: all of one size, or each of its own; with ties and zeros."""
     random = np.random.default_rng([seed, *one.name.encode()])
     wide = random.random() < 0.5
-    inputs = [_input(random, spec.split(), one.bounded, wide=wide) for spec in one.inputs]
+    inputs = [
+        _input(random, spec.split(), min(one.bounded, one.single) if single else one.bounded, wide=wide)
+        for spec in one.inputs
+    ]
     floats = [i for i, array in enumerate(inputs) if array.dtype.kind == "f"]
     if not one.smooth and random.random() < 0.3:
         for i in floats:

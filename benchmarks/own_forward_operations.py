@@ -26,6 +26,7 @@ class Written:
         backward: (dy, *inputs) to a gradient for each input that has one.
         bounded: the largest size of the inputs that the program is meant for; 1e4 where it takes any.
         smooth: whether it has no kinks.
+        single: the largest size of the inputs for which a forward pass in single precision keeps some digits.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Written:
     backward: Backward
     bounded: float = 1e4
     smooth: bool = True
+    single: float = 1e4
 
 
 def sigmoid(x: A) -> A:
@@ -455,7 +457,12 @@ OPERATIONS: tuple[Written, ...] = (
         lambda dy, y, mean: (dy * (1.7 / mean - 0.7 / y), dy * 1.7 * (1 / mean - y / mean**2)),
     ),
     Written(
-        "ordered logit", ("real 4", "real 2", "labels 4 3"), ordered_logit, d_ordered_logit, bounded=30.0
+        "ordered logit",
+        ("real 4", "real 2", "labels 4 3"),
+        ordered_logit,
+        d_ordered_logit,
+        bounded=30.0,
+        single=3.0,
     ),
     Written("Gaussian mixture", ("real 3", "real 2", "real 2", "real 2"), mixture, d_mixture, bounded=5.0),
     Written("Student likelihood", ("real 4", "positive 4"), student, d_student),
@@ -472,7 +479,7 @@ OPERATIONS: tuple[Written, ...] = (
     Written("convolution", ("real 2 7", "real 3"), conv, d_conv),
     Written("embedding", ("real 4 2", "labels 5 4"), lambda table, labels: table[labels], d_embedding),
     Written("quaternion rotation", ("real 4", "real 3"), rotated, d_rotated),
-    Written("planar arm", ("real 3", "real 3", "real 2"), arm, d_arm),
+    Written("planar arm", ("real 3", "real 3", "real 2"), arm, d_arm, single=16.0),
     Written("range and bearing", ("real 3", "real 2"), bearing, d_bearing),
     Written(
         "regularised solve",

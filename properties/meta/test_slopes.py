@@ -262,10 +262,10 @@ def test_complex_steps_decide_only_for_analytic_functions(name: str) -> None:
 
 
 def test_complex_steps_cost_a_call_for_each_number() -> None:
-    x, y = np.linspace(-1, 1, 20).reshape(4, 5), np.linspace(2, 3, 10).reshape(5, 2)
+    x, y = np.linspace(-1, 1, 20).reshape(4, 5), np.linspace(0.1, 0.9, 10).reshape(5, 2)
     found = measured(lambda x, y: np.tanh(x @ y), x, y)
-    assert found.calls <= x.size + y.size + 110
-    assert found.resolution < 1e-11
+    assert found.calls <= x.size + y.size + 120
+    assert found.digits >= 9
 
 
 def test_noise_in_the_values_is_found_and_counted() -> None:

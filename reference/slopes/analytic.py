@@ -6,15 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reference.slopes.ground import DOUBLE, EXCESS, Direction, Floats, Ground, weighted
-from reference.slopes.line import SAFETY, Found, better, measured
+from reference.slopes.ground import DOUBLE, EXCESS, Direction, Floats, Ground
+from reference.slopes.line import SAFETY, Found
 
 _HALF = 8
 """Half of the places on a circle."""
 _RADII = (2.0**-4, 2.0**-8)
 _STEP = 2.0**-300
-_FAINT = 2.0**-22
-"""Where a complex step errs by more than this share of the product, differences may do better."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ def by_complex_steps(ground: Ground, directions: Sequence[Direction], check: Fou
 
     It errs by as much as f departs from an analytic function within rounding (`_departures`): an absolute value that
     does not show in f at all can't be held against a backward pass. Along n numbers with random signs such errors
-    add up as √n. Where differences may see a coordinate better, they are taken besides.
+    add up as √n.
 
     Returns:
         What was found for each direction; None where f is not analytic, takes no complex numbers, or `check`, by
@@ -44,11 +42,7 @@ def by_complex_steps(ground: Ground, directions: Sequence[Direction], check: Fou
     apart = abs(ours.value - check.value) > ours.error + check.error
     if (apart | ~np.isfinite(ours.error))[ground.weights > 0].any():
         return None
-    found = [_along(ground, direction, departures) for direction in directions]
-    return [
-        better(one, measured(ground, one.direction)) if _faint(ground, one, departures) else one
-        for one in found
-    ]
+    return [_along(ground, direction, departures) for direction in directions]
 
 
 def _along(ground: Ground, direction: Direction, departures: Mapping[int, Sequence[_Departure]]) -> Found:
@@ -63,16 +57,6 @@ def _along(ground: Ground, direction: Direction, departures: Mapping[int, Sequen
         gain = gain + (shares[:, 0] * [one.gain for one in some])[errors.argmin(axis=0)]
     known = np.isfinite(value) & np.isfinite(error)
     return Found(direction, np.where(known, value, 0), np.where(known, error, np.inf), nothing, gain, nothing)
-
-
-def _faint(ground: Ground, one: Found, departures: Mapping[int, Sequence[_Departure]]) -> bool:
-    """Whether differences may see a coordinate better: with steps far longer than its own length."""
-    if one.direction.entry is None:
-        return False
-    number, index = one.direction.entry
-    lengths = departures[number][0].lengths
-    lost = weighted(one.error, ground.cotangent) > _FAINT * abs(ground.cotangent @ one.value)
-    return bool(lengths[index] < lengths.max() / EXCESS and lost)
 
 
 def _departures(ground: Ground) -> dict[int, list[_Departure]] | None:

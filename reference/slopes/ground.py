@@ -24,14 +24,17 @@ TINY = {DOUBLE: 2.0**-1022, SINGLE: 2.0**-126}
 GOLDEN = (math.sqrt(5) - 1) / 2
 _PLACES = np.array([0, *sorted(6 * (i * GOLDEN % 1) for i in range(1, 7))])
 """Where a table of differences is taken, in units of its step; 0 is the point."""
-_NEAR, _WIDE = 2.0**-48, 2.0**-22
-"""The steps of the tables, relative to the numbers: 32 units in the last place of a double, 4 of a single."""
-_LOST, _KEPT = 2.0**-27, 2.0**-18
+_NEAR, _WIDE = 2.0**-48, {False: 2.0**-22, True: 2.0**-13}
+"""The steps of the tables, relative to the numbers: 32 units in the last place of a double; longer ones, for single
+precision too, that leave differences of order 5 below the rounding."""
+_LOST, _KEPT = 2.0**-27, 2.0**-8
 """By which share a number of single precision does not change, and does."""
-_NEARER = (2.0**-1, 2.0**-2, 2.0**-4)
+_NEARER = (0.75, 0.5, 0.25, 0.0625)
 """By what the numbers are multiplied in looking for hidden noise."""
 EXCESS = 8.0
-"""Noise that many times above the usual has another cause."""
+"""What is so many times above noise is no noise."""
+_UNUSUAL = 4.0
+"""Noise, three standard deviations, that many times above what the rounding of f and of the inputs makes."""
 _LEAST = 2.0**-10
 """A number below this share of its input's median is moved as if it were as large."""
 
@@ -220,22 +223,31 @@ class Ground:
                 "compare with: seed its random numbers."
             )
         direction = self.scattered(self.lengths, generic=True)
-        tables = [self._table(direction, _WIDE, (5, 6))]
-        noises = [difference, tables[0][0]]
+        tables = self._tables(direction, _WIDE[single])
+        if not single and (
+            _in_single(np.concatenate([values for _, values in tables])) or self._cast(direction)
+        ):
+            single, tables = True, self._tables(direction, _WIDE[True])
+        roundoff = SINGLE if single else DOUBLE
+        noises = [
+            difference,
+            tables[0][0],
+            *(_hidden(noise, values, single=single) for noise, values in tables[1:]),
+        ]
         if not single:
             noises.append(self._table(direction, _NEAR, (3, 4, 5))[0])
+        return np.nan_to_num(noises).max(axis=0), roundoff
+
+    def _tables(self, direction: Direction, step: float) -> list[tuple[Floats, Floats]]:
+        """A table at the point, and some nearer to 0."""
+        tables = [self._table(direction, step, (5, 6))]
         for share in _NEARER:
             nearer = [
                 (one * (share if i in self.moving else 1)).astype(one.dtype)
                 for i, one in enumerate(self.point)
             ]
-            tables.append(self._table(direction, _WIDE * share, (5, 6), nearer))
-        single = (
-            single or _in_single(np.concatenate([values for _, values in tables])) or self._cast(direction)
-        )
-        roundoff = SINGLE if single else DOUBLE
-        noises += [_hidden(noise, values, roundoff) for noise, values in tables[1:]]
-        return np.nan_to_num(noises).max(axis=0), roundoff
+            tables.append(self._table(direction, step * share, (5, 6), nearer))
+        return tables
 
     def _cast(self, direction: Direction) -> bool:
         """Whether the inputs are cast to single precision: what is lost then makes no difference at all."""
@@ -261,15 +273,15 @@ def _in_single(values: Floats) -> bool:
     return bool(changing.any() and (values == values.astype(np.float32))[:, changing].all())
 
 
-def _hidden(noise: Floats, values: Floats, roundoff: float) -> Floats:
+def _hidden(noise: Floats, values: Floats, *, single: bool) -> Floats:
     """Noise that can't be seen at the point, by a table with all inputs nearer to 0.
 
     Nothing is left of tanh in 1 + tanh x at x = -20, and its value is 0 without noise; nearer to 0 it is seen to
     be rounded as a number of size 1 is. What counts is noise beyond that of f itself and of the inputs.
     """
-    slope = abs(values - values[0]).max(axis=0) / (_WIDE * _PLACES[-1])
-    usual = roundoff * (abs(values).max(axis=0) + slope)
-    return np.where(noise > EXCESS * usual, noise, 0)
+    slope = abs(values - values[0]).max(axis=0) / (_WIDE[single] * _PLACES[-1])
+    usual = (SINGLE if single else DOUBLE) * (abs(values).max(axis=0) + slope)
+    return np.where(noise > _UNUSUAL * usual, noise, 0)
 
 
 @cache

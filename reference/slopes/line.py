@@ -22,8 +22,9 @@ from reference.slopes.ground import (
 )
 
 SAFETY = 2.0
-_START = -11
-"""log₂ of the first step, in units of the coordinate's length: where f changes over that, R(8t) is right to 2^-30."""
+_START, _LONGEST = {DOUBLE: -11, SINGLE: -7}, -7
+"""log₂ of the first step, in units of the coordinate's length, and of the longest. Where f changes over that length,
+R(8t) is right to 2^-30, and noise is ten digits less; in single precision truncation meets noise near 2^-7."""
 _AT_THE_POINT = {DOUBLE: -26, SINGLE: -14}
 """log₂ of the step within which a kink is taken to lie at the point itself."""
 _LEVELS, _MOVES = 4, 4
@@ -95,15 +96,17 @@ _Values = dict[int, tuple[Floats, Floats]]
 
 
 def measured(ground: Ground, direction: Direction) -> Found:
-    """Every output's slope along a line."""
+    """Every output's slope along a line.
+
+    Steps are never longer than `_LONGEST`. They would find what is too small for shorter ones, but what lies below
+    the noise and goes up and down between them would be missed.
+    """
     reach = min(ground.rooms(direction)) / 2
     if not reach > 0:
         nothing = np.zeros(ground.value.size)
         return Found(direction, nothing, nothing + np.inf, nothing, nothing + 1, nothing)
-    top = math.floor(math.log2(reach)) if math.isfinite(reach) else _START + _LEVELS
-    at = min(_START, top - (_LEVELS - 1))
-    farthest = 4 * ground.largest(direction)
-    most = math.floor(math.log2(min(farthest, reach))) - (_LEVELS - 1)
+    most = _LONGEST if math.isinf(reach) else min(_LONGEST, math.floor(math.log2(reach)) - (_LEVELS - 1))
+    at = min(_START[ground.roundoff], most)
     values: _Values = {}
     windows = {at: _window(ground, direction, values, at)}
     apart = _apart(ground, direction, windows[at])
@@ -179,6 +182,11 @@ def _window(ground: Ground, direction: Direction, values: _Values, at: int) -> _
     # What has not changed by 8t has changed by less than its rounding there.
     rounding = ground.roundoff * size / np.where(changed, 1, 2 ** (_LEVELS - 1))
     epsilon = np.maximum(ground.noise, rounding)
+    # Values that are equal, and then change by what may be rounding inside, change by its steps.
+    swing = np.maximum(abs(plus - ground.value), abs(minus - ground.value)).max(axis=0)
+    epsilon = np.where(
+        _stands(ground.value, plus, minus) & (swing <= _rounding(ground)), epsilon + swing, epsilon
+    )
     truncation, noise = abs(value - of_D.earlier @ D).max(axis=0), of_D.gain * epsilon
     kinked = abs(jump) > SAFETY * (abs(jump - of_E.earlier @ E).max(axis=0) + of_E.gain * epsilon)
     curvature = ground.roundoff * abs(E[0] / steps[0])
@@ -188,7 +196,6 @@ def _window(ground: Ground, direction: Direction, values: _Values, at: int) -> _
     known = np.isfinite(error) & (_step(at) >= ground.finest(direction))
     known &= (truncation <= SAFETY * noise) | (truncation <= signal)
     # Nor is noise known to be noise where it is as large as all of f's changes, if it is more than rounding.
-    swing = np.maximum(abs(plus - ground.value), abs(minus - ground.value)).max(axis=0)
     known &= (epsilon <= _rounding(ground)) | (epsilon <= swing / EXCESS)
     kinked = known & kinked
     found = Found(
@@ -206,6 +213,12 @@ def _window(ground: Ground, direction: Direction, values: _Values, at: int) -> _
         changed,
         np.nan_to_num(truncation / of_D.gain, nan=np.inf),
     )
+
+
+def _stands(value: Floats, plus: Floats, minus: Floats) -> Array:
+    """Whether an output stays the same from one place to the next, on either side."""
+    sides = (np.concatenate([value[None], side]) for side in (plus, minus))
+    return np.any([(np.diff(side, axis=0) == 0).any(axis=0) for side in sides], axis=0)
 
 
 def _rounding(ground: Ground) -> Floats:
@@ -260,8 +273,7 @@ def _best(ground: Ground, windows: dict[int, _Window], values: _Values, apart: F
 def _following(ground: Ground, window: _Window, best: Found, at: int, most: int) -> int | None:
     """log₂ of the step to try next; None where the error is small enough, or as small as it gets.
 
-    Truncation grows as t⁴ and noise falls as 1/t, so that they meet at t (noise/truncation)^(1/5). Where all of the
-    truncation may be noise, it is taken to be far below.
+    Truncation grows as t⁴ and noise falls as 1/t, so that they meet at t (noise/truncation)^(1/5).
     """
     weights = np.where(best.gain > 0, ground.weights, 0)
     size, total = weights @ abs(best.value), abs(ground.cotangent @ best.value)
@@ -269,14 +281,11 @@ def _following(ground: Ground, window: _Window, best: Found, at: int, most: int)
         return None
     waiting = np.where(best.error > _AIM * abs(best.value), weights, 0)
     truncation, noise = weighted(window.truncation, waiting), weighted(window.noise, waiting)
-    if truncation > _FAR_ABOVE * noise:
-        return at - (8 if not truncation < 2**40 * noise else math.ceil(math.log2(truncation / noise) / 5))
-    if truncation > SAFETY * noise:
+    if truncation <= SAFETY * noise:
+        return most
+    if truncation <= _FAR_ABOVE * noise:
         return None
-    return min(
-        most,
-        at + (10 if not noise < 2**30 * truncation else 4 + math.floor(math.log2(noise / truncation) / 5)),
-    )
+    return at - (math.ceil(math.log2(truncation / noise) / 5) if truncation < 2.0**40 * noise else 8)
 
 
 def with_conditioning(ground: Ground, found: Sequence[Found]) -> list[Found]:
