@@ -136,12 +136,12 @@ def _body(declared: Declaration, gradients: str) -> list[str]:
                 for one in declared.parameters
                 if one.attribute.isidentifier()
             ]
+            gradients_of = [one.gradient for one in declared.parameters if one.gradient.isidentifier()]
             return [
                 f"layer = {_name(every['layer'])}({_arguments(every['layer'])})",
                 *parameters,
                 f"layer.forward({_arguments(every['forward'])})",
-                "print(layer.backward(dy), *(getattr(layer, name) for name in "
-                f"{[one.gradient for one in declared.parameters if one.gradient.isidentifier()]!r}))",
+                f"print(layer.backward(dy), *(getattr(layer, name) for name in {gradients_of!r}))",
             ]
         case _:
             return []

@@ -190,12 +190,23 @@ def _verify_operation(request: Request, announce: Callable[[Record], None]) -> O
                 conclude(outcome, verification)
             except SubjectGone as fault:
                 outcome.verdict, outcome.message = Verdict.FAIL, str(fault)
-            outcome.output, outcome.remark = subject.output, ". ".join(judge.remarks)
+            outcome.remark = _notes(judge, outcome)
+            outcome.output = subject.output
             if subject.close() and outcome.verdict is not Verdict.FAIL:
                 outcome.verdict, outcome.message = Verdict.FAIL, LEFT_BEHIND
     except UnusableSubject as error:
         outcome.verdict, outcome.message, outcome.trace = Verdict.ERROR, str(error), error.trace
     return outcome
+
+
+def _notes(judge: Judge, outcome: Outcome) -> str:
+    """What there is to say beside the verdict; nothing where no call comes back any more."""
+    if outcome.verdict not in {Verdict.PASS, Verdict.UNSTABLE, Verdict.FAIL}:
+        return ""
+    try:
+        return " ".join(judge.notes(passes=outcome.verdict is Verdict.PASS))
+    except (SubjectGone, TimeIsOver):
+        return ""
 
 
 def _subject(request: Request, stack: contextlib.ExitStack) -> Subject:

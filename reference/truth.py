@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from reference.arithmetic.bounded import Bounded, Bounding
+from reference.arithmetic.floats import Floats
 from reference.operations.operation import Operation
 from reference.program import Sizes, derivative
 
@@ -62,6 +63,18 @@ def truth(
     outputs = len(enclosed) - len(places)
     names = [name for i, name in enumerate(operation.inputs) if i in places]
     return Truth(tuple(enclosed[:outputs]), dict(zip(names, enclosed[outputs:], strict=True)))
+
+
+def value(
+    operation: Operation, inputs: Sequence[Array], options: Mapping[str, Any], sizes: Sizes
+) -> list[Array]:
+    """The outputs of a known operation in float64, for inputs in the shapes of `operation.inputs`."""
+    known = derivative(operation, options, sizes)
+    arithmetic = Floats()
+    values = [arithmetic.number(array) for array in inputs]
+    program = known.program
+    values += [np.zeros(program.shape(slot, sizes)) for slot in program.inputs[len(inputs) :]]
+    return [np.asarray(one) for one in arithmetic.read(program, values, sizes)[: known.outputs]]
 
 
 def _read(

@@ -1,8 +1,8 @@
 """Where the cases of an operation come from: sizes by axes, values by kind, drawn to tell right from wrong.
 
-One string of bytes gives all numbers of a case, two bytes each, sorted from simple to complicated (`strategies.DYADICS`),
-so that a counterexample shrinks to small sizes and to numbers such as 1, -2 and 0.5. A source (Hypothesis, or a seeded
-generator) gives choices and numbers; the same function makes a case of either.
+One string of bytes gives all numbers of a case, two bytes each, sorted from simple to complicated
+(`strategies.DYADICS`), so that a counterexample shrinks to small sizes and to numbers such as 1, -2 and 0.5. A source
+(Hypothesis, or a seeded generator) gives choices and numbers; the same function makes a case of either.
 
 Regimes: `plain`, numbers of size 1; `loud`, some inputs up to 8 times larger; `coarse`, few different numbers, with
 ties and zeros on purpose; and at the edges `extreme`, each real input scaled by a power of ten from 1e-8 to 1e8, and
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from properties.declaration import Declaration
 from properties.search import Example
 from properties.strategies import COARSE, DYADICS, POWERS
-from reference.operations.operation import Input
+from reference.operations.operation import Input, size_of
 
 Array = NDArray[Any]
 Sizes = Mapping[str, int]
@@ -223,12 +223,12 @@ def make(
     for name, one in declared.inputs.items():
         shape = one.shape(chosen)
         count = int(np.prod(shape))
-        drawn = numbers(max(count, 1) + (one.values == "labels"))
+        drawn = numbers(max(count, 1))
         if not isinstance(one.values, str):
             array = np.asarray(caller.draw(name, int(drawn[0]) * 65536 + int(drawn[-1]), shape, chosen))
             arrays[name] = array.astype(fmt) if array.dtype.kind == "f" else array
             continue
-        array = values(one, shape, drawn[: max(count, 1)], chosen, regime)
+        array = values(one, shape, drawn, chosen, regime)
         if one.values in {"real", "distinct", "ties", "nonzero", "positive"} and not one.constant:
             array = array * _scale(source, name, regime)
         arrays[name] = array.astype(fmt) if array.dtype.kind == "f" else array
@@ -278,42 +278,50 @@ def _scale(source: Source, name: str, regime: str) -> float:
 
 def values(one: Input, shape: tuple[int, ...], raw: NDArray[np.intp], sizes: Sizes, regime: str) -> Array:
     """The array of an input of a kind, from numbers from 0 to 65535."""
-    size = int(np.prod(shape))
+    raw = raw[: int(np.prod(shape))].reshape(shape)
     real = (COARSE[raw % len(COARSE)] if regime == "coarse" else DYADICS[raw]) / 2
-    match one.values:
-        case "positive":
-            found = (np.abs(real) + 2.0**-4) if regime != "coarse" else np.abs(real) + 0.5
-        case "nonzero":
-            found = np.where(real < 0, real - 2.0**-3, real + 2.0**-3)
-        case "unit":
-            found = (raw + 0.5) / 2.0**16
-        case "probabilities":
-            rows = (raw[:size] + 1.0).reshape(shape)
-            return rows / rows.sum(axis=-1, keepdims=True) if shape else rows * 0 + 1
-        case "distinct":
-            ranks = np.argsort(np.argsort(raw[:size], kind="stable"), kind="stable")
-            found = (ranks - size // 2) / 4 + 2.0**-3
-        case "ties":
-            found = COARSE[raw % len(COARSE)]
-        case "signs":
-            found = np.where(raw % 2, -1.0, 1.0)
-        case "onehot":
-            count = shape[-1] if shape else 1
-            rows = raw[: size // max(count, 1)] % max(count, 1)
-            return np.eye(count)[rows].reshape(shape)
-        case "mask":
-            return (raw[:size] % 4 != 3).reshape(shape).astype(np.float64)  # noqa: PLR2004  (one in four is left out)
-        case "counts":
-            found = raw % 7
-        case "labels":
-            below = sizes[one.below] if isinstance(one.below, str) else int(one.below or 1)
-            labels = raw % max(below, 1)
-            if one.ignore is not None:
-                labels = np.where((raw // 64) % 5 == 4, one.ignore, labels)  # noqa: PLR2004  (one in five)
-            return labels[:size].reshape(shape)
-        case _:
-            found = real
-    return np.asarray(found)[:size].reshape(shape)
+    if one.values == "labels":
+        below = size_of(one.below, sizes) if isinstance(one.below, str) else int(one.below or 1)
+        labels = raw % max(below, 1)
+        return labels if one.ignore is None else np.where(raw // 64 % 5 == 4, one.ignore, labels)  # noqa: PLR2004
+    return KINDS[str(one.values)](raw, real)
+
+
+def _onehot(raw: NDArray[np.intp], real: Array) -> Array:
+    """A 1 in each row, and 0 elsewhere."""
+    del real
+    if not raw.ndim:
+        return np.ones(())
+    return np.eye(raw.shape[-1])[raw[..., 0] % raw.shape[-1]] if raw.shape[-1] else np.zeros(raw.shape)
+
+
+def _probabilities(raw: NDArray[np.intp], real: Array) -> Array:
+    """Rows that add up to 1, none of them 0."""
+    del real
+    return (raw + 1.0) / (raw + 1.0).sum(axis=-1, keepdims=True) if raw.ndim else np.ones(())
+
+
+def _distinct(raw: NDArray[np.intp], real: Array) -> Array:
+    """In a random order, 1/4 apart from each other, and none of them 0."""
+    del real
+    ranks = np.argsort(np.argsort(raw.reshape(-1), kind="stable"), kind="stable")
+    return ((ranks - raw.size // 2) / 4 + 2.0**-3).reshape(raw.shape)
+
+
+KINDS: Mapping[str, Callable[[NDArray[np.intp], Array], Array]] = {
+    "real": lambda raw, real: real,
+    "positive": lambda raw, real: np.abs(real) + 2.0**-4,
+    "nonzero": lambda raw, real: np.where(real < 0, real - 2.0**-3, real + 2.0**-3),
+    "unit": lambda raw, real: (raw + 0.5) / 2.0**16,
+    "probabilities": _probabilities,
+    "distinct": _distinct,
+    "ties": lambda raw, real: COARSE[raw % len(COARSE)],
+    "signs": lambda raw, real: np.where(raw % 2, -1.0, 1.0),
+    "onehot": _onehot,
+    "mask": lambda raw, real: (raw % 4 != 3).astype(np.float64),  # noqa: PLR2004  (one in four is left out)
+    "counts": lambda raw, real: raw % 7,
+}
+"""Arrays of the kinds of `operation.VALUES` but labels: from numbers from 0 to 65535, and from simple real ones."""
 
 
 def cases(caller: Caller, regimes: Sequence[str] = REGULAR, **kinds: Any) -> SearchStrategy[OperationCase]:

@@ -19,25 +19,25 @@ NUDGES = 8
 class OperationExplanations:
     """Explains the failures of one operation; see `harness.verification.Explanations`."""
 
-    def without_guard(self, judge: Judge, example: Example) -> tuple[Judge, str] | None:
+    def without_guard(self, subject: Judge, example: Example) -> tuple[Judge, str] | None:
         """The subject under float32's bound, where a case that fails in float64 is right to seven digits.
 
         Constants of nine digits, and an ε that backward takes for exact, make right formulas that much wrong.
         """
         case = _case(example)
-        if judge.format != "float64" or judge.reading is None or case.dtype != "float64":
+        if subject.format != "float64" or case.dtype != "float64":
             return None
-        loose = judge.in_format("float32")
+        loose = subject.in_format("float32")
         try:
             loose.check(case)
         except (Violation, Inconclusive):
             return None
+        digits = _digits(subject, case)
         return loose, (
-            f"right to {_digits(judge, case)} digits: a constant, or an ε, is rounded or left out, which float64 would "
-            "have shown and float32 hides"
+            f"right to {digits} digits: a constant, or an ε, is rounded or left out, which single precision would hide"
         )
 
-    def regime(self, judge: Judge, example: Example) -> str:
+    def regime(self, subject: Judge, example: Example) -> str:
         """Where the numbers of a right formula fail; empty where the formula is wrong.
 
         Numbers that are not finite are weak. Finite ones are, where the answer jumps as far as it errs when the inputs
@@ -48,14 +48,14 @@ class OperationExplanations:
             f"|{name}| {_about(array)}" for name, array in case.inputs.items() if name in case.differentiable
         )
         try:
-            _, _, gradients = judge.run(case)
+            _, _, gradients = subject.run(case)
         except Violation as fault:
             return f"{str(fault).partition(chr(10))[0].rstrip('.')} where {where}"
         bad = [name for name, array in gradients.items() if not np.isfinite(array).all()]
         if bad:
             what = "NaN" if any(np.isnan(gradients[name]).any() for name in bad) else "inf"
             return f"{what} in d{bad[0]} where {where}"
-        if self._is_noise(judge, case, gradients):
+        if self._is_noise(subject, case, gradients):
             return f"digits are lost where {where}"
         return ""
 
@@ -84,21 +84,23 @@ class OperationExplanations:
                 return False
         return True
 
-    def diagnosis(self, judge: Judge, example: Example) -> Diagnosis:
+    def diagnosis(self, subject: Judge, example: Example) -> Diagnosis:
         """What the mistake is, as far as anybody can tell."""
         case = _case(example)
         where, note, explanation, answer = "", "", "", ""
         found: Diagnosis | None = None
         try:
             with np.errstate(all="ignore"):
-                where, explanation, answer = _census(judge, case)
-                found = named(judge, case)
+                where, explanation, answer = _census(subject, case)
+                found = named(subject, case)
         except (TimeIsOver, SubjectGone):
             raise
         except (Violation, Inconclusive) as fault:
             note = str(fault).partition("\n")[0]
+        else:
+            note = subject.comparison_of_the_forward_pass(case) if subject.is_wrong else ""
         if found is not None:
-            return replace(found, where=where, place=where)
+            return replace(found, where=where, place=where, note="; ".join(filter(None, [note, found.note])))
         return Diagnosis(
             mistakes=(),
             explanation=explanation,
@@ -112,14 +114,14 @@ class OperationExplanations:
             place=where,
         )
 
-    def is_inconstant(self, judge: Judge, example: Example) -> bool:
+    def is_inconstant(self, subject: Judge, example: Example) -> bool:
         """Whether the same call gives answers that differ by more than rounding explains."""
         case = _case(example)
         with suppress(Violation, Inconclusive):
-            _, cotangents, first = judge.run(case)
+            _, cotangents, first = subject.run(case)
             first = {name: np.array(array) for name, array in first.items()}
-            forward = judge.subject.forward(case.inputs, case.options)
-            second = judge.subject.backward(forward, cotangents).gradients
+            forward = subject.subject.forward(case.inputs, case.options)
+            second = subject.subject.backward(forward, cotangents).gradients
             for name, array in first.items():
                 half = float(np.sqrt(np.finfo(array.dtype).eps)) * float(np.abs(array).max(initial=0))
                 if (np.abs(second[name] - array) > half).any():

@@ -19,7 +19,9 @@ def guesses(declared: Declaration) -> list[Counterpart]:
     fitting.sort(key=lambda one: -_similarity(one, declared.name))
     return [
         Counterpart(
-            one.name, tuple(declared.inputs), options={name: name for name in one.options if name in declared.options}
+            one.name,
+            tuple(declared.inputs),
+            options={name: name for name in one.options if name in declared.options},
         )
         for one in fitting[:MOST]
     ]
@@ -27,7 +29,11 @@ def guesses(declared: Declaration) -> list[Counterpart]:
 
 def _fits(operation: Operation, declared: Declaration) -> bool:
     own, other = list(declared.inputs.values()), list(operation.inputs.values())
-    return len(own) == len(other) and all(map(_alike, own, other)) and set(declared.options) <= set(operation.options)
+    return (
+        len(own) == len(other)
+        and all(map(_alike, own, other))
+        and set(declared.options) <= set(operation.options)
+    )
 
 
 def _alike(own: Input, other: Input) -> bool:
