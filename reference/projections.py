@@ -34,9 +34,9 @@ Array = np.ndarray[Any, Any]
 SECOND_ORDER = 2.0
 """The first order is the whole error but for a share of about itself; where it is not below 1/4, nothing is known."""
 _MOVES = frozenset(floats.MOVES) | {
-    "pad", "concatenate", "gather", "scatter", "stack", "unstack", "dynamic_slice", "dynamic_update_slice", "select_n",
-    "convert_element_type", "stop_gradient", "neg", "max", "min", "reduce_max", "reduce_min", "abs", "sign", "sort", "iota",
-    "clamp",
+    "pad", "concatenate", "gather", "scatter", "stack", "unstack", "dynamic_slice", "dynamic_update_slice",
+    "select_n", "convert_element_type", "stop_gradient", "neg", "max", "min", "reduce_max", "reduce_min", "abs",
+    "sign", "sort", "iota", "clamp",
 }  # fmt: skip
 """Primitives that round nothing."""
 _FUNCTIONS = frozenset(floats.ELEMENTWISE) - {"sqrt", "rsqrt", "floor", "ceil", "is_finite", "rem"}

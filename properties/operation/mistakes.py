@@ -1,5 +1,7 @@
-"""Which step of an operation's backward pass is wrong: the search of `properties.diagnosis.operations`, asked with cases
-that the subject takes."""
+"""Which step of an operation's backward pass is wrong.
+
+The search of `properties.diagnosis.operations`, asked with cases that the subject takes.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,6 +20,9 @@ Array = NDArray[Any]
 
 CASES = 4
 """One is searched, and the others confirm: of other numbers, and of other sizes."""
+REPLACED = (
+    f"the right program with this step replaced gives the same gradients in {CASES} cases of other sizes"
+)
 TRIED = 60
 """Draws of sizes and options of which the most telling are taken."""
 
@@ -144,9 +149,9 @@ def _told(found: steps.Diagnosis, own: Mapping[str, str]) -> Diagnosis:
     return Diagnosis(
         mistakes=tuple(dict.fromkeys(one.kind for one in found.findings)),
         explanation="",
-        evidence=f"the right program with this step replaced gives the same gradients in {CASES} cases of two sizes or more"
-        if found.verdict != "located"
-        else "all steps after this one carry its value rightly",
+        evidence="all steps after this one carry its value rightly"
+        if found.verdict == "located"
+        else REPLACED,
         contributions=None,
         where="",
         note="; ".join(found.census),

@@ -600,7 +600,7 @@ class Judge:
         return found
 
     def _off_in_projection(self, case: OperationCase, gradients: Mapping[str, Array], right: Right) -> str:
-        """What is off where the bounds of entries have exploded, along random directions: see `reference.projections`."""
+        """What is off along random directions, where bounds of entries have exploded: see `reference.projections`."""
         if self.reading is None:
             return ""
         _, cotangents, _ = self.run(case)
