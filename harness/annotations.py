@@ -55,7 +55,7 @@ def publish(outcomes: list[Outcome], hints: int, failing: Collection[Verdict]) -
 
 def annotation(outcome: Outcome, hints: int) -> str:
     """One workflow command: the error, on the line of the subject's function where there is a file."""
-    properties = _place(outcome.subject) | {"title": _title(outcome, hints)}
+    properties = _place(outcome.path or outcome.subject) | {"title": _title(outcome, hints)}
     listed = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
     return f"::error {listed}::{_data(_text(outcome, hints))}"
 

@@ -72,6 +72,7 @@ class Court:
     gone: str = ""
     unreadable: str = ""
     unusable: str = ""
+    is_broken: bool = False
     _guards_left: int = MOST_GUARDS
     _reserve: float = 0.0
 
@@ -90,6 +91,7 @@ class Court:
             if not self.contains:
                 raise
             record.verdict, record.message, record.cases = Verdict.INCONCLUSIVE, own_failure(error), 0
+            self.is_broken = True
         if name == CONTRACT and record.verdict is Verdict.FAIL and not record.held:
             self.unreadable = "no call returned what can be read"
         self.records.append(record)

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -33,6 +33,8 @@ __all__ = [
     "Signature",
     "SubjectFault",
     "Unsupported",
+    "adopt",
+    "end_orphans",
     "shield",
 ]
 
@@ -488,7 +490,9 @@ class IsolatedModule:
         else:
             process.stdin.close()  # the order to the supervisor to kill all, and to leave
         end = time.monotonic() + PATIENCE
-        while process.poll() is None and time.monotonic() < end and not worker.is_stopped(process.pid):
+        while process.poll() is None and time.monotonic() < end:
+            if any(map(worker.is_stopped, self._supervisors(process.pid))):
+                break
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(GLANCE)
         process.kill()
@@ -503,21 +507,17 @@ class IsolatedModule:
             self._own = None
         return process.returncode
 
+    def _supervisors(self, process: int) -> list[int]:
+        """The process that supervises, and those that only pass on its end."""
+        return [process, *(_descendants(process)[:2] if self.sandbox == "bubblewrap" else [])]
+
     def _sweep(self) -> None:
-        """Kill what is left after a supervisor was killed: what is our child now, and what carries the marker."""
-        while True:
-            for environment in Path("/proc").glob("[0-9]*/environ"):
-                with contextlib.suppress(OSError):
-                    if f"{MARKER}={self._marker}".encode() in environment.read_bytes():
-                        os.kill(int(environment.parent.name), signal.SIGKILL)
-            adopted = set(worker.children(os.getpid())) - self._siblings if _adopts else set[int]()
-            if not adopted:
-                return
-            for child in adopted:
-                with contextlib.suppress(OSError):  # it runs as another user
-                    os.kill(child, signal.SIGKILL)
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(child, 0)
+        """Kill what is left after a supervisor was killed: what is our child now, or carries the marker."""
+        end_orphans(self._siblings)
+        for environment in Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):
+                if f"{MARKER}={self._marker}".encode() in environment.read_bytes():
+                    os.kill(int(environment.parent.name), signal.SIGKILL)
 
 
 class _NoSandboxError(Exception):
@@ -527,17 +527,30 @@ class _NoSandboxError(Exception):
 _adopts = False  # whether orphans of our descendants become children of this process
 
 
-def shield(*, adopts: bool = False) -> None:
-    """Keep this process's memory from the subjects of the same user (Linux); root reads and writes it all the same.
+def shield() -> None:
+    """Keep this process's memory from the subjects of the same user (Linux); root's get at it without a sandbox."""
+    worker.prctl(4, 0)  # PR_SET_DUMPABLE
 
-    With `adopts`, for a process that is ours and has no other children: what a subject started comes to us where its
-    supervisor was killed.
+
+def adopt(*, on: bool) -> None:
+    """Whether what a subject started comes to this process where all between were killed (Linux).
+
+    For a process that is ours, and starts nothing else meanwhile: `end_orphans` takes every new child for such a one.
     """
     global _adopts  # noqa: PLW0603 - the kernel keeps it for the process as well
-    worker.prctl(4, 0)  # PR_SET_DUMPABLE
-    if adopts:
-        worker.prctl(36, 1)  # PR_SET_CHILD_SUBREAPER
-        _adopts = True
+    worker.prctl(36, int(on))  # PR_SET_CHILD_SUBREAPER
+    _adopts = on
+
+
+def end_orphans(siblings: Collection[int]) -> None:
+    """Kill the processes that this one has adopted, until there are none: all its children but the siblings."""
+    while _adopts and (adopted := set(worker.children(os.getpid())).difference(siblings)):
+        for child in adopted:
+            with contextlib.suppress(OSError):  # it runs as another user
+                os.kill(child, signal.SIGKILL)
+        for child in adopted:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(child, 0)
 
 
 def _obstacle(sandbox: Sandbox) -> str:

@@ -3,18 +3,21 @@
 import os
 import sys
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from harness import annotations, documents, laws, report
 from harness.gradescope import as_gradescope
-from harness.pool import judge_all, judge_here
+from harness.isolation import Sandbox
+from harness.pool import Judges
+from harness.reports import Reports
 from harness.trial import Outcome, Request
+from harness.worker import printable
 from properties.counterexamples import smallest_counterexamples
 from properties.law import Effort, Record, Verdict
 from properties.seed_problem import consequences, real_digits, teacher
@@ -29,8 +32,8 @@ class Options:
     hints: int = 2
     strict: bool = False
     python: str | None = None
-    jobs: int = 0
     seconds: float = 120.0
+    sandbox: Sandbox = "auto"
     show_output: bool = False
     json: str | None = None
     junit: str | None = None
@@ -44,43 +47,62 @@ class Options:
         return {Verdict.FAIL, Verdict.INCONCLUSIVE} | ({Verdict.UNSTABLE} if self.strict else set[Verdict]())
 
 
-def run(paths: list[str], options: Options) -> int:
+def run(paths: list[str], options: Options, judges: Judges, reports: Reports) -> int:
     """Judge the subjects, or the bundled backprop for none, and return the exit status."""
     with annotations.no_commands() if options.github else nullcontext():
-        outcomes = _judge(paths, options)
+        outcomes = _judge(paths, options, judges, reports)
     if options.github:
         annotations.publish(outcomes, options.hints, options.failing)
     return int(any(outcome.verdict in options.failing for outcome in outcomes))
 
 
-def _judge(paths: list[str], options: Options) -> list[Outcome]:
+def _judge(paths: list[str], options: Options, judges: Judges, reports: Reports) -> list[Outcome]:
     """Judge the subjects, show what was found, and write the reports."""
     console = Console() if sys.stdout.isatty() else Console(width=report.WIDTH)
     effort = Effort(options.cases, options.seed)
-    requests = [Request(path, effort, options.python, options.seconds) for path in paths or [None]]
+    requests = [
+        Request(path, effort, options.python, options.seconds, options.sandbox) for path in paths or [None]
+    ]
+    shared = left_in_memory()
     console.print(f"seed {options.seed} (repeat with --seed {options.seed})", style="dim", highlight=False)
     outcomes = (
-        [_with_progress(console, requests[0])]
+        _with_progress(console, requests, judges)
         if len(requests) == 1
-        else _in_parallel(console, requests, options)
+        else _in_parallel(console, requests, options, judges)
     )
     if len(outcomes) == 1:
         report.one(console, outcomes[0], hints=options.hints, show_output=options.show_output)
     else:
         report.several(console, outcomes, hints=options.hints, show_output=options.show_output)
+    if used := sorted({outcome.sandbox for outcome in outcomes} - {""}):
+        console.print(f"sandbox {' and '.join(used)}", style="dim", highlight=False)
+    if left := sorted(left_in_memory() - shared):
+        console.print(Text(f"Shared memory that is there now, and was not before: {', '.join(left)}."))
     if not paths:
         for found in smallest_counterexamples(options.seed):
             console.print()
             console.print(report.counterexample(found), soft_wrap=True)
         _show_consequences(console)
-    _write(outcomes, options)
+    _write(outcomes, options, reports)
     return outcomes
 
 
-def _with_progress(console: Console, request: Request) -> Outcome:
+def left_in_memory() -> set[str]:
+    """The names of the shared memory of this user (Linux): what a file makes without a sandbox outlives it."""
+    found: set[str] = set()
+    with suppress(OSError):  # not on Linux
+        for file in Path("/dev/shm").iterdir():  # noqa: S108  (it is only looked at)
+            with suppress(OSError):  # gone
+                found |= {printable(str(file))} if file.stat().st_uid == os.geteuid() else set[str]()
+        segments = Path("/proc/sysvipc/shm").read_text("ascii").splitlines()[1:]
+        found |= {f"segment {line.split()[1]}" for line in segments if int(line.split()[7]) == os.geteuid()}
+    return found
+
+
+def _with_progress(console: Console, requests: list[Request], judges: Judges) -> list[Outcome]:
     """Judge one subject with a bar on a terminal, and a line for each property elsewhere."""
     if not console.is_terminal:
-        return judge_here(request, lambda record: _line(console, record))
+        return judges.judge_all(requests, lambda _: None, lambda record: _line(console, record))
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("starting", total=len(laws.names()))
@@ -88,7 +110,7 @@ def _with_progress(console: Console, request: Request) -> Outcome:
         def advance(record: Record) -> None:
             progress.update(task, advance=1, description=report.sentence(record.name))
 
-        return judge_here(request, advance)
+        return judges.judge_all(requests, lambda _: None, advance)
 
 
 def _line(console: Console, record: Record) -> None:
@@ -97,12 +119,13 @@ def _line(console: Console, record: Record) -> None:
     )
 
 
-def _in_parallel(console: Console, requests: list[Request], options: Options) -> list[Outcome]:
+def _in_parallel(
+    console: Console, requests: list[Request], options: Options, judges: Judges
+) -> list[Outcome]:
     """Judge many subjects over the cores; whatever happens to one, the others are judged.
 
     Where that is interrupted, what was decided by then is shown; reports would look as if they were whole.
     """
-    jobs = min(options.jobs or os.cpu_count() or 1, len(requests))
     decided: list[Outcome] = []
     try:
         with _quiet_progress(console, len(requests)) as advance:
@@ -111,7 +134,7 @@ def _in_parallel(console: Console, requests: list[Request], options: Options) ->
                 decided.append(outcome)
                 advance()
 
-            return judge_all(requests, jobs, done)
+            return judges.judge_all(requests, done)
     except KeyboardInterrupt:
         if not decided:
             raise
@@ -144,17 +167,13 @@ def _show_consequences(console: Console) -> None:
         console.print(report.consequences(heading, consequences(*data)))
 
 
-def _write(outcomes: list[Outcome], options: Options) -> None:
-    """The reports that were asked for. Raises a usage error where one can't be written."""
-    for path, text in (
-        (options.json, lambda: report.as_json(outcomes, options.hints)),
-        (options.junit, lambda: documents.as_junit(outcomes)),
-        (options.html, lambda: documents.as_html(outcomes, options.hints)),
-        (options.gradescope, lambda: as_gradescope(outcomes[0], options.hints, options.failing)),
-    ):
-        if path is None:
-            continue
-        try:
-            Path(path).write_text(text(), encoding="utf-8", errors="backslashreplace")
-        except OSError as error:
-            raise click.UsageError(f"{path} can't be written: {error.strerror}.") from None
+def _write(outcomes: list[Outcome], options: Options, reports: Reports) -> None:
+    """The reports that were asked for. Raises a usage error where one can't be written, once the others are."""
+    reports.write(
+        {
+            options.json: lambda: report.as_json(outcomes, options.hints),
+            options.junit: lambda: documents.as_junit(outcomes),
+            options.html: lambda: documents.as_html(outcomes, options.hints),
+            options.gradescope: lambda: as_gradescope(outcomes[0], options.hints, options.failing),
+        }
+    )

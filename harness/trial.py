@@ -15,8 +15,9 @@ from hypothesis.configuration import set_hypothesis_home_dir
 
 from harness import laws
 from harness.court import CONTRACT, Court, Trial, case_of, own_failure, with_fault
-from harness.isolation import Limits
+from harness.isolation import Limits, Sandbox
 from harness.loading import FileSubject, UnusableSubject, load
+from harness.worker import printable
 from properties.cases import Case
 from properties.diagnosis import Diagnosis, diagnose
 from properties.judgement import alike
@@ -54,6 +55,7 @@ class Request:
     effort: Effort
     python: str | None = None
     seconds: float = 120.0
+    sandbox: Sandbox = "auto"
 
 
 @dataclass
@@ -61,7 +63,9 @@ class Outcome:
     """What came of a trial.
 
     `remark` is for whoever uses the subject, and nothing against it. `again` is the call that repeats it, `function`
-    the one of the subject that was called, with the drawn choices as keywords or without any.
+    the one of the subject that was called, with the drawn choices as keywords or without any. `subject` is its name
+    as it can be shown, `path` the name as it is, `sandbox` the one that it ran in; `is_broken` says that the judge
+    failed or was lost, which need not be this subject's doing.
     """
 
     subject: str
@@ -76,6 +80,9 @@ class Outcome:
     again: str = ""
     function: str = "gradient"
     takes_keywords: bool = True
+    path: str = ""
+    sandbox: str = ""
+    is_broken: bool = False
 
     @property
     def failures(self) -> list[Record]:
@@ -90,19 +97,31 @@ def _silently(record: Record) -> None:
 def judge(request: Request, announce: Callable[[Record], None] = _silently) -> Outcome:
     """Put one subject before the law, name its mistake, and stop its process; whatever happens, it comes to an end."""
     started = perf_counter()
-    name = request.path or Bundled().name
+    name = printable(request.path or Bundled().name)
     try:
         outcome = _judge(request, announce, started)
     except Exception as error:  # noqa: BLE001  (nobody could judge it, and the other subjects wait)
-        outcome = Outcome(name, Verdict.INCONCLUSIVE, message=own_failure(error))
-    outcome.seconds = perf_counter() - started
+        outcome = Outcome(name, Verdict.INCONCLUSIVE, message=own_failure(error), is_broken=True)
+    outcome.seconds, outcome.path = perf_counter() - started, request.path or ""
     options = f"--cases {request.effort.cases} --seed {request.effort.seed}"
-    outcome.again = f"manual-backprop verify {shlex.quote(request.path) if request.path else ''} {options}"
+    outcome.again = f"manual-backprop verify {quoted(request.path) if request.path else ''} {options}"
     return outcome
 
 
+def quoted(name: str) -> str:
+    """The name for a shell, in signs that can be shown."""
+    if printable(name) == name:
+        return shlex.quote(name)
+    signs = (chr(byte) for byte in os.fsencode(name))
+    plain = (
+        sign if sign.isascii() and sign.isprintable() and sign not in "\\'" else f"\\x{ord(sign):02x}"
+        for sign in signs
+    )
+    return f"$'{''.join(plain)}'"
+
+
 def _judge(request: Request, announce: Callable[[Record], None], started: float) -> Outcome:
-    outcome = Outcome(request.path or Bundled().name)
+    outcome = Outcome(printable(request.path or Bundled().name))
     with contextlib.ExitStack() as stack:
         try:
             subject = _subject(request, stack)
@@ -110,12 +129,12 @@ def _judge(request: Request, announce: Callable[[Record], None], started: float)
             outcome.verdict, outcome.message, outcome.trace = Verdict.FAIL, str(error), error.trace
             return outcome
         if isinstance(subject, FileSubject):
-            outcome.function = subject.function
+            outcome.function, outcome.sandbox = subject.function, subject.sandbox
         envelope.warm_up()
         deadline = started + LAWS_SHARE * request.seconds
         court = Court(subject, request.effort, deadline, contains=True, announce=announce)
         _run(court)
-        outcome.records = court.records
+        outcome.records, outcome.is_broken = court.records, court.is_broken
         try:
             left = started + request.seconds - perf_counter()
             conclude(outcome, court.subject, court.gone, seconds=min(NAMING, left))
@@ -133,7 +152,9 @@ def _judge(request: Request, announce: Callable[[Record], None], started: float)
 def _subject(request: Request, stack: contextlib.ExitStack) -> Subject:
     if request.path is None:
         return Bundled()
-    return stack.enter_context(load(request.path, python=request.python, limits=_limits(request)))
+    return stack.enter_context(
+        load(request.path, python=request.python, limits=_limits(request), sandbox=request.sandbox)
+    )
 
 
 def _limits(request: Request) -> Limits:
@@ -197,6 +218,9 @@ def conclude(outcome: Outcome, subject: Subject, gone: str, *, seconds: float = 
     if not failed and weak:
         outcome.verdict, outcome.message = Verdict.UNSTABLE, f"{WEAK} {'; '.join(filter(None, weak))}."
         return
+    if not failed and not any(record.held for record in outcome.records if record.name in DECISIVE[1:]):
+        outcome.verdict = Verdict.INCONCLUSIVE
+        outcome.message = "No case was compared with the truth."
     if not failed:
         open_ones = [record for record in outcome.records if record.verdict is Verdict.INCONCLUSIVE]
         decisive = [record for record in open_ones if record.name in DECISIVE or not record.cases]
@@ -217,6 +241,7 @@ def conclude(outcome: Outcome, subject: Subject, gone: str, *, seconds: float = 
         outcome.message = with_fault(outcome.message, str(fault))
     except Exception as error:  # noqa: BLE001  (it is wrong all the same, and only its name is lost)
         outcome.message += f" {own_failure(error)}"
+        outcome.is_broken = True
 
 
 def _explain(outcome: Outcome, subject: Subject, case: Case, seconds: float) -> None:
