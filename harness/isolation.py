@@ -172,7 +172,7 @@ class IsolatedModule:
         self._module = "" if is_file else str(path)
         self._folder = self._path.parent if self._path else Path.cwd()
         self._python = python or sys.executable
-        self.sandbox = sandbox
+        self.sandbox: Sandbox = sandbox
         """The one that was asked for; once it is started, the one that it runs in."""
         self._own: tempfile.TemporaryDirectory[str] | None = (
             None  # a temporary folder, where no sandbox gives one
@@ -237,8 +237,9 @@ class IsolatedModule:
 
     def _enter(self) -> None:
         """Start a worker in the strongest sandbox that works here, or in the one that was asked for."""
-        asked = self._works.get(self._python, self.sandbox) if self.sandbox == "auto" else self.sandbox
-        for sandbox in SANDBOXES if asked == "auto" else (asked,):
+        asked = self._works.get(self._python, "auto") if self.sandbox == "auto" else self.sandbox
+        tried: tuple[Sandbox, ...] = SANDBOXES if asked == "auto" else (asked,)
+        for sandbox in tried:
             try:
                 reason = _obstacle(sandbox)
                 if not reason:
@@ -565,7 +566,8 @@ def _obstacle(sandbox: Sandbox) -> str:
 def _bubblewrap() -> list[str]:
     """The command that makes the sandbox and starts in it what follows; the worker adds the filter of system calls."""
     command = ["bwrap", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--die-with-parent"]
-    command += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--cap-drop", "ALL"]
+    command += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
+    command += ["--remount-ro", "/proc", "--cap-drop", "ALL"]
     if os.geteuid() == 0:
         command += ["--cap-add", "CAP_DAC_READ_SEARCH"]
     folder = Path("/tmp")  # noqa: S108 - one of its own, in which what is there now can be read

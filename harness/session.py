@@ -76,7 +76,7 @@ def _judge(paths: list[str], options: Options, judges: Judges, reports: Reports)
         report.several(console, outcomes, hints=options.hints, show_output=options.show_output)
     if used := sorted({outcome.sandbox for outcome in outcomes} - {""}):
         console.print(f"sandbox {' and '.join(used)}", style="dim", highlight=False)
-    if left := sorted(left_in_memory() - shared):
+    if "none" in used and (left := sorted(left_in_memory() - shared)):
         console.print(Text(f"Shared memory that is there now, and was not before: {', '.join(left)}."))
     if not paths:
         for found in smallest_counterexamples(options.seed):

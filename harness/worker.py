@@ -230,9 +230,10 @@ def first_to_go() -> None:
     Path("/proc/self/oom_score_adj").write_text("1000", "ascii")
 
 
-CHANNELS = [int(argument) for argument in sys.argv[1:3]] if __name__ == "__main__" else []
+ARGUMENTS = sys.argv[1:5] if __name__ == "__main__" else ["", "", "none", ""]
+CHANNELS = [int(argument) for argument in ARGUMENTS[:2] if argument]
+SANDBOX, FOLDER = ARGUMENTS[2], Path(ARGUMENTS[3])
 if __name__ == "__main__":
-    SANDBOX, FOLDER = sys.argv[3], Path(sys.argv[4])
     if os.name == "posix":
         enclose(SANDBOX, FOLDER)
         supervise(*CHANNELS)  # before NumPy: not all of its libraries survive a fork
