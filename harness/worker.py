@@ -53,6 +53,7 @@ import json
 import signal
 import struct
 import threading
+import time
 import types
 import warnings
 from collections.abc import Callable
@@ -83,6 +84,7 @@ BROKEN = 120  # exit status: the pipes or the built-ins of this process are no l
 NO_NUMPY = 121  # exit status
 DAEMONS = 122  # exit status: there were processes that had left the worker's family
 NO_SANDBOX = 123  # exit status: the system forbids the sandbox, and the last line of the output says why
+LOOKS = 1000
 SIGNALLED = 128  # exit status, plus the signal
 OURS = frozenset({"manual_backprop", "reference", "properties", "harness", "lesson", "benchmarks"})
 HERE = Path(__file__).resolve()
@@ -159,8 +161,7 @@ def supervise(*channels: int) -> None:
 
     def obey() -> None:
         os.read(0, 1)
-        daemons = [child for child in children(os.getpid()) if child != worker and not is_over(child)]
-        orders.append(DAEMONS if daemons else BROKEN)
+        orders.append(DAEMONS if has_orphans(worker) else BROKEN)
         os.kill(worker, signal.SIGKILL)
 
     threading.Thread(target=obey, daemon=True).start()
@@ -170,6 +171,21 @@ def supervise(*channels: int) -> None:
     kill_family(worker)
     code = SIGNALLED + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
     os._exit(orders[0] if orders else code)
+
+
+def has_orphans(worker: int) -> bool:
+    """Whether we have adopted what still runs; what has ended is gone after a look or two, when it was waited for.
+
+    Of processes that fork and exit for ever, each is over when it is looked at, and there is another.
+    """
+    for _ in range(LOOKS):
+        adopted = set(children(os.getpid())) - {worker}
+        if not all(map(is_over, adopted)):
+            return True
+        if not adopted:
+            return False
+        time.sleep(0)  # lets others run
+    return True
 
 
 def kill_family(group: int) -> None:
