@@ -6,9 +6,7 @@ import io
 import os
 import secrets
 import shlex
-import shutil
 import signal
-import subprocess
 import sys
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,7 +14,9 @@ from typing import Any
 
 import click
 
+from harness.isolation import IsolatedModule, Sandbox, SubjectFault
 from harness.paths import NoSubjectError, expanded, left_out
+from harness.worker import printable
 
 OTHER_COMMANDS = {"lesson": "lesson.command", "table": "harness.table"}
 """Commands that live elsewhere, imported only when they are called."""
@@ -98,6 +98,13 @@ def main() -> None:
 @click.option("--strict", is_flag=True, help="Count UNSTABLE as a failure.")
 @click.option("--python", metavar="PATH", help="The interpreter that runs the files, with what they import.")
 @click.option(
+    "--sandbox",
+    type=click.Choice(["auto", "namespace", "bubblewrap", "none"]),
+    default="auto",
+    show_default=True,
+    help="What keeps a file from network, files and processes; auto takes the strongest that works here.",
+)
+@click.option(
     "--jobs", type=click.IntRange(min=1), help="Judge so many files at once.  [default: one a core]"
 )
 @click.option(
@@ -121,45 +128,55 @@ def verify(subjects: tuple[str, ...], **given: Any) -> None:
     try:
         paths = [path for subject in subjects for path in expanded(subject)]
     except NoSubjectError as error:
-        raise click.UsageError(str(error)) from None
+        raise click.UsageError(printable(str(error))) from None
     for subject in subjects:
         if count := left_out(subject):
             told = f"Not judged: the Python files in subfolders of {subject} ({count}). Name them, or the folders."
-            click.echo(told, err=True)
+            click.echo(printable(told), err=True)
     if given["gradescope"] and len(paths) > 1:
         raise click.UsageError(f"--gradescope takes one FILE, not {len(paths)}.")
     _check_reports([path for name in REPORTS if (path := given[name]) is not None], paths)
-    if given["python"] is not None:
-        _check_interpreter(given["python"])
-    from harness.session import Options, run  # noqa: PLC0415  (JAX takes a second to import: not for --help)
+    if given["python"] is not None or given["sandbox"] not in ("auto", "none"):
+        _check_worker(given["python"], given["sandbox"])
+    from harness.pool import Judges  # noqa: PLC0415  (as below)
+    from harness.reports import Reports  # noqa: PLC0415  (as below)
+    from harness.scratch import scratch  # noqa: PLC0415  (as below)
 
-    options = Options(
-        cases=given["cases"] or (QUICK if given["quick"] else USUAL),
-        only=_checked(given["only"]),
-        quick=given["quick"],
-        quiet=given["quiet"],
-        verbose=given["verbose"],
-        seed=secrets.randbelow(2**32) if given["seed"] is None else given["seed"],
-        hints=given["hints"],
-        strict=given["strict"],
-        python=given["python"],
-        jobs=given["jobs"] or 0,
-        seconds=given["time_limit"],
-        show_output=given["show_output"],
-        json=given["json_path"],
-        junit=given["junit"],
-        html=given["html"],
-        gradescope=given["gradescope"],
-        github=given["github"],
-    )
-    sys.exit(run(paths, options))
+    only = _checked(given["only"])
+    jobs = given["jobs"] or os.cpu_count() or 1
+    with scratch() as run_, Judges(jobs, len(paths) or 1, run_.folder / "jax") as judges:
+        reports = Reports([path for name in REPORTS if (path := given[name]) is not None], run_)
+        from harness.session import Options, run  # noqa: PLC0415  (JAX takes a second to import: not for --help)
+
+        options = Options(
+            cases=given["cases"] or (QUICK if given["quick"] else USUAL),
+            only=only,
+            quick=given["quick"],
+            quiet=given["quiet"],
+            verbose=given["verbose"],
+            seed=secrets.randbelow(2**32) if given["seed"] is None else given["seed"],
+            hints=given["hints"],
+            strict=given["strict"],
+            python=given["python"],
+            seconds=given["time_limit"],
+            sandbox=given["sandbox"],
+            show_output=given["show_output"],
+            json=given["json_path"],
+            junit=given["junit"],
+            html=given["html"],
+            gradescope=given["gradescope"],
+            github=given["github"],
+        )
+        sys.exit(run(paths, options, judges, reports))
 
 
 def _checked(names: tuple[str, ...]) -> tuple[str, ...]:
     """The names of properties, with spaces or without. Raises a usage error for one that there is not."""
-    from properties.network import PROPERTIES  # noqa: PLC0415  (as above)
+    if not names:
+        return ()
+    from properties import network, operation  # noqa: PLC0415  (as above)
 
-    known = [one.name for one in PROPERTIES]
+    known = [one.name for one in (*network.PROPERTIES, *operation.PROPERTIES)]
     wanted = tuple(name.strip().replace(" ", "_") for name in names)
     for name in wanted:
         if name not in known:
@@ -169,21 +186,12 @@ def _checked(names: tuple[str, ...]) -> tuple[str, ...]:
     return wanted
 
 
-def _check_interpreter(python: str) -> None:
-    """Raise a usage error for what is no Python with NumPy: that is no fault of the subjects."""
-    if shutil.which(python) is None:
-        raise click.UsageError(f"There is no interpreter {python}.")
-    asked = [python, "-c", "import numpy; print(numpy.pi)"]
+def _check_worker(python: str | None, sandbox: Sandbox) -> None:
+    """Raise a usage error where no file could be run as it was asked for: that is no fault of the files."""
     try:
-        done = subprocess.run(  # noqa: S603  (the user's own interpreter)
-            asked, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=60
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        done = None
-    if done is None or not done.stdout.startswith("3.14"):
-        raise click.UsageError(
-            f"{python} does not run `import numpy`: --python takes a Python that has NumPy."
-        )
+        IsolatedModule("nothing.py", python=python, sandbox=sandbox).probe()
+    except SubjectFault as fault:
+        raise click.UsageError(str(fault)) from None
 
 
 def _check_reports(reports: list[str], subjects: list[str]) -> None:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness.isolation import IsolatedModule, Limits
+from harness.isolation import IsolatedModule, Limits, Sandbox
 from harness.loading import UnusableSubject
 from harness.operation_subject import OperationSubject, as_meant, contents_of
 from properties.declaration import Argument, Call, Declaration
@@ -61,11 +61,13 @@ def _takes_three(arguments: ast.arguments) -> bool:
     return arguments.vararg is not None or len(arguments.posonlyargs + arguments.args) >= ARGUMENTS
 
 
-def found_in(path: str | None, python: str | None, limits: Limits | None) -> list[str]:
+def found_in(
+    path: str | None, python: str | None, limits: Limits | None, sandbox: Sandbox = "auto"
+) -> list[str]:
     """What there is to ask for in a file: "" for a network, or the names of its operations."""
     if path is None or is_network(path):
         return [""]
-    with IsolatedModule(path, python=python, limits=limits) as module:
+    with IsolatedModule(path, python=python, limits=limits, sandbox=sandbox) as module:
         try:
             contents = contents_of(path, module)
         except UnusableSubject:
@@ -78,14 +80,19 @@ def found_in(path: str | None, python: str | None, limits: Limits | None) -> lis
 
 @contextmanager
 def load_operation(
-    path: str, name: str, *, python: str | None = None, limits: Limits | None = None
+    path: str,
+    name: str,
+    *,
+    python: str | None = None,
+    limits: Limits | None = None,
+    sandbox: Sandbox = "auto",
 ) -> Generator[OperationSubject]:
     """One operation of a file in its worker, which is stopped at the end.
 
     Raises:
         UnusableSubject: where the file can't be imported, has nothing to judge, or lacks a line.
     """
-    with IsolatedModule(path, python=python, limits=limits) as module:
+    with IsolatedModule(path, python=python, limits=limits, sandbox=sandbox) as module:
         contents = contents_of(path, module)
         for one in contents.operations:
             if name in (OPERATION, one.name):

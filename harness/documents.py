@@ -18,6 +18,7 @@ def as_junit(outcomes: list[Outcome]) -> str:
     for outcome in outcomes:
         suite = TestSuite(outcome.subject)
         suite.add_property("again", outcome.again)
+        suite.add_property("sandbox", outcome.sandbox)
         suite.add_property("version", version())
         for record in outcome.records:
             case = TestCase(record.sentence, classname=outcome.subject, time=record.seconds)
@@ -87,6 +88,7 @@ def _subject(outcome: Outcome, hints: int) -> dict[str, object]:
         "mistake": name_of(outcome.diagnosis) if outcome.diagnosis and hints > 1 else "",
         "fails": what_fails(outcome),
         "again": outcome.again,
+        "sandbox": outcome.sandbox,
         "remark": outcome.remark,
         "trace": outcome.trace,
         "told": told(outcome, hints),

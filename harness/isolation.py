@@ -1,6 +1,6 @@
 """The judge's side of the isolation: starts a worker, speaks with it, bounds it, and clears up after it.
 
-`worker.py` says how a call travels, what the isolation promises, and what it doesn't.
+`worker.py` says how a call travels, what the isolation promises, and what it doesn't; `sandbox.py` what a sandbox is.
 """
 
 import contextlib
@@ -10,34 +10,50 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Literal, Self, TypeAlias, TypeVar
+from typing import IO, Any, ClassVar, Literal, Self, TypeAlias, TypeVar
 
 from harness import worker
 from harness.worker import Unsupported
 from properties.declaration import Function, Module, Signature
 
 __all__ = [
+    "SANDBOXES",
     "Description",
     "IsolatedModule",
     "Limits",
     "Operated",
     "Result",
+    "Sandbox",
     "Signature",
     "SubjectFault",
     "Unsupported",
+    "adopt",
+    "end_orphans",
+    "shield",
 ]
 
 T = TypeVar("T")
 Paths: TypeAlias = tuple[tuple[int, ...], ...]
 
-MARKER = "MANUAL_BACKPROP_WORKER"  # a variable in the environment of the worker, and of all that it starts
+Sandbox: TypeAlias = Literal["auto", "namespace", "bubblewrap", "none"]
+SANDBOXES: tuple[Sandbox, ...] = (
+    "namespace",
+    "bubblewrap",
+    "none",
+)  # the strongest first, which `auto` tries first
+NOT_HERE = "The sandbox {} is not to be had here: {}."
+OLDEST = (3, 9)  # Python of a subject
+# A variable in the environment of a worker without a sandbox, and of all that it starts, as systemd gives one to each
+# service: nothing that would tell a file that it is judged.
+MARKER = "INVOCATION_ID"
 KINDS = frozenset(
     {"contract", "exception", "exit", "import", "memory", "not_found", "size", "syntax"}
 )  # told by the worker
@@ -46,7 +62,8 @@ MALFORMED = (ValueError, TypeError, KeyError, IndexError, AttributeError, Overfl
 TEXT_LIMIT = 10_000  # characters of a sentence or a traceback
 HOG_SHARE = 0.25  # of the memory that it may use: one that is late with so much of it is told so
 PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0  # bytes
-PATIENCE = 2.0  # seconds in which a supervisor kills what is left, and exits
+PATIENCE = 10.0  # seconds in which a supervisor kills what is left, and exits
+GLANCE = 0.1  # seconds between two looks at one that takes its time
 SMALLEST_LIMIT = 64 << 20  # bytes that any call may return
 ANSWER_PER_ARGUMENT = 16  # bytes that a call may return for each byte of its arguments
 PADDING = worker.ALIGNMENT * worker.NODE_LIMIT  # bytes that a frame may add to the arrays
@@ -65,6 +82,10 @@ ENVIRONMENT = {
     "JAX_PLATFORMS": "cpu",
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "MPLBACKEND": "Agg",  # a plot opens no window
+}
+CACHES = {  # where the home can't be written to
+    "XDG_CACHE_HOME": "/tmp/.cache",  # noqa: S108 - of a /tmp of its own
+    "MPLCONFIGDIR": "/tmp/.config/matplotlib",  # noqa: S108 - as above
 }
 
 
@@ -148,14 +169,31 @@ class Operated:
 class IsolatedModule:
     """A subject in a process of its own; a context manager, for one thread at a time."""
 
-    def __init__(self, path: Path | str, *, python: str | None = None, limits: Limits | None = None) -> None:
-        """A Python file or the name of a module, and the interpreter that runs it (by default ours)."""
+    _works: ClassVar[dict[str, Sandbox]] = {}  # for each interpreter, what `auto` came to
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        python: str | None = None,
+        limits: Limits | None = None,
+        sandbox: Sandbox = "auto",
+    ) -> None:
+        """A Python file or the name of a module, the interpreter that runs it (by default ours), and the sandbox."""
         is_file = isinstance(path, Path) or path.endswith(".py") or Path(path).is_file()
         is_file = is_file or not all(part.isidentifier() for part in str(path).split("."))
-        self.name = Path(path).name if is_file else str(path)
+        self.name = worker.printable(Path(path).name if is_file else str(path))
         self.limits = limits or Limits()
         self._path = Path(path).absolute() if is_file else None
+        self._module = "" if is_file else str(path)
+        self._folder = self._path.parent if self._path else Path.cwd()
         self._python = python or sys.executable
+        self.sandbox: Sandbox = sandbox
+        """The one that was asked for; once it is started, the one that it runs in."""
+        self._own: tempfile.TemporaryDirectory[str] | None = (
+            None  # a temporary folder, where no sandbox gives one
+        )
+        self._siblings: set[int] = set()  # our children when it was started
         self._marker = os.urandom(16).hex()
         self._process: subprocess.Popen[bytes] | None = None
         self._description: Description | None = None
@@ -197,15 +235,40 @@ class IsolatedModule:
             return
         try:
             self._check_file()
-            self._spawn()
-            seconds = self.limits.start_seconds
-            self._exchange({}, [], "", seconds, 0, _python)
-            message = {"name": self.name, "path": str(self._path or ""), "memory": self.limits.memory_bytes}
-            self._description = self._exchange(message, [], f"Importing {self.name}", seconds, 0, _describe)
+            self._enter()
+            name = self._module or self.name
+            message = {"name": name, "path": str(self._path or ""), "memory": self.limits.memory_bytes}
+            self._description = self._exchange(
+                message, [], f"Importing {self.name}", self.limits.start_seconds, 0, _describe
+            )
         except SubjectFault as fault:
             self._final = fault
             self.close()
             raise
+
+    def probe(self) -> None:
+        """Start the worker alone, without the subject, and end it. Raises SubjectFault where it can't be started."""
+        self._enter()
+        self.close()
+
+    def _enter(self) -> None:
+        """Start a worker in the strongest sandbox that works here, or in the one that was asked for."""
+        asked = self._works.get(self._python, "auto") if self.sandbox == "auto" else self.sandbox
+        tried: tuple[Sandbox, ...] = SANDBOXES if asked == "auto" else (asked,)
+        for sandbox in tried:
+            try:
+                reason = _obstacle(sandbox)
+                if not reason:
+                    self._spawn(sandbox)
+                    self._exchange({}, [], "", self.limits.start_seconds, 0, _python)
+                    if asked == "auto":
+                        self._works[self._python] = sandbox
+                    self.sandbox = sandbox
+                    return
+            except _NoSandboxError as error:
+                reason, self._starts = str(error), 0
+            if asked != "auto":
+                raise SubjectFault("interpreter", NOT_HERE.format(asked, reason))
 
     def call(
         self,
@@ -281,8 +344,12 @@ class IsolatedModule:
             self._starts -= 1
 
     def close(self) -> bool:
-        """End the worker and all that it started; whether there were daemons among it."""
-        return self._process is not None and self._stop() == worker.DAEMONS
+        """End the worker and all that it started.
+
+        Returns whether there were daemons, or the supervisor that would know was killed, or had to be.
+        """
+        status = 0 if self._process is None else self._stop()
+        return status == worker.DAEMONS or (status < 0 and os.name == "posix")
 
     def _check_file(self) -> None:
         """Raise the fault of a path that leads to no Python file."""
@@ -297,8 +364,9 @@ class IsolatedModule:
         if self._path.suffix != ".py":
             raise SubjectFault("not_found", f"{self.name} is not a Python file: its name should end in .py.")
 
-    def _spawn(self) -> None:
+    def _spawn(self, sandbox: Sandbox) -> None:
         """Start an interpreter on `worker.py`, with pipes of their own for the protocol."""
+        shield()
         theirs_in, self._requests = os.pipe()
         self._answers, theirs_out = os.pipe()
         posix = os.name == "posix"
@@ -306,14 +374,22 @@ class IsolatedModule:
             os.set_blocking(self._requests, False)
         # Windows passes on standard streams alone: the worker takes them for itself before the subject runs.
         channels = (theirs_in, theirs_out) if posix else (0, 1)
+        if sandbox == "none":
+            self._own = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        self._siblings = set(worker.children(os.getpid())) if _adopts else set()
+        # The interpreter starts in a folder of ours, and as for every script the folder of `worker.py` is first on its
+        # path, which `worker.py` removes: nothing that lies where the command is called is imported in its place.
+        python = str(Path(found).absolute()) if (found := shutil.which(self._python)) else self._python
+        arguments = [python, worker.HERE, *channels, sandbox, self._folder]
         try:
             self._process = subprocess.Popen(  # noqa: S603 - to run the user's file is the purpose
-                [shutil.which(self._python) or self._python, str(worker.HERE), *map(str, channels)],
+                [*(_bubblewrap() if sandbox == "bubblewrap" else []), *map(os.fspath, map(str, arguments))],
+                cwd=worker.HERE.parent,
                 stdin=subprocess.PIPE if posix else theirs_in,
                 stdout=subprocess.DEVNULL if posix else theirs_out,
                 stderr=subprocess.PIPE,
                 bufsize=0,
-                env=_environment(self._marker),
+                env=_environment(self._own and self._own.name, self._marker),
                 pass_fds=channels if posix else (),
                 start_new_session=posix,  # Ctrl-C is for the judge alone
                 creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # as above, on Windows
@@ -385,8 +461,11 @@ class IsolatedModule:
         elif late and left <= seconds:
             fault = "timeout", f"{self.name} used up its {self.limits.total_seconds:g} s{self._remedy}."
         elif not doing:
-            words = self.output.strip().splitlines()[-1:] or ["it gives no answer"]
-            reason = "it has no NumPy" if status == worker.NO_NUMPY else words[0]
+            words = (self.output.strip().splitlines() or ["it gives no answer"])[-1].rstrip(".")
+            if status == worker.NO_SANDBOX or words.startswith("bwrap: "):
+                self._output.clear()
+                raise _NoSandboxError(words.removeprefix("bwrap: ")) from None
+            reason = "it has no NumPy" if status == worker.NO_NUMPY else _too_old(self._python) or words
             fault = "interpreter", f"The interpreter {self._python} can't run a module under test: {reason}."
         elif late:
             fault = "timeout", f"{doing} did not finish within {seconds:.3g} s{self._remedy}."
@@ -408,7 +487,7 @@ class IsolatedModule:
         """Bytes that the worker holds, where the system has /proc; 0 elsewhere."""
         assert self._process is not None  # noqa: S101 - callers look
         pages = 0
-        for child in worker.children(self._process.pid):
+        for child in _descendants(self._process.pid):
             with contextlib.suppress(OSError):  # gone
                 pages = max(pages, int(Path(f"/proc/{child}/statm").read_text("ascii").split()[1]))
         return pages * PAGE
@@ -450,7 +529,10 @@ class IsolatedModule:
         return os.read(self._answers, size)
 
     def _stop(self, patience: float = 0.0) -> int:
-        """End the worker, after `patience` seconds in which it may end itself, and all that it started."""
+        """End the worker, after `patience` seconds in which it may end itself, and all that it started.
+
+        Returns the supervisor's exit status; a negative one where it had to be killed, or was.
+        """
         process, self._process = self._process, None
         assert process is not None  # noqa: S101 - callers look
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -459,38 +541,139 @@ class IsolatedModule:
             process.kill()
         else:
             process.stdin.close()  # the order to the supervisor to kill all, and to leave
-        try:
-            process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end = time.monotonic() + PATIENCE
+        while process.poll() is None and time.monotonic() < end:
+            if any(map(worker.is_stopped, self._supervisors(process.pid))):
+                break
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(GLANCE)
+        process.kill()
+        process.wait()
         if process.returncode < 0:
-            _sweep(self._marker)
+            self._sweep()
         os.close(self._requests)
         os.close(self._answers)
         self._drainer.join(1.0)  # longer only where a process has escaped
+        if self._own is not None:
+            self._own.cleanup()
+            self._own = None
         return process.returncode
 
+    def _supervisors(self, process: int) -> list[int]:
+        """The process that supervises, and those that only pass on its end."""
+        return [process, *(_descendants(process)[:2] if self.sandbox == "bubblewrap" else [])]
 
-def _environment(marker: str) -> dict[str, str]:
-    """The worker's environment: ours, without what configures our Python and its tests."""
+    def _sweep(self) -> None:
+        """Kill what is left after a supervisor was killed: what is our child now, or carries the marker."""
+        end_orphans(self._siblings)
+        for environment in Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):
+                if f"{MARKER}={self._marker}".encode() in environment.read_bytes():
+                    os.kill(int(environment.parent.name), signal.SIGKILL)
+
+
+class _NoSandboxError(Exception):
+    """The system forbids a sandbox; the message says why."""
+
+
+_adopts = False  # whether orphans of our descendants become children of this process
+
+
+def shield() -> None:
+    """Keep this process's memory from the subjects of the same user (Linux); root's get at it without a sandbox."""
+    worker.prctl(4, 0)  # PR_SET_DUMPABLE
+
+
+def adopt(*, on: bool) -> None:
+    """Whether what a subject started comes to this process where all between were killed (Linux).
+
+    For a process that is ours, and starts nothing else meanwhile: `end_orphans` takes every new child for such a one.
+    """
+    global _adopts  # noqa: PLW0603 - the kernel keeps it for the process as well
+    worker.prctl(36, int(on))  # PR_SET_CHILD_SUBREAPER
+    _adopts = on
+
+
+def end_orphans(siblings: Collection[int]) -> None:
+    """Kill the processes that this one has adopted, until there are none: all its children but the siblings."""
+    while _adopts and (adopted := set(worker.children(os.getpid())).difference(siblings)):
+        for child in adopted:
+            with contextlib.suppress(OSError):  # it runs as another user
+                os.kill(child, signal.SIGKILL)
+        for child in adopted:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(child, 0)
+
+
+def _obstacle(sandbox: Sandbox) -> str:
+    """What is known, without a try, to keep a sandbox from this machine; empty where nothing is."""
+    if sandbox != "none" and sys.platform != "linux":
+        return "it is made of what Linux has"
+    if sandbox == "bubblewrap" and shutil.which("bwrap") is None:
+        return "the program bwrap is not installed"
+    return ""
+
+
+def _bubblewrap() -> list[str]:
+    """The command that makes the sandbox and starts in it what follows; the worker adds the filter of system calls."""
+    command = ["bwrap", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--die-with-parent"]
+    command += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
+    command += ["--remount-ro", "/proc", "--cap-drop", "ALL"]
+    if os.geteuid() == 0:
+        command += ["--cap-add", "CAP_DAC_READ_SEARCH"]
+    folder = Path("/tmp")  # noqa: S108 - one of its own, in which what is there now can be read
+    command += ["--perms", "1777", "--tmpfs", str(folder)]
+    for entry in folder.iterdir():
+        if entry.is_symlink():
+            command += ["--symlink", str(entry.readlink()), str(entry)]
+        elif entry.is_dir() or entry.is_file():
+            command += ["--ro-bind-try", str(entry), str(entry)]
+    return [*command, "--"]
+
+
+def _too_old(python: str) -> str:
+    """What is wrong with an interpreter of a version that can't run `worker.py`; empty for another."""
+    ask = "import sys; print('%d %d' % sys.version_info[:2])"
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired, ValueError):
+        done = subprocess.run(  # noqa: S603 - the user's own interpreter
+            [shutil.which(python) or python, "-E", "-s", "-c", ask],  # every version knows these
+            capture_output=True,
+            check=False,
+            cwd=worker.HERE.parent,
+            stdin=subprocess.DEVNULL,
+            timeout=PATIENCE,
+        )
+        major, minor = map(int, done.stdout.split())
+        if (major, minor) < OLDEST:
+            return f"it is Python {major}.{minor}, and Python {OLDEST[0]}.{OLDEST[1]} or newer is wanted"
+    return ""
+
+
+def _descendants(process: int) -> list[int]:
+    """All processes below this one, where the system has /proc."""
+    found = worker.children(process)
+    return found + [one for child in found for one in _descendants(child)]
+
+
+def _environment(temporary: str | None, marker: str) -> dict[str, str]:
+    """The worker's environment: ours, without what configures our Python and its tests.
+
+    With a temporary folder and the marker for one without a sandbox; a sandbox has a /tmp of its own, and a home that
+    can't be written to.
+    """
     kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("PYTHON", "PYTEST", "COV_CORE", "COVERAGE", "__PYVENV"))
         or name in {"PYTHONNOUSERSITE", "PYTHONUSERBASE"}
     }
-    path = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    path = [entry for entry in path if entry and Path(entry).resolve() != worker.ROOT]
-    return {**kept, "PYTHONPATH": os.pathsep.join(path), **ENVIRONMENT, MARKER: marker}
-
-
-def _sweep(marker: str) -> None:
-    """Kill the processes that carry the marker: what is left after a supervisor was killed."""
-    for environment in Path("/proc").glob("[0-9]*/environ"):
-        with contextlib.suppress(OSError):
-            if marker.encode() in environment.read_bytes():
-                os.kill(int(environment.parent.name), signal.SIGKILL)
+    path = [Path(entry).absolute() for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    kept["PYTHONPATH"] = os.pathsep.join(str(entry) for entry in path if entry.resolve() != worker.ROOT)
+    if temporary is not None:
+        return {**kept, **ENVIRONMENT, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), temporary), MARKER: marker}
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        kept.pop(name, None)
+    return {**kept, **ENVIRONMENT, **CACHES}
 
 
 def _text(value: object) -> str:

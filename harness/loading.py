@@ -9,7 +9,8 @@ import numpy as np
 
 from harness.clock import PATIENCE
 from harness.contract import ContractError, check_finite, read_gradient, read_loss
-from harness.isolation import IsolatedModule, Limits, Signature, SubjectFault
+from harness.isolation import IsolatedModule, Limits, Sandbox, Signature, SubjectFault
+from harness.worker import printable
 from properties.cases import Case, Parameters
 from properties.checks import alike
 from properties.comparison import compare, named
@@ -245,6 +246,11 @@ class FileSubject:
         """What the module printed."""
         return self._module.output
 
+    @property
+    def sandbox(self) -> str:
+        """The one that its process runs in."""
+        return self._module.sandbox
+
     def close(self) -> bool:
         """End the module's process; whether processes were left that it does not wait for."""
         return self._module.close()
@@ -345,16 +351,16 @@ def _place(path: tuple[int, ...]) -> str:
 
 @contextmanager
 def load(
-    path: str | Path, *, python: str | None = None, limits: Limits | None = None
+    path: str | Path, *, python: str | None = None, limits: Limits | None = None, sandbox: Sandbox = "auto"
 ) -> Generator[FileSubject]:
     """Start a module in its worker, and stop it at the end.
 
     Raises:
         UnusableSubject: where it can't be imported, has no `gradient`, or its `PROBLEM` can't be read.
     """
-    with IsolatedModule(path, python=python, limits=limits) as module:
+    with IsolatedModule(path, python=python, limits=limits, sandbox=sandbox) as module:
         try:
             module.start()
         except SubjectFault as fault:
             raise UnusableSubject(str(fault), fault.trace) from None
-        yield FileSubject(str(path), module)
+        yield FileSubject(printable(str(path)), module)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.contract import ContractError
-from harness.isolation import IsolatedModule, Limits, Operated, SubjectFault, Unsupported
+from harness.isolation import IsolatedModule, Limits, Operated, Sandbox, SubjectFault, Unsupported
 from harness.loading import UnusableSubject
 from properties.conventions import CONVENTIONS
 from properties.declaration import Call, Contents, Declaration, DeclarationError, Function, Missing, read
@@ -315,6 +315,11 @@ class OperationSubject:
         except ContractError:
             return False
         return True
+
+    @property
+    def sandbox(self) -> str:
+        """The one that its process runs in."""
+        return self._module.sandbox
 
     @property
     def processor_seconds(self) -> float:
@@ -736,17 +741,19 @@ def load_operations(
     python: str | None = None,
     limits: Limits | None = None,
     known: Iterable[Operation] = KNOWN,
+    sandbox: Sandbox = "auto",
 ) -> Generator[Loaded]:
     """The operations of a file, each in a worker that starts at its first call; all are stopped at the end.
 
     Raises:
         UnusableSubject: where it can't be imported, its declaration can't be read, or there is nothing to judge.
     """
-    modules = [IsolatedModule(path, python=python, limits=limits)]
+    modules = [IsolatedModule(path, python=python, limits=limits, sandbox=sandbox)]
     try:
         contents = contents_of(str(path), modules[0], known)
         modules += [
-            IsolatedModule(path, python=python, limits=limits) for _ in range(1, len(contents.operations))
+            IsolatedModule(path, python=python, limits=limits, sandbox=sandbox)
+            for _ in range(1, len(contents.operations))
         ]
         subjects = [as_meant(*pair) for pair in zip(contents.operations, modules, strict=False)]
         yield Loaded(tuple(subjects), contents.missing, contents.network)

@@ -1,6 +1,7 @@
 """What comes of the verification of one subject: its verdict, its records, and the name of its mistake."""
 
 import contextlib
+import os
 import shlex
 import tempfile
 import warnings
@@ -13,15 +14,26 @@ from hypothesis.configuration import set_hypothesis_home_dir
 
 from harness.clock import Clock
 from harness.contents import OPERATION, calls, load_operation
-from harness.isolation import Limits
+from harness.isolation import Limits, Sandbox
 from harness.loading import FileSubject, UnusableSubject, load
 from harness.verification import Explanations, Verification, own_failure, with_fault
+from harness.worker import printable
 from properties import network, operation
 from properties.diagnosis import Diagnosis
 from properties.network.explanations import NetworkExplanations
 from properties.operation.explanations import OperationExplanations
 from properties.operation.truth import Judge
-from properties.search import INCONSTANT, Effort, Example, Property, Record, SubjectGone, TimeIsOver, Verdict
+from properties.search import (
+    INCONSTANT,
+    Effort,
+    Example,
+    Kind,
+    Property,
+    Record,
+    SubjectGone,
+    TimeIsOver,
+    Verdict,
+)
 from properties.subjects import Bundled, Subject
 from reference import envelope
 
@@ -54,6 +66,7 @@ class Request:
     only: tuple[str, ...] = ()
     stops: bool = False
     operation: str = ""
+    sandbox: Sandbox = "auto"
 
     @property
     def properties(self) -> tuple[Property[Any], ...]:
@@ -64,7 +77,7 @@ class Request:
     @property
     def name(self) -> str:
         """What reports call the subject."""
-        path = self.path or Bundled().name
+        path = printable(self.path or Bundled().name)
         return path if self.operation in ("", OPERATION) else f"{path}: {self.operation}"
 
 
@@ -72,8 +85,10 @@ class Request:
 class Outcome:
     """What came of the verification of a subject.
 
-    `remark` is for whoever uses the subject, and nothing against it. `again` is the call that repeats it, `function`
-    the one of the subject that was called, with the drawn choices as keywords or without any.
+    `subject` is its name as it can be shown, `path` as it is, `sandbox` the one that it ran in; `is_broken` says that
+    the process that verified it failed or was lost, which need not be this subject's doing. `remark` is for whoever
+    uses the subject, and nothing against it. `again` is the call that repeats it, `function` the one of the subject
+    that was called, with the drawn choices as keywords or without any.
     """
 
     subject: str
@@ -88,6 +103,9 @@ class Outcome:
     again: str = ""
     function: str = "gradient"
     takes_keywords: bool = True
+    path: str = ""
+    sandbox: str = ""
+    is_broken: bool = False
 
     @property
     def failures(self) -> list[Record]:
@@ -120,16 +138,28 @@ def verify(request: Request, announce: Callable[[Record], None] = _silently) -> 
             warnings.simplefilter("ignore")  # of our own arithmetic on a subject's numbers
             outcome = (_verify_operation if request.operation else _verify)(request, announce)
     except Exception as error:  # noqa: BLE001  (nobody can tell, and the other subjects wait)
-        outcome = Outcome(request.name, Verdict.INCONCLUSIVE, message=own_failure(error))
-    outcome.seconds = perf_counter() - started
+        outcome = Outcome(request.name, Verdict.INCONCLUSIVE, message=own_failure(error), is_broken=True)
+    outcome.seconds, outcome.path = perf_counter() - started, request.path or ""
     options = f"--cases {request.effort.cases} --seed {request.effort.seed}"
     options += "".join(f" --only {name}" for name in request.only)
-    outcome.again = f"manual-backprop verify {shlex.quote(request.path) if request.path else ''} {options}"
+    outcome.again = f"manual-backprop verify {quoted(request.path) if request.path else ''} {options}"
     return outcome
 
 
+def quoted(name: str) -> str:
+    """The name for a shell, in signs that can be shown."""
+    if printable(name) == name:
+        return shlex.quote(name)
+    signs = (chr(byte) for byte in os.fsencode(name))
+    plain = (
+        sign if sign.isascii() and sign.isprintable() and sign not in "\\'" else f"\\x{ord(sign):02x}"
+        for sign in signs
+    )
+    return f"$'{''.join(plain)}'"
+
+
 def _verify(request: Request, announce: Callable[[Record], None]) -> Outcome:
-    outcome = Outcome(request.path or Bundled().name)
+    outcome = Outcome(request.name)
     with contextlib.ExitStack() as stack:
         try:
             subject = _subject(request, stack)
@@ -139,7 +169,7 @@ def _verify(request: Request, announce: Callable[[Record], None]) -> Outcome:
         envelope.warm_up()
         clock = Clock(request.seconds)
         if isinstance(subject, FileSubject):
-            outcome.function = subject.function
+            outcome.function, outcome.sandbox = subject.function, subject.sandbox
             clock = Clock(request.seconds, lambda: subject.seconds)
             subject.check_limit = clock.check
         verification = Verification(
@@ -152,6 +182,7 @@ def _verify(request: Request, announce: Callable[[Record], None]) -> Outcome:
             stops=request.stops,
         )
         outcome.records = verification.run()
+        outcome.is_broken = verification.is_broken
         try:
             conclude(outcome, verification)
         except SubjectGone as fault:
@@ -171,7 +202,7 @@ def _verify_operation(request: Request, announce: Callable[[Record], None]) -> O
     path = request.path or ""
     try:
         with load_operation(
-            path, request.operation, python=request.python, limits=_limits(request)
+            path, request.operation, python=request.python, limits=_limits(request), sandbox=request.sandbox
         ) as subject:
             clock = Clock(request.seconds, lambda: subject.processor_seconds)
             subject.check_limit = clock.check
@@ -186,6 +217,7 @@ def _verify_operation(request: Request, announce: Callable[[Record], None]) -> O
                 stops=request.stops,
             )
             outcome.records = verification.run()
+            outcome.is_broken, outcome.sandbox = verification.is_broken, subject.sandbox
             try:
                 conclude(outcome, verification)
             except SubjectGone as fault:
@@ -212,7 +244,9 @@ def _notes(judge: Judge, outcome: Outcome) -> str:
 def _subject(request: Request, stack: contextlib.ExitStack) -> Subject:
     if request.path is None:
         return Bundled()
-    return stack.enter_context(load(request.path, python=request.python, limits=_limits(request)))
+    return stack.enter_context(
+        load(request.path, python=request.python, limits=_limits(request), sandbox=request.sandbox)
+    )
 
 
 def _limits(request: Request) -> Limits:
@@ -243,14 +277,7 @@ def conclude(outcome: Outcome, verification: Verification[Any]) -> None:
         outcome.verdict, outcome.message = Verdict.UNSTABLE, f"{WEAK} {'; '.join(filter(None, weak))}."
         return
     if not failed:
-        open_ones = [record for record in outcome.records if record.verdict is Verdict.INCONCLUSIVE]
-        decisive = [record for record in open_ones if record.is_decisive or not record.cases]
-        if decisive:
-            outcome.verdict, outcome.message = Verdict.INCONCLUSIVE, decisive[0].message
-            late = sum(record.cut and not record.cases for record in decisive)
-            if late == len(decisive):
-                held = sum(record.verdict is Verdict.PASS for record in outcome.records)
-                outcome.message = LATE.format(late, held)
+        _conclude_without_failure(outcome)
         return
     outcome.verdict, outcome.message = Verdict.FAIL, failed[0].message
     if outcome.counterexample is None or verification.explains is None:
@@ -263,6 +290,22 @@ def conclude(outcome: Outcome, verification: Verification[Any]) -> None:
         outcome.message = with_fault(outcome.message, str(fault))
     except Exception as error:  # noqa: BLE001  (it is wrong all the same, and only its name is lost)
         outcome.message += f" {own_failure(error)}"
+        outcome.is_broken = True
+
+
+def _conclude_without_failure(outcome: Outcome) -> None:
+    """PASS, unless too little was decided."""
+    decided = [record for record in outcome.records if record.is_decisive and record.kind is Kind.TRUTH]
+    if decided and not any(record.held for record in decided):
+        outcome.verdict, outcome.message = Verdict.INCONCLUSIVE, "No case was compared with the truth."
+    open_ones = [record for record in outcome.records if record.verdict is Verdict.INCONCLUSIVE]
+    decisive = [record for record in open_ones if record.is_decisive or not record.cases]
+    if decisive:
+        outcome.verdict, outcome.message = Verdict.INCONCLUSIVE, decisive[0].message
+        late = sum(record.cut and not record.cases for record in decisive)
+        if late == len(decisive):
+            held = sum(record.verdict is Verdict.PASS for record in outcome.records)
+            outcome.message = LATE.format(late, held)
 
 
 def _explain(outcome: Outcome, verification: Verification[Any], explains: Explanations[Any]) -> None:

@@ -1,129 +1,174 @@
-"""Verifications in processes of their own, which take one subject after another: none spoils another's."""
+"""Judges in processes of their own, which take one subject after another: no subject spoils another's verification.
+
+The command starts them before it imports what it needs itself, so this module imports nothing that takes long.
+"""
 
 import multiprocessing
 import os
 import signal
 import threading
-from _thread import interrupt_main
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from queue import SimpleQueue
 from time import perf_counter
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from harness.outcomes import Outcome, Request, verify
-from properties.search import Record, Verdict
+from harness.isolation import adopt, end_orphans, shield
+from harness.worker import children, is_stopped
+
+if TYPE_CHECKING:
+    from harness.outcomes import Outcome, Request
+    from properties.search import Record
+
+Pipe: TypeAlias = "Connection[Request, Record | Outcome | None]"
+"""To a judge go requests; back come None when it is ready, the record of each property, and the outcome."""
 
 GRACE = 30.0
-"""Seconds beyond its time in which a process may finish its case, and start: after them it is ended."""
-
+"""Seconds beyond its time in which a judge may finish its case: after them it is ended."""
 
 HANGS = 10.0
 """So many times its seconds may a file take on the wall: a process that takes longer hangs, and is ended."""
 
-TOO_SLOW = "could not be judged within {:g} s: its smallest cases are too large."
+GLANCE = 0.5
+"""Seconds between two looks at judges that say nothing."""
+
+TRIES = 2
+"""Times that a file is judged where the judge fails or is lost: once more in a new one, which no other file has met."""
+
+TOO_SLOW = "could not be judged within {:g} s on the wall."
+LOST = "brought its judge's process down: it may not touch other processes."
+STOPPED = "stopped its judge's process: it may not touch other processes."
 
 
-def verify_here(request: Request, announce: Callable[[Record], None]) -> Outcome:
-    """Verify one subject in this process, and end that too where it hangs. To be called in the main thread."""
-    over = threading.Event()
-    is_ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # in a job in the background
-    if is_ignored:  # our own interrupt would be ignored too
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+class Judges:
+    """So many processes that judge; a context manager, at whose end they end."""
 
-    def end() -> None:
-        over.set()
-        interrupt_main()
+    def __init__(self, jobs: int, files: int = 1, cache: Path | None = None) -> None:
+        """Start as many as there are files, the others when they are needed; `cache` is what is compiled for all."""
+        self._variables = {"PYTHONSAFEPATH": "1"}  # Python leaves out the folder that it is started in
+        if cache is not None and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+            self._variables["JAX_COMPILATION_CACHE_DIR"] = str(cache)
+            self._variables["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+        shield()
+        adopt(on=True)
+        self._jobs = jobs
+        self._idle = [_Judge(self._variables) for _ in range(min(jobs, files))]
+        self._busy: list[_Judge] = []
+        self._siblings = set(children(os.getpid()))  # the judges, and what else the command has started
 
-    timer = threading.Timer(HANGS * request.seconds + GRACE, end)
-    timer.daemon = True
-    timer.start()
-    try:
-        return verify(request, announce)
-    except KeyboardInterrupt:
-        if not over.is_set():
-            raise
-        name, seconds = str(request.path), request.seconds
-        return Outcome(
-            name,
-            Verdict.INCONCLUSIVE,
-            message=f"{name} {TOO_SLOW.format(seconds)}",
-            seconds=HANGS * seconds + GRACE,
-        )
-    finally:
-        timer.cancel()
-        if is_ignored:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+    def __enter__(self) -> Self:
+        """They are started."""
+        return self
 
-
-def verify_all(requests: Sequence[Request], jobs: int, done: Callable[[Outcome], None]) -> list[Outcome]:
-    """Verify the subjects, `jobs` at a time, and return their outcomes in the same order.
-
-    Args:
-        requests: what to verify.
-        jobs: how many processes to use.
-        done: called with the outcome of each subject as soon as it is there.
-    """
-    found: dict[int, Outcome] = {}
-    waiting = deque(enumerate(requests))
-    idle: list[_Worker] = []
-    busy: list[_Worker] = []
-    try:
-        while waiting or busy:
-            while waiting and len(busy) < jobs:
-                busy.append(idle.pop() if idle else _Worker())
-                busy[-1].take(*waiting.popleft())
-            wait([one.pipe for one in busy], timeout=1.0)
-            for one in list(busy):
-                outcome = one.answer()
-                if outcome is not None:
-                    found[one.number] = outcome
-                    busy.remove(one)
-                    if one.process.is_alive():
-                        idle.append(one)
-                    done(outcome)
-    finally:
-        for one in (*idle, *busy):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End them, and the subjects that they judge."""
+        for one in (*self._idle, *self._busy):
             one.end()
-    return [found[number] for number in range(len(requests))]
+        end_orphans(self._siblings)
+        adopt(on=False)
+
+    def judge_all(
+        self,
+        requests: "Sequence[Request]",
+        done: "Callable[[Outcome], None]",
+        announce: "Callable[[Record], None]" = lambda record: None,
+    ) -> "list[Outcome]":
+        """Judge the subjects, and return their outcomes in the same order.
+
+        Args:
+            requests: what to judge.
+            done: called with the outcome of each subject as soon as it is there.
+            announce: called with the record of each property as soon as it is there.
+        """
+        found: dict[int, Outcome] = {}
+        waiting = deque((number, request, 1) for number, request in enumerate(requests))
+        while waiting or self._busy:
+            while waiting and len(self._busy) < self._jobs:
+                self._busy.append(self._idle.pop() if self._idle else self._new())
+                self._busy[-1].take(*waiting.popleft())
+            wait([one.pipe for one in self._busy], timeout=GLANCE)
+            for one in list(self._busy):
+                outcome = one.answer(announce)
+                if outcome is None:
+                    continue
+                self._busy.remove(one)
+                if outcome.is_broken:
+                    one.end()
+                    end_orphans(self._siblings)
+                    if one.tries < TRIES:
+                        waiting.appendleft((one.number, one.request, one.tries + 1))
+                        continue
+                else:
+                    self._idle.append(one)
+                found[one.number] = outcome
+                done(outcome)
+        return [found[number] for number in range(len(requests))]
+
+    def _new(self) -> "_Judge":
+        one = _Judge(self._variables)
+        self._siblings.add(one.process.pid or 0)
+        return one
 
 
-class _Worker:
+class _Judge:
     """One process: it lives until its pipe closes, with which our own end, however it comes, is its end too."""
 
     number: int
-    request: Request
+    request: "Request"
+    tries: int
 
-    def __init__(self) -> None:
-        """Start it."""
+    def __init__(self, variables: dict[str, str]) -> None:
+        """Start it with these variables in its environment."""
         context = multiprocessing.get_context("spawn")
+        self.pipe: Connection[Any, Any]
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs,), daemon=True)
-        self.process.start()
+        with _environment(variables):
+            self.process.start()
         theirs.close()
+        self._is_ready = False
 
-    def take(self, number: int, request: Request) -> None:
-        """Begin with a subject."""
-        self.number, self.request, self.started = number, request, perf_counter()
+    def take(self, number: int, request: "Request", tries: int) -> None:
+        """Begin with a subject. Its time begins when the judge is ready."""
+        self.number, self.request, self.tries, self.started = number, request, tries, perf_counter()
         self.pipe.send(request)
 
-    def answer(self) -> Outcome | None:
+    def answer(self, announce: "Callable[[Record], None]") -> "Outcome | None":
         """The outcome, if there is one by now; for a process that is lost or hangs, what is known."""
-        if self.pipe.poll():
-            try:
-                return self.pipe.recv()
-            except (EOFError, OSError):
-                return self._lost(
-                    "brought the process down that verifies it: it may not touch other processes."
-                )
-        if perf_counter() - self.started > HANGS * self.request.seconds + GRACE:
-            return self._lost(TOO_SLOW.format(self.request.seconds), Verdict.INCONCLUSIVE)
+        from harness.outcomes import Outcome  # noqa: PLC0415  (see above)
+        from properties.search import Verdict  # noqa: PLC0415
+
+        try:
+            while self.pipe.poll():
+                said = self.pipe.recv()
+                if isinstance(said, Outcome):
+                    return said
+                if said is None:
+                    self._is_ready, self.started = True, perf_counter()
+                else:
+                    announce(said)
+        except (EOFError, OSError):
+            return self._lost(LOST, Verdict.FAIL)
+        if self.process.pid is not None and is_stopped(self.process.pid):
+            return self._lost(STOPPED, Verdict.FAIL)
+        if self._is_ready and perf_counter() - self.started > HANGS * self.request.seconds + GRACE:
+            lost = self._lost(TOO_SLOW.format(HANGS * self.request.seconds + GRACE), Verdict.INCONCLUSIVE)
+            self.tries = TRIES  # it would take as long again
+            return lost
         return None
 
-    def _lost(self, what: str, verdict: Verdict = Verdict.FAIL) -> Outcome:
-        self.end()
-        name = str(self.request.path)
-        return Outcome(name, verdict, message=f"{name} {what}", seconds=perf_counter() - self.started)
+    def _lost(self, what: str, verdict: Any) -> "Outcome":
+        from harness.outcomes import Outcome  # noqa: PLC0415  (see above)
+
+        name = self.request.name
+        seconds = perf_counter() - self.started
+        return Outcome(name, verdict, message=f"{name} {what}", seconds=seconds, is_broken=True)
 
     def end(self) -> None:
         """End it, and with it the process of its subject."""
@@ -132,16 +177,36 @@ class _Worker:
         self.pipe.close()
 
 
-def _serve(pipe: "Connection[Outcome, Request]") -> None:
-    """Verify what comes through the pipe, until it closes."""
+@contextmanager
+def _environment(variables: dict[str, str]) -> Generator[None]:
+    """Set variables of the environment, for a while."""
+    before = os.environ.copy()
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in variables:
+            del os.environ[name]
+        os.environ.update({name: before[name] for name in variables if name in before})
+
+
+def _serve(pipe: "Connection[Any, Any]") -> None:
+    """Judge what comes through the pipe, until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which ends us
+    shield()
+    adopt(on=True)
     requests: SimpleQueue[Request] = SimpleQueue()
     threading.Thread(target=_listen, args=(pipe, requests), daemon=True).start()
+    from harness.outcomes import verify  # noqa: PLC0415  (see above)
+    from reference import envelope  # noqa: PLC0415
+
+    envelope.warm_up(wait=True)
+    pipe.send(None)
     while True:
-        pipe.send(verify(requests.get()))
+        pipe.send(verify(requests.get(), pipe.send))
 
 
-def _listen(pipe: "Connection[Outcome, Request]", requests: "SimpleQueue[Request]") -> None:
+def _listen(pipe: "Connection[Any, Any]", requests: "SimpleQueue[Request]") -> None:
     """Hand on the requests; the end of the pipe ends this process, in the middle of a verification too."""
     try:
         while True:

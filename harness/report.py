@@ -125,7 +125,7 @@ def script(outcome: Outcome, case: Example) -> str:
     """The smallest case as Python to paste, which prints both gradients; of a large one its sizes alone."""
     if not is_printed(case) or not isinstance(case, Case):
         return f"{as_text(case)}\n# {outcome.again}"
-    path = Path(outcome.subject)
+    path = Path(outcome.path or outcome.subject)
     choices = case.choices.items() if outcome.takes_keywords else ()
     keywords = ", ".join(f"{key}={value!r}" for key, value in choices)
     lines = [
@@ -366,6 +366,7 @@ def _object(outcome: Outcome, hints: int) -> dict[str, Any]:
         "remark": outcome.remark,
         "seconds": round(outcome.seconds, 3),
         "again": outcome.again,
+        "sandbox": outcome.sandbox,
         "version": version(),
         "properties": [_property(record) for record in outcome.records],
         "diagnosis": None

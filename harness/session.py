@@ -3,20 +3,22 @@
 import os
 import sys
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from harness import annotations, documents, report
 from harness.contents import found_in
 from harness.gradescope import as_gradescope
-from harness.isolation import Limits
+from harness.isolation import Limits, Sandbox
 from harness.outcomes import Outcome, Request
-from harness.pool import verify_all, verify_here
+from harness.pool import Judges
+from harness.reports import Reports
+from harness.worker import printable
 from properties.counterexamples import smallest_counterexamples
 from properties.search import Effort, Record, Verdict
 from properties.seed_problem import consequences, real_digits, teacher
@@ -35,8 +37,8 @@ class Options:
     hints: int = 2
     strict: bool = False
     python: str | None = None
-    jobs: int = 0
     seconds: float = 120.0
+    sandbox: Sandbox = "auto"
     show_output: bool = False
     json: str | None = None
     junit: str | None = None
@@ -52,33 +54,36 @@ class Options:
         )
 
 
-def run(paths: list[str], options: Options) -> int:
+def run(paths: list[str], options: Options, judges: Judges, reports: Reports) -> int:
     """Judge the subjects, or the bundled backprop for none, and return the exit status."""
     with annotations.no_commands() if options.github else nullcontext():
-        outcomes = _judge(paths, options)
+        outcomes = _judge(paths, options, judges, reports)
     if options.github:
         annotations.publish(outcomes, options.hints, options.failing)
     return int(any(outcome.verdict in options.failing for outcome in outcomes))
 
 
-def _judge(paths: list[str], options: Options) -> list[Outcome]:
+def _judge(paths: list[str], options: Options, judges: Judges, reports: Reports) -> list[Outcome]:
     """Judge the subjects, show what was found, and write the reports."""
     console = Console() if sys.stdout.isatty() else Console(width=report.WIDTH)
     effort = Effort(options.cases, options.seed)
+    shared = left_in_memory()
     limits = Limits(call_seconds=options.seconds / 12, remedy="--time-limit gives it more")
     requests = [
-        Request(path, effort, options.python, options.seconds, options.only, options.quick, name)
+        Request(
+            path, effort, options.python, options.seconds, options.only, options.quick, name, options.sandbox
+        )
         for path in paths or [None]
-        for name in found_in(path, options.python, limits)
+        for name in found_in(path, options.python, limits, options.sandbox)
     ]
     if not options.quiet:
         console.print(
             f"seed {options.seed} (repeat with --seed {options.seed})", style="dim", highlight=False
         )
     outcomes = (
-        [_with_progress(console, requests[0], quiet=options.quiet)]
+        _with_progress(console, requests, judges, quiet=options.quiet)
         if len(requests) == 1
-        else _in_parallel(console, requests, options)
+        else _in_parallel(console, requests, options, judges)
     )
     if options.quiet:
         for outcome in outcomes:
@@ -88,23 +93,41 @@ def _judge(paths: list[str], options: Options) -> list[Outcome]:
         report.one(console, outcomes[0], hints=options.hints, **shown)
     else:
         report.several(console, outcomes, hints=options.hints, show_output=options.show_output)
+    if not options.quiet and (used := sorted({outcome.sandbox for outcome in outcomes} - {""})):
+        console.print(f"sandbox {' and '.join(used)}", style="dim", highlight=False)
+    if "none" in {outcome.sandbox for outcome in outcomes} and (left := sorted(left_in_memory() - shared)):
+        console.print(Text(f"Shared memory that is there now, and was not before: {', '.join(left)}."))
     if not (paths or options.quiet or options.only):
         for found in smallest_counterexamples(options.seed):
             console.print()
             console.print(report.counterexample(found), soft_wrap=True)
         _show_consequences(console)
-    _write(outcomes, options)
+    _write(outcomes, options, reports)
     return outcomes
 
 
-def _with_progress(console: Console, request: Request, *, quiet: bool) -> Outcome:
+def left_in_memory() -> set[str]:
+    """The names of the shared memory of this user (Linux): what a file makes without a sandbox outlives it."""
+    found: set[str] = set()
+    with suppress(OSError):  # not on Linux
+        for file in Path("/dev/shm").iterdir():  # noqa: S108  (it is only looked at)
+            with suppress(OSError):  # gone
+                found |= {printable(str(file))} if file.stat().st_uid == os.geteuid() else set[str]()
+        segments = Path("/proc/sysvipc/shm").read_text("ascii").splitlines()[1:]
+        found |= {f"segment {line.split()[1]}" for line in segments if int(line.split()[7]) == os.geteuid()}
+    return found
+
+
+def _with_progress(
+    console: Console, requests: list[Request], judges: Judges, *, quiet: bool
+) -> list[Outcome]:
     """Verify one subject with a bar on a terminal, and a line for each property elsewhere."""
     if quiet:
-        return verify_here(request, lambda record: None)
+        return judges.judge_all(requests, lambda _: None)
     if not console.is_terminal:
-        return verify_here(request, lambda record: _line(console, record))
+        return judges.judge_all(requests, lambda _: None, lambda record: _line(console, record))
     columns = BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}")
-    waiting = [one.name.replace("_", " ") for one in request.properties]
+    waiting = [one.name.replace("_", " ") for one in requests[0].properties]
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(waiting[0], total=len(waiting))
 
@@ -114,19 +137,20 @@ def _with_progress(console: Console, request: Request, *, quiet: bool) -> Outcom
                 task, completed=done, description=waiting[done] if done < len(waiting) else "", refresh=True
             )
 
-        return verify_here(request, advance)
+        return judges.judge_all(requests, lambda _: None, advance)
 
 
 def _line(console: Console, record: Record) -> None:
     console.print(f"{record.verdict.value:14} {record.sentence}", highlight=False, soft_wrap=True)
 
 
-def _in_parallel(console: Console, requests: list[Request], options: Options) -> list[Outcome]:
+def _in_parallel(
+    console: Console, requests: list[Request], options: Options, judges: Judges
+) -> list[Outcome]:
     """Judge many subjects over the cores; whatever happens to one, the others are judged.
 
     Where that is interrupted, what was decided by then is shown; reports would look as if they were whole.
     """
-    jobs = min(options.jobs or os.cpu_count() or 1, len(requests))
     decided: list[Outcome] = []
     try:
         with _quiet_progress(console, len(requests)) as advance:
@@ -135,7 +159,7 @@ def _in_parallel(console: Console, requests: list[Request], options: Options) ->
                 decided.append(outcome)
                 advance()
 
-            return verify_all(requests, jobs, done)
+            return judges.judge_all(requests, done)
     except KeyboardInterrupt:
         if not decided:
             raise
@@ -168,17 +192,13 @@ def _show_consequences(console: Console) -> None:
         console.print(report.consequences(heading, consequences(*data)))
 
 
-def _write(outcomes: list[Outcome], options: Options) -> None:
-    """The reports that were asked for. Raises a usage error where one can't be written."""
-    for path, text in (
-        (options.json, lambda: report.as_json(outcomes, options.hints)),
-        (options.junit, lambda: documents.as_junit(outcomes)),
-        (options.html, lambda: documents.as_html(outcomes, options.hints)),
-        (options.gradescope, lambda: as_gradescope(outcomes[0], options.hints, options.failing)),
-    ):
-        if path is None:
-            continue
-        try:
-            Path(path).write_text(text(), encoding="utf-8", errors="backslashreplace")
-        except OSError as error:
-            raise click.UsageError(f"{path} can't be written: {error.strerror}.") from None
+def _write(outcomes: list[Outcome], options: Options, reports: Reports) -> None:
+    """The reports that were asked for. Raises a usage error where one can't be written, once the others are."""
+    reports.write(
+        {
+            options.json: lambda: report.as_json(outcomes, options.hints),
+            options.junit: lambda: documents.as_junit(outcomes),
+            options.html: lambda: documents.as_html(outcomes, options.hints),
+            options.gradescope: lambda: as_gradescope(outcomes[0], options.hints, options.failing),
+        }
+    )

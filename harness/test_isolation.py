@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import textwrap
 import time
 import venv
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import numpy as np
 import pytest
 
 from harness import worker
-from harness.isolation import IsolatedModule, Limits, Signature, SubjectFault, Unsupported
+from harness.isolation import SANDBOXES, IsolatedModule, Limits, Sandbox, Signature, SubjectFault, Unsupported
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 
@@ -31,6 +33,29 @@ CASE = (PARAMETERS, INPUTS, TARGETS)
 MARKER = "MANUAL_BACKPROP_TEST"
 
 Subject = Callable[..., IsolatedModule]
+
+
+@cache
+def obstacle(sandbox: Sandbox) -> str:
+    """Why this machine has no such sandbox; empty where it has it."""
+    try:
+        IsolatedModule("none.py", sandbox=sandbox).probe()
+    except SubjectFault as fault:
+        return str(fault)
+    return ""
+
+
+def needs(sandbox: Sandbox) -> None:
+    """Skip the test where the sandbox is not to be had."""
+    if reason := obstacle(sandbox):
+        pytest.skip(reason)
+
+
+@pytest.fixture(params=SANDBOXES)
+def sandbox(request: pytest.FixtureRequest) -> Sandbox:
+    """Every sandbox that this machine has."""
+    needs(request.param)
+    return request.param
 
 
 def left(mark: str) -> list[str]:
@@ -61,11 +86,15 @@ def subject(tmp_path: Path, mark: str) -> Iterator[Subject]:
     opened: list[IsolatedModule] = []
 
     def isolate(
-        source: str | bytes, name: str = "mine.py", limits: Limits | None = None, python: str | None = None
+        source: str | bytes,
+        name: str = "mine.py",
+        limits: Limits | None = None,
+        python: str | None = None,
+        sandbox: Sandbox = "auto",
     ) -> IsolatedModule:
         path = tmp_path / name
         path.write_bytes(source if isinstance(source, bytes) else textwrap.dedent(source).encode())
-        opened.append(IsolatedModule(path, limits=limits, python=python))
+        opened.append(IsolatedModule(path, limits=limits, python=python, sandbox=sandbox))
         return opened[-1]
 
     yield isolate
@@ -116,7 +145,7 @@ FAULTS = {  # the body of a gradient (its first line is line 5), the kind of its
     "held memory": (
         "x = np.ones(2 * 10**7)\nwhile True: pass",
         "memory",
-        "gradient used 0.18 GiB of memory, and did not finish in its time.",
+        "gradient used 0.1x GiB of memory, and did not finish in its time.",
     ),
     "_exit": ("os._exit(0)", "exit", "gradient ended Python with exit status 0 instead of returning."),
     "_exit 201": (
@@ -173,14 +202,9 @@ FAULTS = {  # the body of a gradient (its first line is line 5), the kind of its
     "abort": ("os.abort()", "crash", "gradient crashed Python: Aborted."),
     "killed group": ("os.killpg(0, signal.SIGKILL)", "crash", "gradient crashed Python: Killed."),
     "alarm": (
-        "signal.setitimer(signal.ITIMER_REAL, 0.01)\ntime.sleep(9)",
+        "signal.setitimer(signal.ITIMER_REAL, 0.01)\ntime.sleep(99)",
         "crash",
         "gradient crashed Python: Alarm clock.",
-    ),
-    "killed parent": (
-        "os.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(9)",
-        "crash",
-        "gradient killed the process that supervises it.",
     ),
     "closed descriptors": ("os.closerange(0, 1000)", "protocol", BROKEN),
     "closed descriptors and a loop": ("os.closerange(0, 1000)\nwhile True: pass", "protocol", BROKEN),
@@ -207,11 +231,21 @@ FAULTS = {  # the body of a gradient (its first line is line 5), the kind of its
 
 
 @pytest.mark.parametrize(("body", "kind", "sentence"), FAULTS.values(), ids=FAULTS)
-def test_a_fault_is_one_sentence(subject: Subject, body: str, kind: str, sentence: str) -> None:
-    late = kind == "timeout" or sentence.endswith("in its time.")
-    limits = Limits(call_seconds=0.5 if late else 10.0, memory_bytes=256 << 20)
-    fault = fault_of(subject(gradient(body), limits=limits))
-    assert (fault.kind, str(fault)) == (kind, sentence)
+def test_a_fault_is_one_sentence(
+    subject: Subject, body: str, kind: str, sentence: str, sandbox: Sandbox
+) -> None:
+    limits = Limits(call_seconds=0.5 if kind == "timeout" else 5.0, memory_bytes=256 << 20)
+    fault = fault_of(subject(gradient(body), limits=limits, sandbox=sandbox))
+    assert (fault.kind, re.sub(r"0\.1\d", "0.1x", str(fault))) == (kind, sentence)
+
+
+def test_a_file_can_kill_what_supervises_it_only_without_a_namespace(subject: Subject) -> None:
+    body = "os.kill(os.getppid(), signal.SIGKILL)\nreturn 1.0"
+    fault = fault_of(subject(gradient(f"{body[:-10]}time.sleep(9)"), sandbox="none"))
+    assert (fault.kind, str(fault)) == ("crash", "gradient killed the process that supervises it.")
+    needs("namespace")
+    with subject(gradient(body), sandbox="namespace") as module:
+        assert module.call("gradient", CASE).value == 1.0
 
 
 def test_the_process_survives_a_fault_that_python_can_catch(subject: Subject) -> None:
@@ -352,12 +386,12 @@ HARMLESS = {  # the body of a gradient that returns 1.0 all the same
 
 
 @pytest.mark.parametrize("body", HARMLESS.values(), ids=HARMLESS)
-def test_what_spares_the_channel_spoils_no_answer_and_leaves_no_process(subject: Subject, body: str) -> None:
-    with subject(gradient(textwrap.dedent(body) + "\nreturn 1.0")) as module:
+def test_what_spares_the_channel_spoils_no_answer_and_leaves_no_process(
+    subject: Subject, body: str, sandbox: Sandbox
+) -> None:
+    with subject(gradient(textwrap.dedent(body) + "\nreturn 1.0"), sandbox=sandbox) as module:
         assert [module.call("gradient", CASE).value for _ in range(2)] == [1.0, 1.0]
-        began = time.monotonic()
         assert module.close() == ("setsid" in body)
-    assert time.monotonic() - began < 5.0
 
 
 @pytest.mark.parametrize("end", ["return 1.0", "os._exit(0)", "time.sleep(1000)"])
@@ -370,7 +404,7 @@ def test_a_daemon_with_an_empty_environment_is_killed(subject: Subject, tmp_path
         os.wait()
         while not os.path.exists("id"): time.sleep(0.01)
     """
-    module = subject(gradient(textwrap.dedent(body) + end), limits=Limits(call_seconds=1.0))
+    module = subject(gradient(textwrap.dedent(body) + end), limits=Limits(call_seconds=1.0), sandbox="none")
     with contextlib.suppress(SubjectFault):
         module.call("gradient", CASE)
     module.close()
@@ -388,7 +422,7 @@ def test_a_daemon_whose_supervisor_was_killed_is_killed(subject: Subject, mark: 
         time.sleep(1000)
     """
     for name in ("SIGKILL", "SIGSTOP"):
-        module = subject(gradient(body.format(name)), limits=Limits(call_seconds=1.0))
+        module = subject(gradient(body.format(name)), limits=Limits(call_seconds=1.0), sandbox="none")
         assert fault_of(module).kind in {"crash", "timeout"}
         assert left(mark) == []
 
@@ -673,7 +707,7 @@ def test_a_lost_worker_is_restarted_until_it_is_enough(subject: Subject, tmp_pat
     source = gradient("return os._exit(0) if case[0] else os.getpid() * 1.0") + (
         "with open('starts.txt', 'a') as file: file.write('.')\n"
     )
-    with subject(source, limits=Limits(restarts=2)) as module:
+    with subject(source, limits=Limits(restarts=2), sandbox="none") as module:
         first = module.call("gradient", (0,)).value
         assert module.call("gradient", (0,)).value == first
         for _ in range(2):
@@ -720,16 +754,20 @@ def test_an_answer_written_early_is_not_taken_for_a_later_one(subject: Subject) 
         assert fault_of(module).kind == "protocol"
 
 
-def test_the_worker_dies_with_the_judge(subject: Subject, mark: str, tmp_path: Path) -> None:
-    module = subject(gradient("open('called', 'w').close()\nwhile True: pass"))
-    source = "import sys; from harness.isolation import *; IsolatedModule(sys.argv[1]).call('gradient', ())"
+def test_the_worker_dies_with_the_judge(
+    subject: Subject, mark: str, tmp_path: Path, sandbox: Sandbox
+) -> None:
+    module = subject(gradient("while True: pass"))
+    source = (
+        "import sys; from harness.isolation import *\n"
+        "IsolatedModule(sys.argv[1], sandbox=sys.argv[2]).call('gradient', ())"
+    )
     judge = subprocess.Popen(  # noqa: S603 - our own source
-        [sys.executable, "-c", source, str(tmp_path / module.name)],
+        [sys.executable, "-c", source, str(tmp_path / module.name), sandbox],
         cwd=worker.ROOT,
         stderr=subprocess.DEVNULL,
     )
-    wait_until((tmp_path / "called").exists)
-    assert len(left(mark)) == 3
+    wait_until(lambda: len(left(mark)) == 1 + {"none": 2, "namespace": 3, "bubblewrap": 4}[sandbox])
     judge.kill()
     judge.wait()
     wait_until(lambda: left(mark) == [])
@@ -740,7 +778,8 @@ def test_an_interrupt_of_the_judge_is_not_seen_by_the_subject(
 ) -> None:
     module = subject(gradient("open('called', 'w').close()\ntime.sleep(1000)"))
     source = (
-        "import signal, sys; from harness.isolation import *; module = IsolatedModule(sys.argv[1])\n"
+        "import signal, sys; from harness.isolation import *\n"
+        "module = IsolatedModule(sys.argv[1], sandbox='none')\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job in the background ignores it
         "try: module.call('gradient', ())\n"
         "except KeyboardInterrupt: print(repr(module.output))"
@@ -758,9 +797,9 @@ def test_an_interrupt_of_the_judge_is_not_seen_by_the_subject(
     assert left(mark) == []
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait until it holds, for ten seconds at most."""
-    end = time.monotonic() + 10
+def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait until it holds, for so many seconds at most."""
+    end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)

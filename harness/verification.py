@@ -85,6 +85,7 @@ class Verification(Generic[S]):
         effort: how hard to search.
         records: what was found so far, in that order.
         gone: why no further call makes sense; empty while it does.
+        is_broken: whether our own code failed.
     """
 
     subject: S
@@ -95,6 +96,7 @@ class Verification(Generic[S]):
     records: list[Record] = field(default_factory=list)
     announce: Callable[[Record], None] = lambda record: None
     gone: str = ""
+    is_broken: bool = False
     stops: bool = False
     _unreadable: str = ""
     _reserve: float = 0.0
@@ -122,6 +124,7 @@ class Verification(Generic[S]):
             if self.explains is None:
                 raise
             record.verdict, record.message, record.cases = Verdict.INCONCLUSIVE, own_failure(error), 0
+            self.is_broken = True
         if one.kind is Kind.CONTRACT and record.verdict is Verdict.FAIL and not record.held:
             self._unreadable = "no call returned what can be read"
         record.seconds = perf_counter() - started

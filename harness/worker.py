@@ -5,6 +5,8 @@ so it stands alone. `isolation.py` also imports it, for the frames and the trees
 
     judge ──► supervisor (this script) ──► worker (its fork, which imports NumPy and then the subject)
 
+In a sandbox (`sandbox.py`) the supervisor is the first process of a PID namespace, and its parent waits for it outside.
+
 **A frame**, the same in both directions, little-endian, and never pickled:
 
 | bytes | field                                                  | checked before anything is allocated |
@@ -22,20 +24,18 @@ a tuple, `["a", dtype, shape]` an array, `["s", dtype, []]` a NumPy or complex s
 anything else. In what a file declares alone: a string for itself, `["d", [key, tree], ...]` a dict, and
 `["f", signature]` a function, which stays where it is.
 
-**What the isolation promises.** The truth never enters this process. What is done here can't change the
-judge's memory, and ends with the worker: the supervisor adopts the daemons of the subject (Linux), and kills
-them all when the worker ends, when the judge lets go of it, and when the judge dies. Time, memory (of each
-process), output and the size of an answer are bounded. An answer belongs to its call: one written early, late
-or twice has the wrong token. What the protocol needs is bound before the subject runs, to a copy of the
-built-ins: a subject that patches NumPy, `json`, `os` or `builtins` breaks its own code, or its worker, and
-never an answer.
+**What the isolation promises** in any sandbox, and in none. The truth never enters this process. Time, memory (of each
+process), output and the size of an answer are bounded. An answer belongs to its call: one written early, late or twice
+has the wrong token. What the protocol needs is bound before the subject runs, to a copy of the built-ins: a subject
+that patches NumPy, `json`, `os` or `builtins` breaks its own code, or its worker, and never an answer. One that takes
+this process apart may send any answer, which gains it nothing over returning it; of the fields that the worker adds
+(mutated, aliased, warnings) it can then lie.
 
-**What it doesn't promise.** It is no sandbox: a subject has the rights of its user, and so may read and write
-files, use the network, load our sources by their path, and kill any process that it finds, the judge too. One
-that takes this process apart may send any answer, which gains it nothing over returning it; of the fields
-that the worker adds (mutated, aliased, warnings) it can then lie. A daemon escapes if its supervisor is
-killed and it has changed its environment; without Linux, if it has a session of its own. On Windows there is
-no supervisor and no memory limit, and what a subject starts outlives it.
+**What ends with the worker.** In a sandbox all that the subject started, made and wrote: the kernel sees to it. Without
+one, the supervisor adopts the daemons of the subject (Linux), and kills them when the worker ends, when the judge lets
+go of it, and when the judge dies; a judge of ours adopts those of a supervisor that was killed. On other systems a
+daemon with a session of its own escapes, and on Windows, where there is no supervisor and no memory limit, all that
+the subject starts. `docs/gate.md` has the table of what each sandbox promises.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ import json
 import signal
 import struct
 import threading
+import time
 import types
 import warnings
 from collections.abc import Callable
@@ -84,6 +85,8 @@ FILE_LIMIT = 1 << 30  # bytes of a file that the subject writes
 BROKEN = 120  # exit status: the pipes or the built-ins of this process are no longer what they were
 NO_NUMPY = 121  # exit status
 DAEMONS = 122  # exit status: there were processes that had left the worker's family
+NO_SANDBOX = 123  # exit status: the system forbids the sandbox, and the last line of the output says why
+LOOKS = 1000
 SIGNALLED = 128  # exit status, plus the signal
 OURS = frozenset({"manual_backprop", "reference", "properties", "harness", "lesson", "benchmarks"})
 DECLARED = frozenset(  # what a file says of itself, but for PROBLEM
@@ -141,6 +144,41 @@ def prctl(option: int, value: int) -> None:
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
+def enclose(sandbox: str, folder: Path) -> None:
+    """Enter the sandbox. In a namespace, that takes a fork: the child returns, and the parent ends as it does."""
+    if sandbox == "none":
+        return
+    spec = spec_from_file_location("manual_backprop_sandbox", HERE.with_name("sandbox.py"))
+    assert spec is not None and spec.loader is not None  # noqa: S101, PT018 - it is beside this file
+    boundary = module_from_spec(spec)
+    with suppress(OSError):  # once it is furnished, /proc can't be written to
+        first_to_go()
+    try:
+        spec.loader.exec_module(boundary)
+        if sandbox == "bubblewrap":  # which has made the rest before it started us
+            boundary.filter_calls()
+            return
+        boundary.detach()
+        child = os.fork()
+        if child == 0:
+            prctl(
+                1, signal.SIGKILL
+            )  # PR_SET_PDEATHSIG: die with the parent, and all in the namespace with us
+            boundary.furnish(folder, FILE_LIMIT)
+            return
+    except (OSError, ImportError, AttributeError) as error:
+        what = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
+        os.write(2, f"{getattr(error, 'strerror', None) or error}{what}".encode())
+        os._exit(NO_SANDBOX)
+    for end in range(3):
+        os.close(end)
+    os.closerange(3, 1 + max(CHANNELS))
+    status = os.waitpid(child, 0)[1]
+    if os.WIFSIGNALED(status):
+        os.kill(os.getpid(), os.WTERMSIG(status))
+    os._exit(os.WEXITSTATUS(status))
+
+
 def supervise(*channels: int) -> None:
     """Fork. The child returns, to become the worker; the parent outlives it, kills what is left, and exits.
 
@@ -155,14 +193,14 @@ def supervise(*channels: int) -> None:
             os._exit(BROKEN)
         os.setsid()  # a group of its own, which the subject can kill without harm to the supervisor
         return
+    prctl(4, 0)  # PR_SET_DUMPABLE: our memory is not the subject's to write
     for end in (*channels, 1, 2):
         os.close(end)  # or the judge would not see the worker close them
     orders: list[int] = []
 
     def obey() -> None:
         os.read(0, 1)
-        daemons = [child for child in children(os.getpid()) if child != worker]
-        orders.append(DAEMONS if daemons else BROKEN)
+        orders.append(DAEMONS if has_orphans(worker) else BROKEN)
         os.kill(worker, signal.SIGKILL)
 
     threading.Thread(target=obey, daemon=True).start()
@@ -174,8 +212,27 @@ def supervise(*channels: int) -> None:
     os._exit(orders[0] if orders else code)
 
 
+def has_orphans(worker: int) -> bool:
+    """Whether we have adopted what still runs; what has ended is gone after a look or two, when it was waited for.
+
+    Of processes that fork and exit for ever, each is over when it is looked at, and there is another.
+    """
+    for _ in range(LOOKS):
+        adopted = set(children(os.getpid())) - {worker}
+        if not all(map(is_over, adopted)):
+            return True
+        if not adopted:
+            return False
+        time.sleep(0)  # lets others run
+    return True
+
+
 def kill_family(group: int) -> None:
-    """Kill the process group and all our descendants, and wait for them."""
+    """Kill the process group and all our descendants, and wait for them.
+
+    Of processes that fork and exit for ever, those that are listed are dead before they run again, all but the one
+    that runs meanwhile on another core: each pass leaves less of them.
+    """
     while True:
         with suppress(OSError):  # the group is gone
             os.killpg(group, signal.SIGKILL)
@@ -191,19 +248,49 @@ def kill_family(group: int) -> None:
 
 
 def children(parent: int) -> list[int]:
-    """The processes that live and whose parent this is, where the system has /proc."""
-    found: list[int] = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # gone
-            after_name = (process / "stat").read_bytes().rpartition(b")")[2].split()
-            if int(after_name[1]) == parent and after_name[0] != b"Z":
-                found.append(int(process.name))
-    return found
+    """The processes whose parent this is, where the system has /proc: those too that are over and not waited for."""
+    try:
+        lists = [path.read_bytes() for path in Path(f"/proc/{parent}/task").glob("*/children")]
+    except OSError:  # it is over
+        lists = []
+    if lists:
+        return [int(child) for each in lists for child in each.split()]
+    return [  # a kernel without these files
+        int(process.name)
+        for process in Path("/proc").glob("[0-9]*")
+        if stat_of(process.name)[1:2] == [b"%d" % parent]
+    ]
 
 
-CHANNELS = [int(argument) for argument in sys.argv[1:3]] if __name__ == "__main__" else []
+def is_over(process: int) -> bool:
+    """Whether the process has ended, and is only not waited for."""
+    return stat_of(process)[:1] in ([], [b"Z"], [b"X"])
+
+
+def is_stopped(process: int) -> bool:
+    """Whether the process was stopped by a signal."""
+    return stat_of(process)[:1] == [b"T"]
+
+
+def stat_of(process: int | str) -> list[bytes]:
+    """State, parent and more of the process, as in /proc/PID/stat after the name; nothing where there is none."""
+    try:
+        return Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return []
+
+
+def first_to_go() -> None:
+    """When the memory of the machine is full, this process shall end before others. Raises OSError."""
+    Path("/proc/self/oom_score_adj").write_text("1000", "ascii")
+
+
+ARGUMENTS = sys.argv[1:5] if __name__ == "__main__" else ["", "", "none", ""]
+CHANNELS = [int(argument) for argument in ARGUMENTS[:2] if argument]
+SANDBOX, FOLDER = ARGUMENTS[2], Path(ARGUMENTS[3])
 if __name__ == "__main__":
     if os.name == "posix":
+        enclose(SANDBOX, FOLDER)
         supervise(*CHANNELS)  # before NumPy: not all of its libraries survive a fork
     if find_spec("numpy") is None:
         os._exit(NO_NUMPY)
@@ -900,9 +987,7 @@ def limit(memory: int | None) -> None:
         if value is not None and (hard == resource.RLIM_INFINITY or value < hard):
             resource.setrlimit(name, (value, value))
     with suppress(OSError):  # not on Linux
-        Path("/proc/self/oom_score_adj").write_text(
-            "1000", "ascii"
-        )  # first to go when the machine's memory is full
+        first_to_go()
 
 
 def serve(requests: int, answers: int) -> None:
@@ -927,5 +1012,7 @@ if __name__ == "__main__":
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # the subject's input is empty,
     os.dup2(2, 1)  # and its output goes where its errors go
     sys.stdout.reconfigure(line_buffering=True)  # pyright: ignore[reportAttributeAccessIssue]
+    with suppress(OSError):  # what is wrong with it, the import tells
+        os.chdir(FOLDER)
     sys.modules["__main__"] = types.ModuleType("__main__")  # this module is out of the subject's easy reach
     serve(REQUESTS, ANSWERS)

@@ -399,6 +399,8 @@ def _weigh(record: Record) -> None:
             Verdict.INCONCLUSIVE,
             "There was no time for a single case: --time-limit gives more.",
         )
+    elif not record.cases:
+        record.verdict, record.message = Verdict.INCONCLUSIVE, "No case was checked."
     elif unknown > INCONCLUSIVE_SHARE * record.cases:
         record.verdict = Verdict.INCONCLUSIVE
         listed = ", ".join(f"{count} × {reason}" for reason, count in record.reasons.most_common())

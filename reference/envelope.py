@@ -357,10 +357,11 @@ def program(function: Callable[..., Any], envelope: Envelope) -> Callable[..., A
     return _compiling(function, envelope).result()
 
 
-def warm_up() -> None:
-    """Start to compile, beside whatever comes before the first question."""
-    for usual in _USUAL:
-        _compiling(*usual)
+def warm_up(*, wait: bool = False) -> None:
+    """Start to compile, beside whatever comes before the first question, or wait until all is compiled."""
+    for compiling in [_compiling(*usual) for usual in _USUAL]:
+        if wait:
+            compiling.result()
 
 
 _USUAL = ((_reverse_mode, SMALL), (_reverse_mode, LARGE), (_forward_mode, SMALL), (_contributions, SMALL))
