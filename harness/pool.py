@@ -40,8 +40,8 @@ TRIES = 2
 """Times that a file is judged where the judge fails or is lost: once more in a new one, which no other file has met."""
 
 TOO_SLOW = "could not be judged within {:g} s on the wall."
-LOST = "brought its judge's process down: it may not touch other processes."
-STOPPED = "stopped its judge's process: it may not touch other processes."
+LOST = "brought the process down that verifies it: it may not touch other processes."
+STOPPED = "stopped the process that verifies it: it may not touch other processes."
 
 
 class Judges:

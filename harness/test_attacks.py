@@ -553,21 +553,16 @@ HOSTILE = {
 def test_no_hostile_file_passes_or_outlives_its_trial_and_no_right_one_fails_for_it(
     tmp_path: Path, sandbox: Sandbox, mark: str
 ) -> None:
-    name = f"hostile-{os.urandom(8).hex()}"
-    right = write(tmp_path / "right.py", RIGHT)
     files = [
         write(tmp_path / f"{i}.py", HEAD + textwrap.dedent(body) + NONE)
         for i, body in enumerate(HOSTILE.values())
     ]
-    requests = [
-        Request(str(path), Effort(1, 1), seconds=30.0, sandbox=sandbox)
-        for file in files
-        for path in (file, right)
-    ]
+    rights = [write(tmp_path / f"right{i}.py", RIGHT) for i in range(3)]
+    requests = [Request(str(path), Effort(1, 1), seconds=30.0, sandbox=sandbox) for path in (*files, *rights)]
     before = set(named("sleep"))
     with pool.Judges(2) as judges:
         outcomes = judges.judge_all(requests, lambda _: None)
-    verdicts = [(kind, one.verdict) for kind, one in zip(HOSTILE, outcomes[::2], strict=True)]
-    assert verdicts == [(kind, Verdict.FAIL) for kind in HOSTILE], name
-    assert {one.verdict for one in outcomes[1::2]} == {Verdict.PASS}, [one.message for one in outcomes[1::2]]
+    failed = {Verdict.FAIL, Verdict.INCONCLUSIVE}  # the latter where every judge fails alike
+    assert [kind for kind, one in zip(HOSTILE, outcomes, strict=False) if one.verdict not in failed] == []
+    assert [one.verdict for one in outcomes[-3:]] == [Verdict.PASS] * 3, [one.message for one in outcomes]
     wait_until(lambda: left(mark) == [] and set(named("sleep")) <= before)

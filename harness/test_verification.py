@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -23,6 +23,8 @@ from harness.clock import PATIENCE, Clock
 from harness.loading import load
 from harness.outcomes import Outcome, Request, conclude, verify
 from harness.paths import NoSubjectError, expanded, left_out
+from harness.reports import Reports
+from harness.scratch import scratch
 from harness.test_isolation import left
 from harness.verification import SEARCHING, Verification, as_text
 from properties import checks
@@ -111,24 +113,16 @@ def test_a_case_that_fails_once_and_not_again_is_told_so_where_shrinking_was_cut
     assert record.message == "The same call gives different answers. In one of them: off"
 
 
-@pytest.mark.parametrize("handler", [signal.default_int_handler, signal.SIG_IGN], ids=["shell", "background"])
 def test_a_verification_that_hangs_is_ended_and_that_is_no_pass(
-    monkeypatch: pytest.MonkeyPatch, handler: Any
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def hang(*_: object) -> None:
-        while True:
-            time.sleep(0.01)
-
-    monkeypatch.setattr(pool, "verify", hang)
-    monkeypatch.setattr(pool, "GRACE", 0.1)
-    before = signal.signal(signal.SIGINT, handler)
-    try:
-        one = pool.verify_here(Request("mine.py", Effort(1, 1), seconds=0.1), lambda _: None)
-        assert signal.getsignal(signal.SIGINT) is handler
-    finally:
-        signal.signal(signal.SIGINT, before)
+    mine = tmp_path / "mine.py"
+    mine.write_text("import time\ntime.sleep(1000)", "utf-8")
+    monkeypatch.setattr(pool, "GRACE", -1199.9)
+    with pool.Judges(1) as judges:
+        (one,) = judges.judge_all([Request(str(mine), Effort(1, 1))], lambda _: None)
     assert one.verdict is Verdict.INCONCLUSIVE
-    assert one.message == "mine.py could not be judged within 0.1 s: its smallest cases are too large."
+    assert one.message == f"{mine} could not be judged within 0.1 s on the wall."
 
 
 def wrong_on(one: Case) -> Record:
@@ -181,6 +175,7 @@ def test_a_command_that_is_ended_leaves_no_process(tmp_path: Path, monkeypatch: 
     for name in ("a.py", "b.py"):
         (tmp_path / name).write_text("open(__file__ + '.started', 'w').close()\nwhile True: pass", "utf-8")
     command = [sys.executable, "-m", "harness.cli", "verify", str(tmp_path), "--jobs", "2"]
+    command += ["--sandbox", "none"]
     run = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
     wait_for(lambda: len(list(tmp_path.glob("*.started"))) == 2)
     run.send_signal(signal.SIGTERM)
@@ -199,8 +194,9 @@ def test_a_file_that_kills_what_verifies_it_fails_alone(tmp_path: Path) -> None:
     )
     broken.write_text("def gradient(:", "utf-8")
     done: list[Outcome] = []
-    requests = [Request(str(path), Effort(1, 1)) for path in (killer, broken)]
-    outcomes = pool.verify_all(requests, jobs=1, done=done.append)
+    requests = [Request(str(path), Effort(1, 1), sandbox="none") for path in (killer, broken)]
+    with pool.Judges(1) as judges:
+        outcomes = judges.judge_all(requests, done.append)
     assert [(one.subject, one.verdict) for one in outcomes] == [
         (str(killer), Verdict.FAIL),
         (str(broken), Verdict.ERROR),
@@ -286,31 +282,32 @@ def test_a_folder_gives_its_submissions_and_counts_those_of_its_subfolders(tmp_p
         expanded(str(tmp_path / "cid"))
 
 
-def test_a_bar_moves_with_every_property_and_ends_with_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    def verify_here(request: Request, announce: Callable[[Record], None]) -> Outcome:
-        for one in request.properties:
-            announce(Record.of(one))
-        return Outcome("mine.py")
+def test_a_bar_moves_with_every_property_and_ends_with_all() -> None:
+    class Announcing:
+        def judge_all(self, requests: Any, done: Any, announce: Callable[[Record], None]) -> list[Outcome]:
+            del done
+            for one in requests[0].properties:
+                announce(Record.of(one))
+            return [Outcome("mine.py")]
 
-    monkeypatch.setattr(session, "verify_here", verify_here)
     console = Console(file=io.StringIO(), force_terminal=True, width=120)
-    session._with_progress(console, Request("mine.py", Effort(1)), quiet=False)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    judges = cast("pool.Judges", Announcing())
+    session._with_progress(console, [Request("mine.py", Effort(1))], judges, quiet=False)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     shown = console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
     assert all(f"{done}/{len(PROPERTIES)}" in plain for done in range(1, len(PROPERTIES) + 1)), repr(plain)
 
 
-def test_an_interrupted_class_shows_what_was_decided(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def verify_all(requests: Any, jobs: int, done: Any) -> None:
-        del requests, jobs
-        done(Outcome("first.py", Verdict.PASS))
-        raise KeyboardInterrupt
+def test_an_interrupted_class_shows_what_was_decided(capsys: pytest.CaptureFixture[str]) -> None:
+    class Interrupted:
+        def judge_all(self, requests: Any, done: Any) -> None:
+            done(Outcome("first.py", Verdict.PASS))
+            raise KeyboardInterrupt
 
-    monkeypatch.setattr(session, "verify_all", verify_all)
-    with pytest.raises(KeyboardInterrupt, match="of 2 files 1 were judged, and no report was written"):
-        session.run(["first.py", "second.py"], session.Options(cases=1, seed=1))
+    judges, options = cast("pool.Judges", Interrupted()), session.Options(cases=1, seed=1)
+    message = "of 2 files 1 were judged, and no report was written"
+    with scratch() as run, pytest.raises(KeyboardInterrupt, match=message):
+        session.run(["first.py", "second.py"], options, judges, Reports([], run))
     assert "first.py  PASS" in capsys.readouterr().out
 
 

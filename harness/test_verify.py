@@ -225,8 +225,11 @@ def test_a_right_module_passes_whatever_its_helpers_and_arguments_are_called(
         ),
         (["verify", "--cases", "0"], "0 is not in the range"),
         (["verify", "--hints", "3"], "3 is not in the range"),
-        (["verify", "--python", "no-such-python"], "There is no interpreter no-such-python."),
-        (["verify", "--python", "git"], "does not run `import numpy`"),
+        (
+            ["verify", "--python", "no-such-python"],
+            "The interpreter no-such-python can't be started: No such file or directory.",
+        ),
+        (["verify", "--python", "git"], "The interpreter git can't run a module under test"),
         (["verify", ""], "An empty name is no file or module."),
         (["verfy"], "No such command"),
         ([__file__, "--cases", "3"], f"say: manual-backprop verify {__file__} --cases 3"),
