@@ -2,7 +2,17 @@
 
 import click
 
-from benchmarks import coverage, false_alarms, mistakes, mutation, oracles, peers, sensitivity, speed
+from benchmarks import (
+    coverage,
+    false_alarms,
+    mistakes,
+    mutation,
+    operation_mistakes,
+    oracles,
+    peers,
+    sensitivity,
+    speed,
+)
 
 
 @click.group()
@@ -10,7 +20,17 @@ def main() -> None:
     """Measure the judge: each command prints tables, and `--json PATH` keeps them."""
 
 
-for _measurement in (false_alarms, sensitivity, mistakes, coverage, mutation, oracles, peers, speed):
+for _measurement in (
+    false_alarms,
+    sensitivity,
+    mistakes,
+    operation_mistakes,
+    coverage,
+    mutation,
+    oracles,
+    peers,
+    speed,
+):
     main.add_command(_measurement.command)
 
 if __name__ == "__main__":

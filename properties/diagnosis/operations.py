@@ -18,17 +18,17 @@ on such cases, and of two that differ, 1 in 2^26 pairs agree so far by chance, e
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations, permutations, product
-from math import prod, sqrt
+from itertools import permutations, product
+from math import sqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from properties.generic_cases import Case
 from reference.mutations import CURES, Edit, Passage, Reading, edits
 from reference.operations import OPERATIONS
-from reference.operations.operation import Input, Operation, size_of
-from reference.program import derivative
+from reference.operations.operation import Operation
 
 Array = NDArray[Any]
 Sizes = Mapping[str, int]
@@ -38,16 +38,6 @@ Subject = Callable[[Mapping[str, Array], Mapping[str, Any], Sequence[Array], Siz
 
 UNIT = 2.0**-53
 """What a float64 is rounded by, relative to it."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """What a backward pass is called with."""
-
-    sizes: Sizes
-    options: Mapping[str, Any]
-    inputs: Mapping[str, Array]
-    cotangents: tuple[Array, ...]
 
 
 @dataclass(frozen=True)
@@ -94,103 +84,6 @@ class Diagnosis:
         return "\n".join([*told, *self.census]) or self.verdict
 
 
-# --- cases ---------------------------------------------------------------------------------------------------
-
-SIZES = (3, 4, 2, 5, 6, 7)
-"""Sizes of a free axis."""
-
-
-def generic_cases(operation: Operation, options: Mapping[str, Any], *, count: int = 4, seed: int = 0) -> list[Case]:
-    """Cases that tell things apart: two of the same sizes, others of other sizes, and one of other real options.
-
-    Sizes are all different and none is 1, as far as they may be; between two cases no difference or ratio of two
-    axes stays, so that n, k + 2 and 10 are told apart.
-    """
-    rng = np.random.default_rng(seed)
-    drawn = {tuple(one.values()): one for one in (_sizes(operation, rng) for _ in range(200))}
-    possible = [one for one in drawn.values() if operation.possible(one, options)]
-    if not possible:
-        return []
-    first = min(possible, key=lambda one: _generic(one, operation, options))
-    chosen = [first, first]
-    for _ in range(count - 2):
-        same = [one for one in possible if all(one[axis] == first[axis] for axis in operation.concrete)]
-        chosen.append(min(same, key=lambda one: (_alike(one, chosen), *_generic(one, operation, options))))
-    cases = [draw(operation, options, sizes, seed=seed + i) for i, sizes in enumerate(chosen)]
-    others = {
-        name: next((one for one in operation.options[name] if one != value), value)
-        for name, value in options.items()
-        if isinstance(value, float) and name in operation.options
-    }
-    if others and operation.possible(first, {**options, **others}):
-        cases.append(draw(operation, {**options, **others}, first, seed=seed + count))
-    return cases
-
-
-def _sizes(operation: Operation, rng: np.random.Generator) -> dict[str, int]:
-    return {axis: int(rng.choice(operation.sizes.get(axis, SIZES))) for axis in operation.axes}
-
-
-def _generic(sizes: Sizes, operation: Operation, options: Mapping[str, Any]) -> tuple[float, ...]:
-    del options
-    values = list(sizes.values())
-    entries = sum(prod(one.shape(sizes)) for one in operation.inputs.values())
-    twos = sum(one == 2 for one in values[:1])
-    return 2 * values.count(1) + len(values) - len(set(values)), twos, entries
-
-
-def _alike(sizes: Sizes, others: Sequence[Sizes]) -> int:
-    pairs = list(combinations(sizes, 2))
-    return sum(
-        (sizes[a] - sizes[b] == one[a] - one[b]) + (sizes[a] * one[b] == sizes[b] * one[a])
-        for one in others
-        for a, b in pairs
-    ) + sum(sizes[a] == one[a] for one in others for a in sizes)
-
-
-def draw(operation: Operation, options: Mapping[str, Any], sizes: Sizes, *, seed: int) -> Case:
-    """Inputs and cotangents of these sizes; real numbers are normal."""
-    rng = np.random.default_rng([seed, *sizes.values()])
-    inputs = {name: _drawn(one, rng, sizes) for name, one in operation.inputs.items()}
-    traced = derivative(operation, options, sizes)
-    shapes = [traced.program.shape(traced.program.outputs[place], sizes) for place in traced.pulled]
-    return Case(sizes, options, inputs, tuple(rng.standard_normal(shape) for shape in shapes))
-
-
-def _drawn(given: Input, rng: np.random.Generator, sizes: Sizes) -> Array:  # noqa: PLR0911
-    shape = given.shape(sizes)
-    if callable(given.values):
-        return np.asarray(given.values(rng, shape, sizes))
-    normal = rng.standard_normal(shape)
-    match given.values:
-        case "positive":
-            return rng.uniform(0.5, 2, shape)
-        case "nonzero":
-            return normal + np.sign(normal) / 2
-        case "unit":
-            return rng.uniform(0.1, 0.9, shape)
-        case "probabilities":
-            shares = rng.uniform(0.2, 1, shape)
-            return shares / shares.sum(axis=-1, keepdims=True)
-        case "distinct":
-            return rng.permutation(normal.size).reshape(shape) + normal / 9
-        case "ties":
-            return np.round(normal)
-        case "signs":
-            return rng.choice([-1.0, 1.0], shape)
-        case "onehot":
-            return np.eye(shape[-1])[rng.integers(0, shape[-1], shape[:-1])]
-        case "mask":
-            return rng.integers(0, 2, shape)
-        case "counts":
-            return rng.integers(0, 5, shape)
-        case "labels":
-            labels = rng.integers(0, size_of(str(given.below), sizes), shape)
-            return labels if given.ignore is None else np.where(rng.random(shape) < 0.2, given.ignore, labels)
-        case _:
-            return normal
-
-
 # --- comparing -----------------------------------------------------------------------------------------------
 
 
@@ -208,7 +101,9 @@ class _Trial:
         """Whether a gradient is the subject's."""
         mine = self.answer[name]
         scale = max(np.abs(mine).max(initial=0), np.abs(self.right[name]).max(initial=0))
-        return bool(np.isfinite(found).all()) and bool((np.abs(found - mine) <= sqrt(self.unit) * scale).all())
+        return bool(np.isfinite(found).all()) and bool(
+            (np.abs(found - mine) <= sqrt(self.unit) * scale).all()
+        )
 
     @property
     def wrong(self) -> tuple[str, ...]:
@@ -219,7 +114,11 @@ class _Trial:
         """The program's values at the case; None where other options make another program."""
         if id(passage) not in self.readings:
             values = [*self.case.inputs.values(), *self.case.cotangents]
-            own = passage if self.case.options == passage.options else passage.with_options(self.case.options, self.case.sizes)
+            own = (
+                passage
+                if self.case.options == passage.options
+                else passage.with_options(self.case.options, self.case.sizes)
+            )
             self.readings[id(passage)] = Reading(own, self.case.sizes, values) if own else None
         return self.readings[id(passage)]
 
@@ -229,7 +128,9 @@ class _Trial:
         found = reading.read(*some) if reading else None
         if found is None:
             return frozenset()
-        return frozenset(name for name, one in zip(passage.gradients, found, strict=True) if self.same(name, one))
+        return frozenset(
+            name for name, one in zip(passage.gradients, found, strict=True) if self.same(name, one)
+        )
 
 
 # --- factors that are read off -------------------------------------------------------------------------------
@@ -240,13 +141,25 @@ def _factors(sizes: Sizes, options: Mapping[str, Any]) -> Iterator[tuple[str, fl
     numbers = {
         "0": 0, "−1": -1, "2": 2, "½": 0.5, "−2": -2, "−½": -0.5, "3": 3, "4": 4, "1/3": 1 / 3, "1/4": 0.25, "√2": sqrt(2),
     }  # fmt: skip
-    yield from ((said, float(value), 1.2 if value in {0, -1, 2, 0.5} else 2.5) for said, value in numbers.items())
+    yield from (
+        (said, float(value), 1.2 if value in {0, -1, 2, 0.5} else 2.5) for said, value in numbers.items()
+    )
     for a, n in sizes.items():
         yield from ((said, value, 1.2) for said, value in ((a, float(n)), (f"1/{a}", 1 / n)))
         yield from ((said, value, 1.5) for said, value in ((f"√{a}", sqrt(n)), (f"1/√{a}", 1 / sqrt(n))))
         if n > 1:
-            yield from ((s, v, 2.0) for s, v in ((f"{a}/({a} − 1)", n / (n - 1)), (f"({a} − 1)/{a}", (n - 1) / n)))
-            yield from ((s, v, 2.0) for s, v in ((f"{a} − 1", n - 1.0), (f"1/({a} − 1)", 1 / (n - 1)), (f"{a}²", n * n), (f"1/{a}²", 1 / n**2)))
+            yield from (
+                (s, v, 2.0) for s, v in ((f"{a}/({a} − 1)", n / (n - 1)), (f"({a} − 1)/{a}", (n - 1) / n))
+            )
+            yield from (
+                (s, v, 2.0)
+                for s, v in (
+                    (f"{a} − 1", n - 1.0),
+                    (f"1/({a} − 1)", 1 / (n - 1)),
+                    (f"{a}²", n * n),
+                    (f"1/{a}²", 1 / n**2),
+                )
+            )
         yield from ((s, v, 2.0) for s, v in ((f"2/{a}", 2 / n), (f"{a}/2", n / 2), (f"−1/{a}", -1 / n), (f"−{a}", -float(n)), (f"1/2{a}", 0.5 / n)))  # fmt: skip
     for (a, n), (b, m) in permutations(sizes.items(), 2):
         yield f"{a}/{b}", n / m, 1.8
@@ -258,12 +171,16 @@ def _factors(sizes: Sizes, options: Mapping[str, Any]) -> Iterator[tuple[str, fl
         if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
             yield from ((s, v, 1.6) for s, v in ((name, float(value)), (f"1/{name}", 1 / value), (f"{name}²", value**2.0), (f"1/{name}²", 1 / value**2.0)))  # fmt: skip
             if value < 1:
-                yield from ((s, v, 1.6) for s, v in ((f"1 − {name}", 1 - value), (f"1/(1 − {name})", 1 / (1 - value))))
+                yield from (
+                    (s, v, 1.6) for s, v in ((f"1 − {name}", 1 - value), (f"1/(1 − {name})", 1 / (1 - value)))
+                )
 
 
 def _named(values: Sequence[float], cases: Sequence[Case], unit: float) -> tuple[str, float] | None:
     """The name of a factor that has these values on these cases."""
-    tables = [{said: (value, rank) for said, value, rank in _factors(one.sizes, one.options)} for one in cases]
+    tables = [
+        {said: (value, rank) for said, value, rank in _factors(one.sizes, one.options)} for one in cases
+    ]
     for said, (_, rank) in tables[0].items():
         if all(
             said in table and abs(table[said][0] - value) <= sqrt(unit) * max(1, abs(value))
@@ -331,7 +248,9 @@ class _Fits:
                     if slot in flow.uses or slot in flow.ends:
                         yield from self._at(i, k, slot, based)
 
-    def _at(self, i: int, k: int, slot: int, based: tuple[Edit, ...]) -> Iterator[tuple[Edit, frozenset[str]]]:
+    def _at(
+        self, i: int, k: int, slot: int, based: tuple[Edit, ...]
+    ) -> Iterator[tuple[Edit, frozenset[str]]]:
         double = _factor_edit((i,), k, slot, "2", 1)
         by_gradient = dict[tuple[str, float], list[str]]()
         table = [self._ratios(self.trials[0], double, based)]
@@ -355,8 +274,6 @@ class _Fits:
         if twice is None or base is None:
             return {}
         for name, now, then in zip(self.passage.gradients, base, twice, strict=True):
-            if name not in trial.wrong:
-                continue
             change, error = (then - now).ravel(), (trial.answer[name] - now).ravel()
             size = float(change @ change)
             if size > 0:
@@ -434,10 +351,16 @@ class _Search:
         if found is None:
             return
         table = dict(zip(passage.gradients, found, strict=True))
-        explained = frozenset(name for name in self.wrong if name in reached and trial.same(name, table[name]))
-        spoilt = any(not trial.same(name, table[name]) for name in passage.gradients if name not in self.wrong)
+        explained = frozenset(
+            name for name in self.wrong if name in reached and trial.same(name, table[name])
+        )
+        spoilt = any(
+            not trial.same(name, table[name]) for name in passage.gradients if name not in self.wrong
+        )
         if not spoilt:
-            change = np.concatenate([(table[name] - trial.right[name]).ravel() for name in sorted(self.wrong)])
+            change = np.concatenate(
+                [(table[name] - trial.right[name]).ravel() for name in sorted(self.wrong)]
+            )
             if np.isfinite(change).all():
                 self.changes.append((edit, change))
         if explained and not spoilt:
@@ -475,13 +398,19 @@ class _Search:
         for edit, change in sorted(self.changes, key=lambda one: _order(one[0])):
             scale = np.abs(change).max(initial=0)
             if scale > 0:
-                key = tuple(np.round(np.concatenate([change / scale, [np.log(scale)]]) * 1e7).astype(np.int64).tolist())
+                key = tuple(
+                    np.round(np.concatenate([change / scale, [np.log(scale)]]) * 1e7)
+                    .astype(np.int64)
+                    .tolist()
+                )
                 kept.setdefault(key, (edit, change))
         return list(kept.values())
 
     def _target(self) -> Array:
         trial = self.trials[0]
-        return np.concatenate([(trial.answer[name] - trial.right[name]).ravel() for name in sorted(self.wrong)])
+        return np.concatenate(
+            [(trial.answer[name] - trial.right[name]).ravel() for name in sorted(self.wrong)]
+        )
 
     def _sum(self) -> tuple[Edit, Edit] | None:
         kept, error = self._distinct(), self._target()
@@ -527,7 +456,11 @@ def _finding(passage: Passage, edit: Edit, names: Sequence[str], same: Sequence[
     """What an edit says; a path is told by what it passes, in the order in which it comes back."""
     where, said = passage.where(edit), passage.say(edit)
     if edit.kind == "path" and len(edit.at) == 1:
-        chain = [one for one in sorted(same, key=_order) if one.kind == "path" and len(one.at) == 1 and one.slots and not passage.ambiguous(one.slots[0])]
+        chain = [
+            one
+            for one in sorted(same, key=_order)
+            if one.kind == "path" and len(one.at) == 1 and one.slots and not passage.ambiguous(one.slots[0])
+        ]
         told = list(dict.fromkeys(passage.say(one) for one in sorted(chain, key=lambda one: one.at)))
         if told:
             said = f"{told[-1]}" if len(told) == 1 else told[-1]
@@ -539,11 +472,15 @@ def _together(told: Sequence[tuple[Finding, Edit]]) -> tuple[Finding, ...]:
     """What is the same of several gradients is said once."""
     groups = dict[str, list[tuple[Finding, Edit]]]()
     for finding, edit in told:
-        groups.setdefault(edit.text if edit.kind == "factor" else finding.sentence, []).append((finding, edit))
+        groups.setdefault(edit.text if edit.kind == "factor" else finding.sentence, []).append(
+            (finding, edit)
+        )
     found = list[Finding]()
     for text, some in groups.items():
         first, names = some[0][0], tuple(name for one, _ in some for name in one.gradients)
-        said = text.format("each of them") if len(some) > 1 and some[0][1].kind == "factor" else first.sentence
+        said = (
+            text.format("each of them") if len(some) > 1 and some[0][1].kind == "factor" else first.sentence
+        )
         found.append(replace(first, sentence=said, gradients=names))
     return tuple(found)
 
@@ -563,7 +500,9 @@ def _located(passage: Passage, trials: Sequence[_Trial], wrong: frozenset[str]) 
             edit = Edit((i,), "path", lambda c, *x: c.right, "{0}", step.outputs)
             text = f"the value of {passage.say(edit)} is not as it should be; all steps after it are right"
             names = tuple(f"d{name}" for name in sorted(wrong))
-            return Finding(text, names, "located", passage.where(edit), "Compare this value with your own.", edit)
+            return Finding(
+                text, names, "located", passage.where(edit), "Compare this value with your own.", edit
+            )
     return None
 
 
@@ -596,7 +535,9 @@ def _room(passage: Passage, trial: _Trial, i: int) -> tuple[bool, int, int] | No
     error = np.concatenate([(trial.answer[name] - trial.right[name]).ravel() for name in trial.right])
     moved, _, rank, _ = np.linalg.lstsq(jacobian, error, rcond=sqrt(trial.unit))
     seen = int(np.count_nonzero(np.abs(jacobian).max(axis=1) > 0))
-    fits = bool(np.abs(jacobian @ moved - error).max() <= 10 * sqrt(trial.unit) * np.abs(error).max(initial=0))
+    fits = bool(
+        np.abs(jacobian @ moved - error).max() <= 10 * sqrt(trial.unit) * np.abs(error).max(initial=0)
+    )
     return fits, int(rank), seen
 
 
@@ -647,8 +588,14 @@ def _is_of(other: Operation, options: Mapping[str, Any], trial: _Trial, operatio
     except (ValueError, TypeError, IndexError):
         return False
     names, mine = tuple(operation.inputs), dict(zip(other.differentiable, found, strict=True))
-    shapes = all(mine[names.index(name)].shape == one.shape for name, one in trial.answer.items() if names.index(name) in mine)
-    return shapes and all(names.index(name) in mine and trial.same(name, mine[names.index(name)]) for name in trial.right)
+    shapes = all(
+        mine[names.index(name)].shape == one.shape
+        for name, one in trial.answer.items()
+        if names.index(name) in mine
+    )
+    return shapes and all(
+        names.index(name) in mine and trial.same(name, mine[names.index(name)]) for name in trial.right
+    )
 
 
 def census(
@@ -663,8 +610,13 @@ def census(
         unit: what the numbers are rounded by; their agreement is asked to half of their digits.
     """
     truths = [right(one) for one in cases]
-    trials = [_Trial(one, answer, truth, unit) for one, answer, truth in zip(cases, answers, truths, strict=True)]
-    ignored = [right(Case(one.sizes, one.options, one.inputs, tuple(map(np.ones_like, one.cotangents)))) for one in cases]
+    trials = [
+        _Trial(one, answer, truth, unit) for one, answer, truth in zip(cases, answers, truths, strict=True)
+    ]
+    ignored = [
+        right(Case(one.sizes, one.options, one.inputs, tuple(map(np.ones_like, one.cotangents))))
+        for one in cases
+    ]
     found = list[str]()
     for name in dict.fromkeys(name for trial in trials for name in trial.wrong):
         some = [(trial, ones) for trial, ones in zip(trials, ignored, strict=True) if name in trial.wrong]
@@ -722,7 +674,9 @@ def _only(case: Case, place: int, axis: int, keep: slice) -> Case:
     where = tuple(keep if a == axis else slice(None) for a in range(dy.ndim))
     kept = np.zeros_like(dy)
     kept[where] = dy[where]
-    return Case(case.sizes, case.options, case.inputs, (*case.cotangents[:place], kept, *case.cotangents[place + 1 :]))
+    return Case(
+        case.sizes, case.options, case.inputs, (*case.cotangents[:place], kept, *case.cotangents[place + 1 :])
+    )
 
 
 # --- all together --------------------------------------------------------------------------------------------
@@ -740,7 +694,9 @@ def _right(passage: Passage, case: Case) -> Answer:
     return dict(zip(passage.gradients, reading.gradients, strict=True))
 
 
-def _trials(passage: Passage, subject: Subject, cases: Sequence[Case], unit: float) -> tuple[list[_Trial], list[str]]:
+def _trials(
+    passage: Passage, subject: Subject, cases: Sequence[Case], unit: float
+) -> tuple[list[_Trial], list[str]]:
     trials, raised = list[_Trial](), list[str]()
     for case in cases:
         try:
@@ -796,7 +752,9 @@ def diagnose(
         search = _Search(tried, [one for one in trials if one.reading(tried)], wrong)
         search.run()
         if search.whole:
-            return Diagnosis("named", names, (_finding(tried, search.best(), sorted(wrong), search.whole),), remarks)
+            return Diagnosis(
+                "named", names, (_finding(tried, search.best(), sorted(wrong), search.whole),), remarks
+            )
         searches.append(search)
     other = _other(operation, trials, wrong)
     if other:
@@ -811,7 +769,12 @@ def diagnose(
         if pair:
             told = tuple(_finding(search.passage, edit, sorted(wrong)) for edit in pair)
             return Diagnosis("several", names, told, remarks)
-    seen = census([one.case for one in trials], lambda case: _right(passage, case), [one.answer for one in trials], unit=unit)
+    seen = census(
+        [one.case for one in trials],
+        lambda case: _right(passage, case),
+        [one.answer for one in trials],
+        unit=unit,
+    )
     for search in searches:
         place = _located(search.passage, trials, wrong)
         if place:
@@ -822,10 +785,16 @@ def diagnose(
 def _state(subject: Subject, trial: _Trial, passage: Passage) -> Finding | None:
     """What differs when the same is asked once more."""
     again = _answer(subject, trial.case, passage.gradients)
-    changed = [name for name, one in trial.answer.items() if not np.array_equal(again[name], one, equal_nan=True)]
+    changed = [
+        name for name, one in trial.answer.items() if not np.array_equal(again[name], one, equal_nan=True)
+    ]
     if not changed:
         return None
     grows = all(np.allclose(again[name] - trial.answer[name], trial.right[name]) for name in changed)
     said = "what earlier calls gave is added" if grows else "the same call does not give the same twice"
-    cure = "Begin every call with zeros." if grows else "Keep what the forward pass drew, and draw nothing again."
+    cure = (
+        "Begin every call with zeros."
+        if grows
+        else "Keep what the forward pass drew, and draw nothing again."
+    )
     return Finding(said, tuple(f"d{name}" for name in changed), "state", cure=cure)
