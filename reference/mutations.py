@@ -180,7 +180,9 @@ class Flow:
 
     @cache  # noqa: B019
     def entries(self, i: int) -> tuple[int, ...]:
-        """Of what depends on this step of the forward pass, the first equations of the way back."""
+        """The equations of the way back that see this step: its uses, or the first ones after the forward pass."""
+        if self.backward(i):
+            return tuple(dict.fromkeys(j for slot in self.steps[i].outputs for j in self.uses.get(slot, ())))
         kept = {slot for j in (i, *self.after(i)) if not self.backward(j) for slot in self.steps[j].outputs}
         return tuple(j for j in self.after(i) if self.backward(j) and kept.intersection(self.steps[j].inputs))
 
@@ -524,7 +526,7 @@ def edits(reading: Reading) -> Iterator[Edit]:
         step = reading.steps[i]
         level = _Level(reading.passage, reading.sizes, flow, reading.steps, reading.values, i)
         yield from level.edges()
-        entries = () if flow.backward(i) else flow.entries(i)
+        entries = flow.entries(i)
         inner = i < len(reading.instance.static) or step.outputs[0] in reading.passage.slopes
         for one in level.edits():
             edit = replace(one, rank=one.rank + 1.5) if inner and step.primitive != "dim_as_value" else one
@@ -869,6 +871,15 @@ class _Level:
             text = f"{said} term stands in the place of the sum of {{0}} over {over}"
             yield self.rule("sum", text, lambda c, v, f=f: f(v, axes), 2.5, x)
         yield self.value("sum", f"1 stands in the place of {{0}}, a sum over {over}", np.ones_like, 2.5)
+        for said, place in (("first", 0), ("last", -1)) if len(axes) > 1 else ():
+            text = f"only the {said} term of the sum of {{0}} over {over} is kept"
+            yield self.rule(
+                "sum",
+                text,
+                lambda c, v, p=place: np.moveaxis(v, axes, range(len(axes)))[(p,) * len(axes)],
+                1,
+                x,
+            )
         yield from self._lifted(f"the sum of {{0}} over {over} is not taken", lambda v: v, 1)
         for axis in axes:
             rest = tuple(a for a in axes if a != axis)

@@ -18,17 +18,17 @@ on such cases, and of two that differ, 1 in 2^26 pairs agree so far by chance, e
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations, permutations, product
-from math import prod, sqrt
+from itertools import permutations, product
+from math import sqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from properties.generic_cases import Case
 from reference.mutations import CURES, Edit, Passage, Reading, edits
 from reference.operations import OPERATIONS
-from reference.operations.operation import Input, Operation, size_of
-from reference.program import derivative
+from reference.operations.operation import Operation
 
 Array = NDArray[Any]
 Sizes = Mapping[str, int]
@@ -38,16 +38,6 @@ Subject = Callable[[Mapping[str, Array], Mapping[str, Any], Sequence[Array], Siz
 
 UNIT = 2.0**-53
 """What a float64 is rounded by, relative to it."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """What a backward pass is called with."""
-
-    sizes: Sizes
-    options: Mapping[str, Any]
-    inputs: Mapping[str, Array]
-    cotangents: tuple[Array, ...]
 
 
 @dataclass(frozen=True)
@@ -92,105 +82,6 @@ class Diagnosis:
         """The sentences, a line each."""
         told = [f"{', '.join(one.gradients)}: {one.sentence}" for one in self.findings]
         return "\n".join([*told, *self.census]) or self.verdict
-
-
-# --- cases ---------------------------------------------------------------------------------------------------
-
-SIZES = (3, 4, 2, 5, 6, 7)
-"""Sizes of a free axis."""
-
-
-def generic_cases(
-    operation: Operation, options: Mapping[str, Any], *, count: int = 4, seed: int = 0
-) -> list[Case]:
-    """Cases that tell things apart: two of the same sizes, others of other sizes, and one of other real options.
-
-    Sizes are all different and none is 1, as far as they may be; between two cases no difference or ratio of two
-    axes stays, so that n, k + 2 and 10 are told apart.
-    """
-    rng = np.random.default_rng(seed)
-    drawn = {tuple(one.values()): one for one in (_sizes(operation, rng) for _ in range(200))}
-    possible = [one for one in drawn.values() if operation.possible(one, options)]
-    if not possible:
-        return []
-    first = min(possible, key=lambda one: _generic(one, operation, options))
-    chosen = [first, first]
-    for _ in range(count - 2):
-        same = [one for one in possible if all(one[axis] == first[axis] for axis in operation.concrete)]
-        chosen.append(min(same, key=lambda one: (_alike(one, chosen), *_generic(one, operation, options))))
-    cases = [draw(operation, options, sizes, seed=seed + i) for i, sizes in enumerate(chosen)]
-    others = {
-        name: next((one for one in operation.options[name] if one != value), value)
-        for name, value in options.items()
-        if isinstance(value, float) and name in operation.options
-    }
-    if others and operation.possible(first, {**options, **others}):
-        cases.append(draw(operation, {**options, **others}, first, seed=seed + count))
-    return cases
-
-
-def _sizes(operation: Operation, rng: np.random.Generator) -> dict[str, int]:
-    return {axis: int(rng.choice(operation.sizes.get(axis, SIZES))) for axis in operation.axes}
-
-
-def _generic(sizes: Sizes, operation: Operation, options: Mapping[str, Any]) -> tuple[float, ...]:
-    del options
-    values = list(sizes.values())
-    entries = sum(prod(one.shape(sizes)) for one in operation.inputs.values())
-    twos = sum(one == 2 for one in values[:1])
-    return 2 * values.count(1) + len(values) - len(set(values)), twos, entries
-
-
-def _alike(sizes: Sizes, others: Sequence[Sizes]) -> int:
-    pairs = list(combinations(sizes, 2))
-    return sum(
-        (sizes[a] - sizes[b] == one[a] - one[b]) + (sizes[a] * one[b] == sizes[b] * one[a])
-        for one in others
-        for a, b in pairs
-    ) + sum(sizes[a] == one[a] for one in others for a in sizes)
-
-
-def draw(operation: Operation, options: Mapping[str, Any], sizes: Sizes, *, seed: int) -> Case:
-    """Inputs and cotangents of these sizes; real numbers are normal."""
-    rng = np.random.default_rng([seed, *sizes.values()])
-    inputs = {name: _drawn(one, rng, sizes) for name, one in operation.inputs.items()}
-    traced = derivative(operation, options, sizes)
-    shapes = [traced.program.shape(traced.program.outputs[place], sizes) for place in traced.pulled]
-    return Case(sizes, options, inputs, tuple(rng.standard_normal(shape) for shape in shapes))
-
-
-def _drawn(given: Input, rng: np.random.Generator, sizes: Sizes) -> Array:  # noqa: PLR0911
-    shape = given.shape(sizes)
-    if callable(given.values):
-        return np.asarray(given.values(rng, shape, sizes))
-    normal = rng.standard_normal(shape)
-    match given.values:
-        case "positive":
-            return rng.uniform(0.5, 2, shape)
-        case "nonzero":
-            return normal + np.sign(normal) / 2
-        case "unit":
-            return rng.uniform(0.1, 0.9, shape)
-        case "probabilities":
-            shares = rng.uniform(0.2, 1, shape)
-            return shares / shares.sum(axis=-1, keepdims=True)
-        case "distinct":
-            return rng.permutation(normal.size).reshape(shape) + normal / 9
-        case "ties":
-            return np.round(normal)
-        case "signs":
-            return rng.choice([-1.0, 1.0], shape)
-        case "onehot":
-            return np.eye(shape[-1])[rng.integers(0, shape[-1], shape[:-1])]
-        case "mask":
-            return rng.integers(0, 2, shape)
-        case "counts":
-            return rng.integers(0, 5, shape)
-        case "labels":
-            labels = rng.integers(0, size_of(str(given.below), sizes), shape)
-            return labels if given.ignore is None else np.where(rng.random(shape) < 0.2, given.ignore, labels)
-        case _:
-            return normal
 
 
 # --- comparing -----------------------------------------------------------------------------------------------
@@ -383,8 +274,6 @@ class _Fits:
         if twice is None or base is None:
             return {}
         for name, now, then in zip(self.passage.gradients, base, twice, strict=True):
-            if name not in trial.wrong:
-                continue
             change, error = (then - now).ravel(), (trial.answer[name] - now).ravel()
             size = float(change @ change)
             if size > 0:
