@@ -201,8 +201,7 @@ def _moved(values: Sequence[Bounded], function: Callable[..., Any]) -> Any:
 def _move(function: Callable[..., Any], *, keeps: bool = False) -> Rule:
     """The rule of a move; with `keeps`, a maximum stays one of the same number."""
 
-    def rule(self: "Bounding", *values: Bounded, **parameters: Any) -> Any:
-        del self
+    def rule(_: "Bounding", *values: Bounded, **parameters: Any) -> Any:
         found = _moved(values, partial(function, **parameters))
         if keeps:
             found.extreme = values[0].extreme
@@ -214,8 +213,7 @@ def _move(function: Callable[..., Any], *, keeps: bool = False) -> Rule:
 def _at_index(function: Callable[..., Any], arrays: int) -> Rule:
     """The rule of a move of some arrays to or from the indices that follow; one that is undecided leaves all open."""
 
-    def rule(self: "Bounding", *values: Bounded, **parameters: Any) -> Bounded:
-        del self
+    def rule(_: "Bounding", *values: Bounded, **parameters: Any) -> Bounded:
         indices = values[arrays:]
 
         def moved(*parts: Any) -> Any:
@@ -258,8 +256,7 @@ def _add(self: "Bounding", a: Bounded, b: Bounded) -> Bounded:
     return _summed(self, (a, b), np.add, 1)
 
 
-def _neg(self: "Bounding", a: Bounded) -> Bounded:
-    del self
+def _neg(_: "Bounding", a: Bounded) -> Bounded:
     low, high = (None if end is None else -end for end in (a.high, a.low))
     return Bounded(-a.x, a.e, a.up, a.down, low=low, high=high)
 
@@ -271,18 +268,11 @@ def _is_along(found: Any, axes: tuple[int, ...]) -> bool:
 
 def _sub(self: "Bounding", a: Bounded, b: Bounded) -> Bounded:
     found = _add(self, a, _neg(self, b))
-    m = b.extreme
-    if (
-        m is not None
-        and m.of is a
-        and isinstance(m.other, tuple)
-        and m.sign > 0
-        and _is_along(found.x == 0, m.other)
-    ):
-        found.some, found.high = (
-            (m.other, 0.0),
-            0.0,
-        )  # x - max(x): one of them is 0, and none above, in every program
+    match b.extreme:
+        case Extreme(of=of, other=tuple(axes), sign=1) if of is a and _is_along(found.x == 0, axes):
+            found.some, found.high = (axes, 0.0), 0.0  # x - max(x): in every program one is 0, and none above
+        case _:
+            pass
     return found
 
 
@@ -416,17 +406,18 @@ def _div(self: "Bounding", a: Bounded, b: Bounded) -> Bounded:
     if x.dtype.kind in "iu":
         return Bounded(x)
     found, size = Bounded(x), np.abs(x)
-    nearest = np.maximum(b.least, -b.most)  # of |b̂|, where b has one sign for sure; else 0 or less
-    sure = nearest > 0
-    if a.is_open or b.is_open:
-        (p, q), (r, s) = a.ends, b.ends
-        r = r if b.low is None else np.maximum(r, b.low)
-        down, up = _hull(x, (p / r, p / s, q / r, q / s))
-        found.down, found.up = np.where(sure, down, np.inf), np.where(sure, up, np.inf)
-        size = found.size
-    e = np.where(
-        sure, (a.e + size * b.e) / np.where(sure, nearest, 1), np.where(none(b.e) and b.x != 0, 0.0, np.inf)
-    )
+    if b.is_exact and not a.is_open:
+        e = a.e if none(a.e) else a.e / np.abs(b.x)
+    else:
+        nearest = np.maximum(b.least, -b.most)  # of |b̂|, where b has one sign for sure; else 0 or less
+        sure = nearest > 0
+        if a.is_open or b.is_open:
+            (p, q), (r, s) = a.ends, b.ends
+            r = r if b.low is None else np.maximum(r, b.low)
+            down, up = _hull(x, (p / r, p / s, q / r, q / s))
+            found.down, found.up = np.where(sure, down, np.inf), np.where(sure, up, np.inf)
+            size = found.size
+        e = np.where(sure, (a.e + size * b.e) / np.where(sure, nearest, 1), np.inf)
     found.e = e + self.gamma(1) * (size + e) + self.format.tiny
     if a.low is not None and b.low is not None and np.all(a.low >= 0) and np.all(b.low >= 0):
         found.low = 0.0
@@ -487,8 +478,7 @@ def _rsqrt(self: "Bounding", a: Bounded) -> Bounded:
     return _div(self, ONE, _sqrt(self, a))
 
 
-def _abs(self: "Bounding", a: Bounded) -> Bounded:
-    del self
+def _abs(_: "Bounding", a: Bounded) -> Bounded:
     x = np.abs(a.x)
     found = Bounded(x, a.e, low=0.0 if a.low is None else np.maximum(a.low, 0.0))
     if a.is_open:
@@ -570,8 +560,7 @@ def _tan(self: "Bounding", a: Bounded) -> Bounded:
 def _step(function: Callable[[Any], Any], *, is_kink: bool = False) -> Rule:
     """floor and its like: a jump within the error leaves both sides open; of a kink (sign), at the jump as well."""
 
-    def rule(self: "Bounding", a: Bounded) -> Bounded:
-        del self
+    def rule(_: "Bounding", a: Bounded) -> Bounded:
         x = function(a.x)
         if a.is_exact and not (is_kink and a.varies):
             return Bounded(x)
@@ -610,8 +599,7 @@ def _of_two(sign: int) -> Rule:
     """max (sign 1) and min (-1) of two."""
     choose = np.maximum if sign > 0 else np.minimum
 
-    def rule(self: "Bounding", a: Bounded, b: Bounded) -> Bounded:
-        del self
+    def rule(_: "Bounding", a: Bounded, b: Bounded) -> Bounded:
         found = _chosen((a, b), choose, np.maximum)
         if sign > 0 and found.low is None:
             found.low = b.low if a.low is None else a.low
@@ -628,8 +616,7 @@ def _of_many(sign: int) -> Rule:
     """reduce_max (sign 1) and reduce_min (-1)."""
     choose = np.max if sign > 0 else np.min
 
-    def rule(self: "Bounding", a: Bounded, *, axes: Sequence[int]) -> Bounded:
-        del self
+    def rule(_: "Bounding", a: Bounded, *, axes: Sequence[int]) -> Bounded:
         along = tuple(axes)
         found = _chosen([a], partial(choose, axis=along), partial(np.max, axis=along))
         found.extreme = Extreme(a, along, sign)
@@ -642,8 +629,7 @@ def _of_windows(sign: int) -> Rule:
     """The maxima of windows; in the padding is nothing to choose."""
     choose = np.max if sign > 0 else np.min
 
-    def rule(self: "Bounding", a: Bounded, **parameters: Any) -> Bounded:
-        del self
+    def rule(_: "Bounding", a: Bounded, **parameters: Any) -> Bounded:
         how, axes = floats.window_parameters(a.x, **parameters), tuple(range(a.x.ndim, 2 * a.x.ndim))
 
         def over(x: Any) -> Any:
@@ -741,16 +727,14 @@ def _opened(a: Bounded) -> Any:
     return np.not_equal(a.down, 0) | np.not_equal(a.up, 0)
 
 
-def _not(self: "Bounding", a: Bounded) -> Bounded:
-    del self
+def _not(_: "Bounding", a: Bounded) -> Bounded:
     return Bounded(np.invert(a.x), NONE, a.up, a.down)
 
 
 def _joined(function: Callable[[Any, Any], Any]) -> Rule:
     """and, or, xor of truth values: undecided where an undecided one decides."""
 
-    def rule(self: "Bounding", a: Bounded, b: Bounded) -> Bounded:
-        del self
+    def rule(_: "Bounding", a: Bounded, b: Bounded) -> Bounded:
         x = function(a.x, b.x)
         ends = [function(p, q) != x for p in _outcomes(a) for q in _outcomes(b)]
         return _bits(x, np.logical_or.reduce(ends)) if x.dtype.kind == "b" else Bounded(x)
@@ -763,8 +747,7 @@ def _outcomes(a: Bounded) -> list[Any]:
     return [a.x, np.where(_opened(a), ~a.x, a.x)] if a.is_open else [a.x]
 
 
-def _select_n(self: "Bounding", which: Bounded, *cases: Bounded) -> Bounded:
-    del self
+def _select_n(_: "Bounding", which: Bounded, *cases: Bounded) -> Bounded:
 
     def choose(*arrays: Any) -> Any:
         return floats.select_n(which.x, *arrays)
@@ -811,10 +794,10 @@ def _exactly(name: str) -> Rule:
 
 
 def _sort(
-    self: "Bounding", *values: Bounded, dimension: int, num_keys: int, is_stable: bool = True
+    _: "Bounding", *values: Bounded, dimension: int, num_keys: int, is_stable: bool = True
 ) -> list[Bounded]:
     """Sorted keys err by the largest error; what goes with them is undecided where neighbours may change places."""
-    del self, is_stable
+    del is_stable
     order = floats.order([value.x for value in values], dimension=dimension, num_keys=num_keys)
 
     def taken(x: Any) -> Any:
@@ -869,9 +852,8 @@ def _position(name: str) -> Rule:
 
 
 def _gather(
-    self: "Bounding", a: Bounded, indices: Bounded, *, fill_value: Any = None, **parameters: Any
+    _: "Bounding", a: Bounded, indices: Bounded, *, fill_value: Any = None, **parameters: Any
 ) -> Bounded:
-    del self
     where = moves.gather_places(a.x.shape, indices.x, **parameters)
     fill = np.nan if fill_value is None and a.is_real else fill_value or 0
     found = Bounded(moves.taken(a.x, where, fill))

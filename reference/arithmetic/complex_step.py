@@ -31,8 +31,7 @@ def _apart(a: Any, b: Any) -> None:
 def _compared(name: str) -> Rule:
     compare = floats.COMPARISONS[name]
 
-    def rule(self: Arithmetic, a: Array, b: Array) -> Array:
-        del self
+    def rule(_: Arithmetic, a: Array, b: Array) -> Array:
         _apart(a, b)
         return compare(np.real(a), np.real(b))
 
@@ -45,8 +44,7 @@ def _real(rule: Rule) -> Rule:
 
 
 def _of_two(sign: int) -> Rule:
-    def rule(self: Arithmetic, a: Array, b: Array) -> Array:
-        del self
+    def rule(_: Arithmetic, a: Array, b: Array) -> Array:
         _apart(a, b)
         return np.where(sign * np.real(a) >= sign * np.real(b), a, b)
 
@@ -67,8 +65,7 @@ def _of_many(sign: int) -> Rule:
 
 
 def _of_windows(sign: int) -> Rule:
-    def rule(self: Arithmetic, x: Array, **parameters: Any) -> Array:
-        del self
+    def rule(_: Arithmetic, x: Array, **parameters: Any) -> Array:
         windows = moves.windows(x, -sign * np.inf, **floats.window_parameters(x, **parameters))
         return _extreme(windows, range(x.ndim, 2 * x.ndim), sign)
 
@@ -80,9 +77,9 @@ def _abs(self: Arithmetic, x: Array) -> Array:
 
 
 def _sort(
-    self: Arithmetic, *arrays: Array, dimension: int, num_keys: int, is_stable: bool = True
+    _: Arithmetic, *arrays: Array, dimension: int, num_keys: int, is_stable: bool = True
 ) -> list[Array]:
-    del self, is_stable
+    del is_stable
     places = floats.order([np.real(one) for one in arrays], dimension=dimension, num_keys=num_keys)
     key, *others = (np.take_along_axis(array, places, dimension) for array in arrays)
     first, second = (np.take(key, range(i, i + key.shape[dimension] - 1), dimension) for i in (0, 1))

@@ -129,8 +129,7 @@ def conv_general_dilated(lhs: Array, rhs: Array, **parameters: Any) -> Array:
 def reduced(function: Callable[..., Array]) -> Rule:
     """A rule of a function that reduces along axes."""
 
-    def rule(arithmetic: Arithmetic, x: Array, *, axes: Sequence[int]) -> Array:
-        del arithmetic
+    def rule(_: Arithmetic, x: Array, *, axes: Sequence[int]) -> Array:
         return np.asarray(function(x, axis=tuple(axes)))
 
     return rule
@@ -139,8 +138,7 @@ def reduced(function: Callable[..., Array]) -> Rule:
 def cumulated(function: Callable[..., Array]) -> Rule:
     """A rule of a function that accumulates along an axis."""
 
-    def rule(arithmetic: Arithmetic, x: Array, *, axis: int, reverse: bool) -> Array:
-        del arithmetic
+    def rule(_: Arithmetic, x: Array, *, axis: int, reverse: bool) -> Array:
         return np.flip(function(np.flip(x, axis), axis=axis), axis) if reverse else function(x, axis=axis)
 
     return rule
@@ -169,8 +167,7 @@ def window_parameters(
 def windowed(function: Callable[..., Array], fill: float) -> Rule:
     """A rule of a function that reduces each window."""
 
-    def rule(arithmetic: Arithmetic, x: Array, **parameters: Any) -> Array:
-        del arithmetic
+    def rule(_: Arithmetic, x: Array, **parameters: Any) -> Array:
         found = moves.windows(x, fill, **window_parameters(x, **parameters))
         return function(found, axis=tuple(range(x.ndim, 2 * x.ndim)))
 
@@ -216,8 +213,7 @@ def sort(*arrays: Array, dimension: int, num_keys: int, is_stable: bool = True) 
 def position(function: Callable[..., Array]) -> Rule:
     """A rule of argmax or argmin."""
 
-    def rule(arithmetic: Arithmetic, x: Array, *, axes: Sequence[int], index_dtype: Any) -> Array:
-        del arithmetic
+    def rule(_: Arithmetic, x: Array, *, axes: Sequence[int], index_dtype: Any) -> Array:
         return np.asarray(function(x, axis=axes[0])).astype(index_dtype)
 
     return rule
