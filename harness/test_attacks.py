@@ -334,11 +334,11 @@ def test_a_name_with_signs_that_a_terminal_obeys_is_shown_without_them(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("number", "count"),
-    [(signal.SIGINT, 1), (signal.SIGKILL, 1), (signal.SIGINT, 2), (signal.SIGTERM, 2), (signal.SIGHUP, 2)],
+    ("name", "count"),
+    [("SIGINT", 1), ("SIGKILL", 1), ("SIGINT", 2), ("SIGTERM", 2), ("SIGHUP", 2)],
 )
 def test_a_run_that_is_ended_leaves_no_process_and_no_temporary_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: str, number: signal.Signals, count: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: str, name: str, count: int
 ) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
@@ -355,6 +355,7 @@ def test_a_run_that_is_ended_leaves_no_process_and_no_temporary_file(
         stderr=subprocess.DEVNULL,
     )
     wait_until(lambda: len(list(tmp_path.glob("*.started"))) == count, 60)
+    number = signal.Signals[name]
     run.send_signal(number)
     assert run.wait(60) in {-number, INTERRUPTED}
     wait_until(lambda: left(mark) == [], 60)
