@@ -28,7 +28,7 @@ from harness.test_isolation import MARKER, Subject, left, mark, needs, sandbox, 
 from harness.trial import Outcome, Request, conclude, quoted
 from properties.law import Effort, Record, Verdict, search
 from properties.subjects import Bundled
-from reference import envelope
+from reference.envelope import USUAL
 
 __all__ = ["mark", "sandbox", "subject"]  # fixtures
 
@@ -234,23 +234,17 @@ def test_a_file_with_which_every_judge_fails_alike_is_told_so(judges: pool.Judge
 # 5. A cold start
 
 
-def test_a_judge_is_ready_when_all_that_a_run_usually_needs_is_compiled() -> None:
-    envelope.warm_up(wait=True)
-    assert all(envelope._compiling(*usual).done() for usual in envelope._USUAL)  # noqa: SLF001
-
-
-def test_the_time_of_a_file_begins_when_its_judge_is_ready(
+def test_a_file_begins_when_all_that_a_run_usually_needs_is_compiled_where_other_judges_find_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
-    with pool.Judges(1, tmp_path / "compiled") as judges:
-        (judge,) = judges._idle  # noqa: SLF001
-        judge.take(0, Request(str(write(tmp_path / "mine.py", RIGHT)), Effort(1, 1)), 1)
-        begun = judge.started
-        while judge.answer(lambda _: None) is None:
-            pass
-        assert judge.started > begun
-    assert any((tmp_path / "compiled").iterdir())
+    compiled = tmp_path / "compiled"
+    source = (
+        f"import pathlib\nprint('found', len(list(pathlib.Path({str(compiled)!r}).glob('*-cache'))))\n{NONE}"
+    )
+    with pool.Judges(1, compiled) as judges:
+        (outcome,) = judged(judges, write(tmp_path / "mine.py", source))
+    assert int(outcome.output.split()[1]) >= len(USUAL)
 
 
 # 6. The operator's mistakes
