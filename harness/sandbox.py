@@ -97,14 +97,16 @@ def furnish(folder: Path, size: int) -> None:
     """
     _mount("", ROOT, flags=RECURSIVE | PRIVATE)
     _furnish_devices()
-    layered = _layer(TEMPORARY, size)
-    if not layered:
+    folder = folder.resolve()
+    places = {place: _opened(place) for place in (TEMPORARY, folder)}  # as they are now, without a layer
+    if not _layer(TEMPORARY, places[TEMPORARY], size):
         _furnish_temporary(size)
     _set_attributes(ROOT, on=READ_ONLY, flags=AT_RECURSIVE)
     _set_attributes(TEMPORARY, off=READ_ONLY)
-    folder = folder.resolve()
-    if not layered or TEMPORARY not in (folder, *folder.parents):
-        _layer(folder, size)  # where that can't be done, it is read-only
+    if folder != TEMPORARY:
+        _layer(folder, places[folder], size)  # where that can't be done, it is read-only
+    for opened in filter(None, places.values()):
+        os.close(opened)
     _memory(SHARED, size)
     _mount("proc", PROC, "proc", READ_ONLY | NO_SUID | NO_DEVICES | NO_PROGRAMS)
     _drop_rights()
@@ -129,11 +131,20 @@ def _furnish_devices() -> None:
     SHARED.mkdir()
 
 
-def _layer(folder: Path, size: int) -> bool:
-    """Put a writable layer in memory over the folder; whether that can be done here.
+def _opened(folder: Path) -> int | None:
+    """The folder as a file descriptor; None where it can't be opened, which the import of the subject tells."""
+    with suppress(OSError):
+        return os.open(folder, os.O_PATH | os.O_DIRECTORY)
+    return None
+
+
+def _layer(folder: Path, opened: int | None, size: int) -> bool:
+    """Put a writable layer in memory over the opened folder, at its place; whether that can be done here.
 
     It can't where something is mounted below the folder, which the layer would hide.
     """
+    if opened is None:
+        return False
     below = os.path.join(os.fsencode(folder), b"")  # noqa: PTH118 - with a slash at its end
     mounts = (PROC / "self/mountinfo").read_bytes().splitlines()
     if any(line.split()[4].startswith(below) for line in mounts):
@@ -143,10 +154,11 @@ def _layer(folder: Path, size: int) -> bool:
         upper, work = SHARED / "upper", SHARED / "work"
         upper.mkdir()
         work.mkdir()
-        was = folder.stat()
-        os.chown(upper, was.st_uid, was.st_gid)
+        was = os.fstat(opened)
+        with suppress(OSError):  # of a user that this one can't give files to: the layer is its own then
+            os.chown(upper, was.st_uid, was.st_gid)
         upper.chmod(was.st_mode & 0o7777)
-        os.chdir(folder)  # its name may hold what separates options
+        os.fchdir(opened)  # its name may hold what separates options
         options = f"lowerdir=.,upperdir={upper},workdir={work},userxattr"
         _mount("overlay", folder, "overlay", NO_SUID | NO_DEVICES, options)
     except OSError:

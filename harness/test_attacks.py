@@ -28,7 +28,7 @@ from harness.scratch import scratch
 from harness.test_isolation import MARKER, Subject, left, mark, needs, sandbox, subject, wait_until
 from harness.trial import Outcome, Request, conclude, quoted
 from properties.subjects import Bundled
-from reference import envelope
+from reference.envelope import USUAL
 
 __all__ = ["mark", "sandbox", "subject"]  # fixtures
 
@@ -234,23 +234,17 @@ def test_a_file_with_which_every_judge_fails_alike_is_told_so(judges: pool.Judge
 # 5. A cold start
 
 
-def test_a_judge_is_ready_when_all_that_a_run_usually_needs_is_compiled() -> None:
-    envelope.warm_up(wait=True)
-    assert all(envelope._compiling(*usual).done() for usual in envelope._USUAL)  # noqa: SLF001
-
-
-def test_the_time_of_a_file_begins_when_its_judge_is_ready(
+def test_a_file_begins_when_all_that_a_run_usually_needs_is_compiled_where_other_judges_find_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
-    with pool.Judges(1, tmp_path / "compiled") as judges:
-        (judge,) = judges._idle  # noqa: SLF001
-        judge.take(0, Request(str(write(tmp_path / "mine.py", RIGHT)), Effort(1, 1)), 1)
-        begun = judge.started
-        while judge.answer(lambda _: None) is None:
-            pass
-        assert judge.started > begun
-    assert any((tmp_path / "compiled").iterdir())
+    compiled = tmp_path / "compiled"
+    source = (
+        f"import pathlib\nprint('found', len(list(pathlib.Path({str(compiled)!r}).glob('*-cache'))))\n{NONE}"
+    )
+    with pool.Judges(1, compiled) as judges:
+        (outcome,) = judged(judges, write(tmp_path / "mine.py", source))
+    assert int(outcome.output.split()[1]) >= len(USUAL)
 
 
 # 6. The operator's mistakes
@@ -334,11 +328,11 @@ def test_a_name_with_signs_that_a_terminal_obeys_is_shown_without_them(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("number", "count"),
-    [(signal.SIGINT, 1), (signal.SIGKILL, 1), (signal.SIGINT, 2), (signal.SIGTERM, 2), (signal.SIGHUP, 2)],
+    ("name", "count"),
+    [("SIGINT", 1), ("SIGKILL", 1), ("SIGINT", 2), ("SIGTERM", 2), ("SIGHUP", 2)],
 )
 def test_a_run_that_is_ended_leaves_no_process_and_no_temporary_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: str, number: signal.Signals, count: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: str, name: str, count: int
 ) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
@@ -355,6 +349,7 @@ def test_a_run_that_is_ended_leaves_no_process_and_no_temporary_file(
         stderr=subprocess.DEVNULL,
     )
     wait_until(lambda: len(list(tmp_path.glob("*.started"))) == count, 60)
+    number = signal.Signals[name]
     run.send_signal(number)
     assert run.wait(60) in {-number, INTERRUPTED}
     wait_until(lambda: left(mark) == [], 60)

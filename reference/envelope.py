@@ -359,12 +359,12 @@ def program(function: Callable[..., Any], envelope: Envelope) -> Callable[..., A
 
 def warm_up(*, wait: bool = False) -> None:
     """Start to compile, beside whatever comes before the first question, or wait until all is compiled."""
-    for compiling in [_compiling(*usual) for usual in _USUAL]:
+    for compiling in [_compiling(*usual) for usual in USUAL]:
         if wait:
             compiling.result()
 
 
-_USUAL = ((_reverse_mode, SMALL), (_reverse_mode, LARGE), (_forward_mode, SMALL), (_contributions, SMALL))
+USUAL = ((_reverse_mode, SMALL), (_reverse_mode, LARGE), (_forward_mode, SMALL), (_contributions, SMALL))
 
 
 def programs_compiled() -> int:
