@@ -6,16 +6,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from harness.isolation import IsolatedModule, Limits, Sandbox
 from harness.loading import UnusableSubject
 from harness.operation_subject import OperationSubject, as_meant, contents_of
 from properties.declaration import Argument, Call, Declaration
+from properties.operation.cases import NoCaseError, Seeded, make
+from properties.search import SubjectGone, Violation
 
 OPERATION = "?"
 """The request for the one operation of a file, whatever its name is."""
 
 DECLARED = frozenset({"OPERATION", "OPERATIONS", "LAYER", "FUNCTION"})
 """Names that say that a file has operations."""
+
+FIRST = 6
+"""Cases that are drawn before anything is verified."""
 
 OF_A_NETWORK = frozenset({"gradient", "step"})
 ARGUMENTS = 3
@@ -96,12 +103,26 @@ def load_operation(
         contents = contents_of(path, module)
         for one in contents.operations:
             if name in (OPERATION, one.name):
-                yield as_meant(one, module)
+                subject = as_meant(one, module)
+                _check_cases(subject)
+                yield subject
                 return
         for one in contents.missing:
             if name in (OPERATION, one.name):
                 raise UnusableSubject(one.sentence)
         raise UnusableSubject(f"{path} has no operation {name}.")
+
+
+def _check_cases(subject: OperationSubject) -> None:
+    """Draw some cases, by which the functions of the file that say what to draw are called. Raises `UnusableSubject`."""
+    try:
+        for seed in range(FIRST):
+            make(Seeded(np.random.default_rng(seed)), subject, ("plain",))
+    except NoCaseError as error:
+        raise UnusableSubject(str(error)) from None
+    except (Violation, SubjectGone) as fault:
+        sentence, _, trace = str(fault).partition("\n")
+        raise UnusableSubject(sentence, trace) from None
 
 
 # --- a case as Python to paste -------------------------------------------------------------------------------

@@ -550,6 +550,8 @@ class OperationSubject:
     def _gradient(self, value: Any, given: Any, name: str) -> Array:
         """A gradient in the shape of its input. Raises `ContractError`."""
         array = _shaped(value, name, np.shape(given))
+        if array.dtype.kind == "c" and np.asarray(given).dtype.kind != "c":
+            raise ContractError(f"{name} is complex where the input is real: return its real part.")
         self._check_digits(array, given, name)
         return array
 

@@ -6,7 +6,7 @@ import shlex
 import tempfile
 import warnings
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
 
@@ -44,6 +44,9 @@ LEFT_BEHIND = (
     "It leaves processes behind that run on without it (they were ended): a gradient should start nothing that "
     "outlives its call."
 )
+
+MEASURED = 150
+"""Cases for the smallest one where each is measured by differences."""
 
 LATE = "The time ran out: of the properties {} had no case yet, {} hold so far; --time-limit gives more."
 
@@ -210,7 +213,7 @@ def _verify_operation(request: Request, announce: Callable[[Record], None]) -> O
             verification = Verification(
                 judge,
                 request.properties,
-                request.effort,
+                _effort(judge, request.effort),
                 clock,
                 OperationExplanations(),
                 announce=announce,
@@ -229,6 +232,15 @@ def _verify_operation(request: Request, announce: Callable[[Record], None]) -> O
     except UnusableSubject as error:
         outcome.verdict, outcome.message, outcome.trace = Verdict.ERROR, str(error), error.trace
     return outcome
+
+
+def _effort(judge: Judge, effort: Effort) -> Effort:
+    """Where the truth is measured, a case takes some hundred calls, and a smallest one is looked for among fewer."""
+    try:
+        is_measured = judge.reading is None
+    except SubjectGone:  # which the first property tells
+        return effort
+    return replace(effort, shrinking=min(effort.shrinking, MEASURED)) if is_measured else effort
 
 
 def _notes(judge: Judge, outcome: Outcome) -> str:

@@ -286,8 +286,8 @@ def search(
         except _Enough:
             _ask_again(record, check)
         _weigh(record)
-    except Violation:
-        record.verdict = Verdict.FAIL
+    except Violation as violation:
+        record.verdict, record.message = Verdict.FAIL, record.message or str(violation)
     except Flaky:
         record.verdict = Verdict.FAIL
         record.message = f"{INCONSTANT} In one of them: {record.message}"

@@ -11,6 +11,7 @@ PROPERTIES: tuple[Property[Judge], ...] = (
     Property(
         checks.result_meets_the_contract, checks.regular_cases, Kind.CONTRACT, is_decisive=True, share=FEWER
     ),
+    Property(checks.same_call_gives_the_same_answer, checks.regular_cases, share=FEWER),
     Property(checks.gradient_equals_the_derivative, checks.regular_cases, Kind.TRUTH, is_decisive=True),
     Property(checks.gradient_is_right_at_the_edges, checks.edge_cases, Kind.EDGES, share=0.5),
     Property(checks.gradient_is_right_in_single_precision, checks.single_cases, Kind.TRUTH, share=0.5),
@@ -18,7 +19,6 @@ PROPERTIES: tuple[Property[Judge], ...] = (
     Property(checks.scaling_the_cotangent_scales_the_gradient, checks.regular_cases, share=FEWER),
     Property(checks.second_backward_gives_the_same, checks.regular_cases, share=FEWER),
     Property(checks.forward_leaves_its_inputs_alone, checks.regular_cases, share=FEWER),
-    Property(checks.same_call_gives_the_same_answer, checks.regular_cases, share=FEWER),
     Property(checks.memory_layout_does_not_matter, checks.regular_cases, share=FEWER),
     Property(
         checks.second_derivative_is_that_of_the_gradient,

@@ -1,16 +1,22 @@
 """How a failure of an operation's derivative is explained: digits that it lacks, weak numbers, or a mistake."""
 
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from properties.diagnosis import Diagnosis
-from properties.operation.cases import OperationCase
+from properties.operation.cases import REGULAR, NoCaseError, OperationCase, Seeded, make
 from properties.operation.mistakes import named
 from properties.operation.truth import Judge
-from properties.search import Example, Inconclusive, SubjectGone, TimeIsOver, Violation
+from properties.search import Example, Inconclusive, Violation
+
+ASKED, ASKED_SLOWLY = 48, 16
+"""Cases that show on which of them a derivative is wrong; fewer where each is measured."""
+CHANCE = 0.01
+"""How likely a condition that explains nothing may be told, at most."""
 
 NUDGES = 8
 """Neighbours of a case, each input moved by a unit in its last place, that show how far rounding carries an answer."""
@@ -89,16 +95,11 @@ class OperationExplanations:
         case = _case(example)
         where, note, explanation, answer = "", "", "", ""
         found: Diagnosis | None = None
-        try:
-            with np.errstate(all="ignore"):
-                where, explanation, answer = _census(subject, case)
-                found = named(subject, case)
-        except (TimeIsOver, SubjectGone):
-            raise
-        except (Violation, Inconclusive) as fault:
-            note = str(fault).partition("\n")[0]
-        else:
+        with np.errstate(all="ignore"), suppress(Violation, Inconclusive):  # these are told already
+            where, explanation, answer = _census(subject, case)
             note = subject.comparison_of_the_forward_pass(case) if subject.is_wrong else ""
+            found = named(subject, case)
+        where = "; ".join(filter(None, (where, _condition(subject))))
         if found is not None:
             return replace(found, where=where, place=where, note="; ".join(filter(None, [note, found.note])))
         return Diagnosis(
@@ -157,6 +158,63 @@ def _census(judge: Judge, case: OperationCase) -> tuple[str, str, str]:
             f"{', '.join(f'd{name}' for name in others)} {'is' if len(others) == 1 else 'are'} right"
         )
     return ", ".join(parts), explanation, answer
+
+
+@dataclass(frozen=True)
+class _Condition:
+    """Something that cases have or have not, in words."""
+
+    sentence: str
+    holds: Callable[[OperationCase], bool]
+
+
+def _condition(judge: Judge) -> str:
+    """On which cases the derivative is wrong, where it is so on some alone; empty where nothing tells these apart.
+
+    Looked for is one size or one option that all wrong cases share. That they do by chance, each with the share of all
+    cases that have it, and one of all the conditions that are tried, has to be less likely than `CHANCE`.
+    """
+    rng, verdicts = np.random.default_rng(0), list[tuple[OperationCase, bool]]()
+    for _ in range(ASKED if judge.reading is not None else ASKED_SLOWLY):
+        with suppress(Inconclusive, NoCaseError):
+            case = make(Seeded(rng), judge, REGULAR, sizes=judge.pool)
+            try:
+                judge.check(case)
+                verdicts.append((case, True))
+            except Violation:
+                verdicts.append((case, False))
+    wrong = [case for case, is_right in verdicts if not is_right]
+    found = [one for one in _conditions(judge) if all(map(one.holds, wrong))]
+    if not wrong or len(wrong) == len(verdicts) or not found:
+        return ""
+    having = {one.sentence: [is_right for case, is_right in verdicts if one.holds(case)] for one in found}
+    best = min(found, key=lambda one: len(having[one.sentence]))
+    shared = having[best.sentence]
+    if (len(shared) / len(verdicts)) ** len(wrong) * len(_conditions(judge)) > CHANCE:
+        return ""
+    return f"{'only' if any(shared) else 'always and only'} where {best.sentence}"
+
+
+def _conditions(judge: Judge) -> list[_Condition]:
+    """One option has a value or has it not; one axis is 1 or longer; numbers meet each other."""
+    found = [_Condition("numbers are 0 or equal", lambda case: case.regime == "coarse")]
+    for axis in judge.declaration.axes:
+        found += [
+            _Condition(f"{axis} is 1", lambda case, axis=axis: case.sizes[axis] == 1),
+            _Condition(f"{axis} is not 1", lambda case, axis=axis: case.sizes[axis] != 1),
+        ]
+    for name, choices in judge.declaration.options.items():
+        for value in choices:
+            found += [
+                _Condition(
+                    f"{name} is {value!r}", lambda case, name=name, value=value: case.options[name] == value
+                ),
+                _Condition(
+                    f"{name} is not {value!r}",
+                    lambda case, name=name, value=value: case.options[name] != value,
+                ),
+            ]
+    return found
 
 
 def _digits(judge: Judge, case: OperationCase) -> int:
