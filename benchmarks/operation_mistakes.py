@@ -86,9 +86,25 @@ def of_a_page(mistake: Mistake, backward: Callable[..., Any], name: str) -> Tria
             replace(one, inputs={k: where.inputs.get(k, as_it_is)(v) for k, v in one.inputs.items()})
             for one in cases
         ]
-        if cases and diagnose(operation, subject, cases).verdict != "right":
+        if any(_is_shown(mistake, backward, table, one) for one in cases):
             return Trial(name, operation, subject, cases)
     return None
+
+
+def _is_shown(mistake: Mistake, backward: Callable[..., Any], table: Arrays, case: Case) -> bool:
+    """Whether the page with the mistake returns something else than the page."""
+    forward, right = passes(mistake.page, mistake.operation)
+    options = {name: value for name, value in case.options.items() if name in table}
+    dy = case.cotangents[0] if len(case.cotangents) == 1 else case.cotangents
+    mine, its = list[Any](), list[Any]()
+    try:
+        for found, one in ((mine, backward), (its, right)):
+            _, cache = forward(*case.inputs.values(), **options)
+            gradients = one(dy, cache)
+            found.extend(gradients if isinstance(gradients, tuple) else (gradients,))
+    except ValueError:
+        return False
+    return any(np.shape(a) != np.shape(b) or not np.allclose(a, b) for a, b in zip(mine, its, strict=True))
 
 
 def catalogue() -> Iterator[Trial]:
@@ -147,6 +163,11 @@ AT_MOST = 80
 """Pairs of mistakes that are judged: spread evenly over all."""
 
 
+def _squashed(g: Any, rng: np.random.Generator) -> Any:
+    del rng
+    return np.tanh(g)
+
+
 def _one_entry(g: Any, rng: np.random.Generator) -> Any:
     spoilt = np.array(g)
     spoilt.flat[g.size // 2] += rng.uniform(0.1, 1) * (np.abs(g).max() + 1)
@@ -156,8 +177,8 @@ def _one_entry(g: Any, rng: np.random.Generator) -> Any:
 SPOILT: Mapping[str, Callable[[Any, np.random.Generator], Any]] = {
     "one entry": _one_entry,
     "a wave added": lambda g, rng: g + 0.1 * np.sin(7 * np.arange(g.size)).reshape(g.shape) * np.abs(g).max(),
-    "squashed": lambda g, rng: np.tanh(g),
-    "noise": lambda g, rng: g * (1 + 0.1 * rng.standard_normal(g.shape)),
+    "squashed": _squashed,
+    "noise": lambda g, rng: g * (1 + 0.1 * rng.standard_normal(np.shape(g))),
 }
 """What is done to a right gradient; no step of any program does it."""
 

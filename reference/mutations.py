@@ -151,6 +151,12 @@ class Flow:
         """The equations, the variables that come from cotangents, and those that are the gradients."""
         needed, uses = set(ends), dict[Slot, list[int]]()
         self.steps, self.ends = steps, tuple(ends)
+        # the caches live as long as the flow
+        self.after, self.entries, self.reached = (
+            cache(self._after),
+            cache(self._entries),
+            cache(self._reached),
+        )
         self.matters = set[int]()
         for i in reversed(range(len(steps))):
             if needed.intersection(steps[i].outputs):
@@ -168,8 +174,7 @@ class Flow:
         """Whether an equation depends on a cotangent."""
         return bool(self.carried.intersection(self.steps[i].outputs))
 
-    @cache  # noqa: B019  (a flow lives as long as its passage)
-    def after(self, i: int) -> tuple[int, ...]:
+    def _after(self, i: int) -> tuple[int, ...]:
         """The equations that depend on this one."""
         seen, waiting = set[int](), [i]
         while waiting:
@@ -180,16 +185,14 @@ class Flow:
                         waiting.append(use)
         return tuple(sorted(seen))
 
-    @cache  # noqa: B019
-    def entries(self, i: int) -> tuple[int, ...]:
+    def _entries(self, i: int) -> tuple[int, ...]:
         """The equations of the way back that see this step: its uses, or the first ones after the forward pass."""
         if self.backward(i):
             return tuple(dict.fromkeys(j for slot in self.steps[i].outputs for j in self.uses.get(slot, ())))
         kept = {slot for j in (i, *self.after(i)) if not self.backward(j) for slot in self.steps[j].outputs}
         return tuple(j for j in self.after(i) if self.backward(j) and kept.intersection(self.steps[j].inputs))
 
-    @cache  # noqa: B019
-    def reached(self, i: int) -> frozenset[int]:
+    def _reached(self, i: int) -> frozenset[int]:
         """The places of the gradients that depend on this equation."""
         found = {slot for j in (i, *self.after(i)) for slot in self.steps[j].outputs}
         return frozenset(k for k, end in enumerate(self.ends) if end in found)

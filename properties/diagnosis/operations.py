@@ -631,8 +631,11 @@ def _seen(name: str, some: Sequence[tuple[_Trial, Answer]], right: Callable[[Cas
         (f"d{name} has the entries of the right one in another order", lambda t: _refilled(t.right[name])),
         (f"d{name} is right for a cotangent of ones: the cotangent is ignored", lambda t: ones[id(t)]),
     ]
-    for other in trials[0].right.keys() - {name}:
-        candidates.append((f"d{name} is what d{other} should be", partial(_of_other, other)))
+    candidates += [
+        (f"d{name} is what d{other} should be", partial(_of_other, other))
+        for other in trials[0].right
+        if other != name
+    ]
     for place, dy in enumerate(trials[0].case.cotangents):
         for axis, (said, keep) in product(
             range(dy.ndim), (("first", slice(0, 1)), ("last", slice(-1, None)))

@@ -14,6 +14,9 @@ from reference.mutations import CURES, Passage, Reading, edits
 from reference.operations import OPERATIONS
 from reference.program import derivative
 
+# pyright: reportUnknownLambdaType=false
+# (a backward pass that is one line is written as one)
+
 Array = NDArray[Any]
 OPTIONS: dict[str, dict[str, Any]] = {
     name: {key: values[0] for key, values in one.options.items()} for name, one in OPERATIONS.items()
