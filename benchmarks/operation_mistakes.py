@@ -25,6 +25,7 @@ import numpy as np
 from benchmarks.report import Table, json_option, show
 from benchmarks.wrong_operations import WRONG
 from manual_backprop.mistakes.operations import OPERATION_MISTAKES, Mistake, passes
+from manual_backprop.mistakes.operations.mistake import as_it_is
 from properties.diagnosis.operations import Case, Diagnosis, Subject, diagnose
 from properties.generic_cases import draw, generic_cases
 from reference.operations import KNOWN, OPERATIONS, Operation
@@ -82,12 +83,28 @@ def of_a_page(mistake: Mistake, backward: Callable[..., Any], name: str) -> Tria
             for i, one in enumerate(cases)
         ]
         cases = [
-            replace(one, inputs={k: where.inputs.get(k, lambda v: v)(v) for k, v in one.inputs.items()})
+            replace(one, inputs={k: where.inputs.get(k, as_it_is)(v) for k, v in one.inputs.items()})
             for one in cases
         ]
-        if cases and diagnose(operation, subject, cases).verdict != "right":
+        if any(_is_shown(mistake, backward, table, one) for one in cases):
             return Trial(name, operation, subject, cases)
     return None
+
+
+def _is_shown(mistake: Mistake, backward: Callable[..., Any], table: Arrays, case: Case) -> bool:
+    """Whether the page with the mistake returns something else than the page."""
+    forward, right = passes(mistake.page, mistake.operation)
+    options = {name: value for name, value in case.options.items() if name in table}
+    dy = case.cotangents[0] if len(case.cotangents) == 1 else case.cotangents
+    mine, its = list[Any](), list[Any]()
+    try:
+        for found, one in ((mine, backward), (its, right)):
+            _, cache = forward(*case.inputs.values(), **options)
+            gradients = one(dy, cache)
+            found.extend(gradients if isinstance(gradients, tuple) else (gradients,))
+    except ValueError:
+        return False
+    return any(np.shape(a) != np.shape(b) or not np.allclose(a, b) for a, b in zip(mine, its, strict=True))
 
 
 def catalogue() -> Iterator[Trial]:
@@ -145,19 +162,25 @@ def pairs() -> Iterator[Trial]:
 AT_MOST = 80
 """Pairs of mistakes that are judged: spread evenly over all."""
 
-SPOILT: Mapping[str, Callable[[Any, np.random.Generator], Any]] = {
-    "one entry": lambda g, rng: _one_entry(g, rng),
-    "a wave added": lambda g, rng: g + 0.1 * np.sin(7 * np.arange(g.size)).reshape(g.shape) * np.abs(g).max(),
-    "squashed": lambda g, rng: np.tanh(g),
-    "noise": lambda g, rng: g * (1 + 0.1 * rng.standard_normal(g.shape)),
-}
-"""What is done to a right gradient; no step of any program does it."""
+
+def _squashed(g: Any, rng: np.random.Generator) -> Any:
+    del rng
+    return np.tanh(g)
 
 
 def _one_entry(g: Any, rng: np.random.Generator) -> Any:
     spoilt = np.array(g)
     spoilt.flat[g.size // 2] += rng.uniform(0.1, 1) * (np.abs(g).max() + 1)
     return spoilt
+
+
+SPOILT: Mapping[str, Callable[[Any, np.random.Generator], Any]] = {
+    "one entry": _one_entry,
+    "a wave added": lambda g, rng: g + 0.1 * np.sin(7 * np.arange(g.size)).reshape(g.shape) * np.abs(g).max(),
+    "squashed": _squashed,
+    "noise": lambda g, rng: g * (1 + 0.1 * rng.standard_normal(np.shape(g))),
+}
+"""What is done to a right gradient; no step of any program does it."""
 
 
 def chance() -> Iterator[Trial]:

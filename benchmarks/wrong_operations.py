@@ -142,6 +142,7 @@ def _prelu(dy: A, x: A, slope: A) -> tuple[A, ...]:
 
 
 def _glu(dy: A, x: A, gate: A) -> tuple[A, ...]:
+    del x  # it belongs to the slope of the gate
     s = sigmoid(gate)
     return dy * s, dy * s * (1 - s)
 

@@ -3,7 +3,7 @@
 Only the trace of the operation is asked for the shapes of its outputs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import prod
@@ -96,35 +96,48 @@ def draw(operation: Operation, options: Mapping[str, Any], sizes: Sizes, *, seed
     return Case(sizes, options, inputs, tuple(rng.standard_normal(shape) for shape in shapes))
 
 
-def _drawn(given: Input, rng: np.random.Generator, sizes: Sizes) -> Array:  # noqa: PLR0911
+def _drawn(given: Input, rng: np.random.Generator, sizes: Sizes) -> Array:
     shape = given.shape(sizes)
     if callable(given.values):
         return np.asarray(given.values(rng, shape, sizes))
-    normal = rng.standard_normal(shape)
-    match given.values:
-        case "positive":
-            return rng.uniform(0.5, 2, shape)
-        case "nonzero":
-            return normal + np.sign(normal) / 2
-        case "unit":
-            return rng.uniform(0.1, 0.9, shape)
-        case "probabilities":
-            shares = rng.uniform(0.2, 1, shape)
-            return shares / shares.sum(axis=-1, keepdims=True)
-        case "distinct":
-            return rng.permutation(normal.size).reshape(shape) + normal / 9
-        case "ties":
-            return np.round(normal)
-        case "signs":
-            return rng.choice([-1.0, 1.0], shape)
-        case "onehot":
-            return np.eye(shape[-1])[rng.integers(0, shape[-1], shape[:-1])]
-        case "mask":
-            return rng.integers(0, 2, shape)
-        case "counts":
-            return rng.integers(0, 5, shape)
-        case "labels":
-            labels = rng.integers(0, size_of(str(given.below), sizes), shape)
-            return labels if given.ignore is None else np.where(rng.random(shape) < 0.2, given.ignore, labels)
-        case _:
-            return normal
+    if given.values == "labels":
+        labels = rng.integers(0, size_of(str(given.below), sizes), shape)
+        return labels if given.ignore is None else np.where(rng.random(shape) < IGNORED, given.ignore, labels)
+    return np.asarray(_DRAWN[given.values](rng, shape))
+
+
+def _nonzero(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    x = rng.standard_normal(shape)
+    return x + np.sign(x) / 2
+
+
+def _probabilities(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    shares = rng.uniform(0.2, 1, shape)
+    return shares / shares.sum(axis=-1, keepdims=True)
+
+
+def _distinct(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    return rng.permutation(prod(shape)).reshape(shape) + rng.standard_normal(shape) / 9
+
+
+def _onehot(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    return np.eye(shape[-1])[rng.integers(0, shape[-1], shape[:-1])]
+
+
+IGNORED = 0.2
+"""The share of labels that stand for "none"."""
+
+_DRAWN: Mapping[str, Callable[[np.random.Generator, tuple[int, ...]], Array]] = {
+    "real": lambda rng, shape: rng.standard_normal(shape),
+    "positive": lambda rng, shape: rng.uniform(0.5, 2, shape),
+    "nonzero": _nonzero,
+    "unit": lambda rng, shape: rng.uniform(0.1, 0.9, shape),
+    "probabilities": _probabilities,
+    "distinct": _distinct,
+    "ties": lambda rng, shape: np.round(rng.standard_normal(shape)),
+    "signs": lambda rng, shape: rng.choice([-1.0, 1.0], shape),
+    "onehot": _onehot,
+    "mask": lambda rng, shape: rng.integers(0, 2, shape),
+    "counts": lambda rng, shape: rng.integers(0, 5, shape),
+}
+"""Of each kind of values, labels apart (`reference.operations.operation.VALUES`)."""

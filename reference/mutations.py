@@ -35,6 +35,8 @@ from reference.operations.tracing import abstract_inputs
 from reference.program import Derivative, Equation, Instance, Program, Slot, as_tuple, derivative, trace
 
 Array = NDArray[Any]
+# pyright: reportUnknownLambdaType=false
+# (the rule of an edit takes as many arrays as its step)
 Sizes = Mapping[str, int]
 
 
@@ -149,6 +151,12 @@ class Flow:
         """The equations, the variables that come from cotangents, and those that are the gradients."""
         needed, uses = set(ends), dict[Slot, list[int]]()
         self.steps, self.ends = steps, tuple(ends)
+        # the caches live as long as the flow
+        self.after, self.entries, self.reached = (
+            cache(self._after),
+            cache(self._entries),
+            cache(self._reached),
+        )
         self.matters = set[int]()
         for i in reversed(range(len(steps))):
             if needed.intersection(steps[i].outputs):
@@ -166,8 +174,7 @@ class Flow:
         """Whether an equation depends on a cotangent."""
         return bool(self.carried.intersection(self.steps[i].outputs))
 
-    @cache  # noqa: B019  (a flow lives as long as its passage)
-    def after(self, i: int) -> tuple[int, ...]:
+    def _after(self, i: int) -> tuple[int, ...]:
         """The equations that depend on this one."""
         seen, waiting = set[int](), [i]
         while waiting:
@@ -178,16 +185,14 @@ class Flow:
                         waiting.append(use)
         return tuple(sorted(seen))
 
-    @cache  # noqa: B019
-    def entries(self, i: int) -> tuple[int, ...]:
+    def _entries(self, i: int) -> tuple[int, ...]:
         """The equations of the way back that see this step: its uses, or the first ones after the forward pass."""
         if self.backward(i):
             return tuple(dict.fromkeys(j for slot in self.steps[i].outputs for j in self.uses.get(slot, ())))
         kept = {slot for j in (i, *self.after(i)) if not self.backward(j) for slot in self.steps[j].outputs}
         return tuple(j for j in self.after(i) if self.backward(j) and kept.intersection(self.steps[j].inputs))
 
-    @cache  # noqa: B019
-    def reached(self, i: int) -> frozenset[int]:
+    def _reached(self, i: int) -> frozenset[int]:
         """The places of the gradients that depend on this equation."""
         found = {slot for j in (i, *self.after(i)) for slot in self.steps[j].outputs}
         return frozenset(k for k, end in enumerate(self.ends) if end in found)
@@ -359,10 +364,6 @@ def _sizes_of(instance: Instance, sizes: Sizes) -> dict[Slot, str]:
         if np.size(value) == 1 and step.primitive != "iota" and float(np.asarray(value).item()) in called:
             names[step.outputs[0]] = called[float(np.asarray(value).item())]
     return names
-
-
-def _body_carried(passage: Passage, i: int) -> set[Slot]:
-    return _body_flow(passage.flow.steps[i], passage.flow.carried).carried
 
 
 def _body_flow(step: Equation, carried: set[Slot]) -> Flow:
@@ -637,27 +638,29 @@ class _Level:
 
     def edits(self) -> Iterator[Edit]:
         """All edits of the step."""
-        if len(self.step.outputs) > 1:
+        out, *more = self.step.outputs
+        if more:
             yield from self._scan() if self.step.primitive == "scan" else ()
-        elif self.step.primitive == "copy" and self.step.outputs[0] not in self.flow.ends:
+        elif self.step.primitive == "copy" and out not in self.flow.ends:
             yield self.value("cotangent", "{0} is ignored, as if it were 1", np.ones_like, 0)
-            for order in _orders(np.ndim(self.values[self.step.outputs[0]])):
+            for order in _orders(np.ndim(self.values[out])):
                 text = "{0} is brought into shape by reshape, not by a transpose"
                 yield self.value("layout", text, lambda v, o=order: _by_reshape(v, o), 2.5)
         else:
             family = _FAMILY.get(self.step.primitive)
             yield from getattr(self, f"_{family}")() if family else ()
-            if np.asarray(self.values[self.step.outputs[0]]).dtype.kind == "f":
+            if np.asarray(self.values[out]).dtype.kind == "f":
                 yield from self._of_the_value()
             if self.step.primitive not in {"copy", "convert_element_type"}:
                 yield from self._of_operands()
 
     def edges(self) -> Iterator[Edit]:
         """Of the steps of the forward pass that an error comes back through next, one that it does not reach."""
-        if not self.back or len(self.step.outputs) > 1:
+        out, *more = self.step.outputs
+        if not self.back or more:
             return
         uses = dict[str, list[int]]()
-        for j in self.flow.uses.get(self.step.outputs[0], ()):
+        for j in self.flow.uses.get(out, ()):
             if self.flow.backward(j):
                 uses.setdefault(self.steps[j].line, []).append(j)
         for some in uses.values() if len(uses) > 1 else ():
@@ -844,7 +847,8 @@ class _Level:
     def _power(self) -> Iterator[Edit]:
         yield self.value("factor", "{0} is left out", np.ones_like, 2)
         for by in (1.0, -1.0):
-            yield self.rule("factor", "the power of {0} is off by one", lambda c, *x, p=by: c.right * x[0] ** p, 2, self.step.inputs[0])  # fmt: skip
+            rule = lambda c, *x, p=by: c.right * x[0] ** p  # noqa: E731
+            yield self.rule("factor", "the power of {0} is off by one", rule, 2, self.step.inputs[0])
 
     def _function(self) -> Iterator[Edit]:
         name, x = self.step.primitive, self.step.inputs[0]
@@ -898,7 +902,8 @@ class _Level:
             yield self.rule("sum", f"the sum of {{0}} runs over {named[axis]} as well", as_well, 1.5, x)
             yield from self._lifted(f"the sum {text}", lambda v, a=axis: v.sum(a, keepdims=True), 1)
             yield from self._lifted(f"the mean {text}", mean, 1)
-            yield from self._lifted(f"a mean of {{0}} over {named[axis]} stands for the sum over {over}", lambda v, a=axis: v.mean(a, keepdims=True), 2)  # fmt: skip
+            told = f"a mean of {{0}} over {named[axis]} stands for the sum over {over}"
+            yield from self._lifted(told, lambda v, a=axis: v.mean(a, keepdims=True), 2)
         for slot, inside in self._factors_of(x):
             text = "the factor {1} is taken out of the sum of {0}, over which it is not constant"
             yield from self._lifted(text, lambda v, w, p: _out_of(v, w, p, axes), 1.5, slot, inside)
@@ -940,7 +945,7 @@ class _Level:
         yield Edit((*self.path, chain[-1]), "sum", rule, text, (x, *more), tuple(reads), rank)
 
     def _contraction(self) -> Iterator[Edit]:
-        (left, _), _ = self.step.parameters["dimension_numbers"]
+        left: Sequence[int] = self.step.parameters["dimension_numbers"][0][0]
         named = dict(self._axes(self.step.inputs[0]))
         for (text, f, less), axis in product(PARTS, left):
             if axis in named:
@@ -1045,9 +1050,7 @@ class _Level:
             )
         sums = _accumulators(self.step)
         for some in (sums, *([k] for k in sums)):
-            each = lambda c, *x, s=some: [
-                v / c.step.parameters["length"] if k in s else v for k, v in enumerate(c.right)
-            ]  # noqa: E731
+            each = lambda c, *x, s=some: _divided(c, s)  # noqa: E731
             yield self.rule(
                 "factor", "sums over the steps are divided by the number of steps", each, 1 - len(some) / 99
             )
@@ -1084,7 +1087,8 @@ _FAMILY: Mapping[str, str] = {
     "dot_general": "contraction", "transpose": "move", "reshape": "move", "select_n": "choice",
     "scatter-add": "scatter", "scatter_add": "scatter", "dim_as_value": "size",
     **dict.fromkeys(("eq", "ne", "lt", "le", "gt", "ge"), "comparison"),
-    **dict.fromkeys(("exp", "log", "log1p", "expm1", "tanh", "logistic", "sqrt", "rsqrt", "erf", "sin", "cos"), "function"),
+    **dict.fromkeys(("exp", "log", "log1p", "expm1", "sqrt", "rsqrt"), "function"),
+    **dict.fromkeys(("tanh", "logistic", "erf", "sin", "cos"), "function"),
 }  # fmt: skip
 """The method of `_Level` that edits a primitive, without its underscore."""
 
@@ -1230,6 +1234,11 @@ def _accumulators(step: Equation) -> list[int]:
         if len(uses) == 1 and uses[0].primitive == "add_any" and uses[0].outputs[0] == program.outputs[k]:
             found.append(k)
     return found
+
+
+def _divided(c: Context, some: Sequence[int]) -> list[Any]:
+    """The results of a loop, some of them divided by the number of its steps."""
+    return [one / c.step.parameters["length"] if k in some else one for k, one in enumerate(c.right)]
 
 
 def _without_carry(body: Instance, *places: int) -> Instance:

@@ -18,7 +18,8 @@ on such cases, and of two that differ, 1 in 2^26 pairs agree so far by chance, e
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import permutations, product
+from functools import partial
+from itertools import combinations, permutations, product
 from math import sqrt
 from typing import Any
 
@@ -136,44 +137,31 @@ class _Trial:
 # --- factors that are read off -------------------------------------------------------------------------------
 
 
+_NUMBERS: Mapping[str, float] = {
+    "0": 0, "−1": -1, "2": 2, "½": 0.5, "−2": -2, "−½": -0.5, "3": 3, "4": 4, "1/3": 1 / 3, "1/4": 0.25,
+}  # fmt: skip
+_POWERS = (
+    ("{}", 1.0, 1.2), ("1/{}", -1.0, 1.2), ("√{}", 0.5, 1.5), ("1/√{}", -0.5, 1.5),
+    ("{}²", 2.0, 2.0), ("1/{}²", -2.0, 2.0),
+)  # fmt: skip
+_MULTIPLES = (("", 1.0, 0.0), ("2 ", 2.0, 0.8), ("½ ", 0.5, 0.8), ("−", -1.0, 0.8))
+
+
 def _factors(sizes: Sizes, options: Mapping[str, Any]) -> Iterator[tuple[str, float, float]]:
-    """What a factor may be called, its value and its rank, the simplest first."""
-    numbers = {
-        "0": 0, "−1": -1, "2": 2, "½": 0.5, "−2": -2, "−½": -0.5, "3": 3, "4": 4, "1/3": 1 / 3, "1/4": 0.25, "√2": sqrt(2),
-    }  # fmt: skip
-    yield from (
-        (said, float(value), 1.2 if value in {0, -1, 2, 0.5} else 2.5) for said, value in numbers.items()
-    )
-    for a, n in sizes.items():
-        yield from ((said, value, 1.2) for said, value in ((a, float(n)), (f"1/{a}", 1 / n)))
-        yield from ((said, value, 1.5) for said, value in ((f"√{a}", sqrt(n)), (f"1/√{a}", 1 / sqrt(n))))
-        if n > 1:
-            yield from (
-                (s, v, 2.0) for s, v in ((f"{a}/({a} − 1)", n / (n - 1)), (f"({a} − 1)/{a}", (n - 1) / n))
-            )
-            yield from (
-                (s, v, 2.0)
-                for s, v in (
-                    (f"{a} − 1", n - 1.0),
-                    (f"1/({a} − 1)", 1 / (n - 1)),
-                    (f"{a}²", n * n),
-                    (f"1/{a}²", 1 / n**2),
-                )
-            )
-        yield from ((s, v, 2.0) for s, v in ((f"2/{a}", 2 / n), (f"{a}/2", n / 2), (f"−1/{a}", -1 / n), (f"−{a}", -float(n)), (f"1/2{a}", 0.5 / n)))  # fmt: skip
-    for (a, n), (b, m) in permutations(sizes.items(), 2):
-        yield f"{a}/{b}", n / m, 1.8
-        if a < b:
-            yield from ((f"{a} {b}", float(n * m), 1.8), (f"1/({a} {b})", 1 / (n * m), 1.8), (f"√({a} {b})", sqrt(n * m), 2.2), (f"1/√({a} {b})", 1 / sqrt(n * m), 2.2))  # fmt: skip
-            yield f"√({a}/{b})", sqrt(n / m), 2.2
-            yield f"√({b}/{a})", sqrt(m / n), 2.2
-    for name, value in options.items():
-        if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
-            yield from ((s, v, 1.6) for s, v in ((name, float(value)), (f"1/{name}", 1 / value), (f"{name}²", value**2.0), (f"1/{name}²", 1 / value**2.0)))  # fmt: skip
-            if value < 1:
-                yield from (
-                    (s, v, 1.6) for s, v in ((f"1 − {name}", 1 - value), (f"1/(1 − {name})", 1 / (1 - value)))
-                )
+    """What a factor may be called, its value and its rank, the simplest first: numbers, sizes, options, two sizes."""
+    yield from ((said, value, 1.2 if value in {0, -1, 2, 0.5} else 2.5) for said, value in _NUMBERS.items())
+    reals = {name: float(one) for name, one in options.items() if type(one) in {int, float}}
+    atoms = {
+        **sizes,
+        **reals,
+        **{f"({name} − 1)": n - 1 for name, n in sizes.items()},
+        **{f"(1 − {name})": 1 - one for name, one in reals.items()},
+        **{f"({a} {b})": n * m for (a, n), (b, m) in combinations(sizes.items(), 2)},
+        **{f"({a}/{b})": n / m for (a, n), (b, m) in permutations(sizes.items(), 2)},
+    }
+    for (times, k, more), (text, power, rank), (name, one) in product(_MULTIPLES, _POWERS, atoms.items()):
+        if one > 0:
+            yield times + text.format(name), k * one**power, rank + more + 0.6 * name.startswith("(")
 
 
 def _named(values: Sequence[float], cases: Sequence[Case], unit: float) -> tuple[str, float] | None:
@@ -497,13 +485,22 @@ def _located(passage: Passage, trials: Sequence[_Trial], wrong: frozenset[str]) 
     for i in sorted(flow.matters, reverse=True):
         step = flow.steps[i]
         if flow.backward(i) and all(_is_place(_room(passage, one, i)) for one in trials):
-            edit = Edit((i,), "path", lambda c, *x: c.right, "{0}", step.outputs)
+            edit = Edit((i,), "path", _is_put(None), "{0}", step.outputs)
             text = f"the value of {passage.say(edit)} is not as it should be; all steps after it are right"
             names = tuple(f"d{name}" for name in sorted(wrong))
             return Finding(
                 text, names, "located", passage.where(edit), "Compare this value with your own.", edit
             )
     return None
+
+
+def _is_put(value: Array | None) -> Callable[..., Any]:
+    """The rule of an edit that puts this value in the place of a step's."""
+
+    def rule(*_: Any) -> Any:
+        return value
+
+    return rule
 
 
 def _is_place(room: tuple[bool, int, int] | None) -> bool:
@@ -526,7 +523,7 @@ def _room(passage: Passage, trial: _Trial, i: int) -> tuple[bool, int, int] | No
     for entry in range(right.size):
         moved = right.copy()
         moved.flat[entry] += 1
-        found = reading.read(Edit((i,), "path", lambda c, *x, v=moved: v, "{0}"))
+        found = reading.read(Edit((i,), "path", _is_put(moved), "{0}"))
         if found is None:
             return None
         table = dict(zip(passage.gradients, found, strict=True))
@@ -567,7 +564,8 @@ def _other(operation: Operation, trials: Sequence[_Trial], wrong: frozenset[str]
             if all(_is_of(other, options, trial, operation) for trial in trials):
                 chosen = ", ".join(f"{name}={value!r}" for name, value in options.items())
                 said = f"the gradient is that of {other.name}" + (f" with {chosen}" if chosen else "")
-                return Finding(said, tuple(f"d{name}" for name in sorted(wrong)), "other", cure=f"Differentiate {operation.name}.")  # fmt: skip
+                names = tuple(f"d{name}" for name in sorted(wrong))
+                return Finding(said, names, "other", cure=f"Differentiate {operation.name}.")
     return None
 
 
@@ -588,14 +586,8 @@ def _is_of(other: Operation, options: Mapping[str, Any], trial: _Trial, operatio
     except (ValueError, TypeError, IndexError):
         return False
     names, mine = tuple(operation.inputs), dict(zip(other.differentiable, found, strict=True))
-    shapes = all(
-        mine[names.index(name)].shape == one.shape
-        for name, one in trial.answer.items()
-        if names.index(name) in mine
-    )
-    return shapes and all(
-        names.index(name) in mine and trial.same(name, mine[names.index(name)]) for name in trial.right
-    )
+    table = {names[place]: one for place, one in mine.items() if place < len(names)}
+    return all(name in table and _is(trial, name, table[name]) for name in trial.right)
 
 
 def census(
@@ -627,36 +619,50 @@ def census(
 
 
 def _seen(name: str, some: Sequence[tuple[_Trial, Answer]], right: Callable[[Case], Answer]) -> str:
-    def everywhere(candidate: Callable[[_Trial], Array | None]) -> bool:
-        for trial, _ in some:
-            value = candidate(trial)
-            if value is None or value.shape != trial.answer[name].shape or not trial.same(name, value):
-                return False
-        return True
+    trials, ones = [trial for trial, _ in some], {id(trial): one[name] for trial, one in some}
+    numbers = [one for one in (_ratio(trial, name) for trial in trials) if one is not None]
+    called = (
+        _named(numbers, [one.case for one in trials], trials[0].unit) if len(numbers) == len(trials) else None
+    )
+    if called:
+        return f"d{name} is 0" if called[0] == "0" else f"d{name} is {called[0]} times the right one"
+    candidates: list[tuple[str, Callable[[_Trial], Array]]] = [
+        (f"d{name} is the transpose of the right one", lambda t: t.right[name].T),
+        (f"d{name} has the entries of the right one in another order", lambda t: _refilled(t.right[name])),
+        (f"d{name} is right for a cotangent of ones: the cotangent is ignored", lambda t: ones[id(t)]),
+    ]
+    candidates += [
+        (f"d{name} is what d{other} should be", partial(_of_other, other))
+        for other in trials[0].right
+        if other != name
+    ]
+    for place, dy in enumerate(trials[0].case.cotangents):
+        for axis, (said, keep) in product(
+            range(dy.ndim), (("first", slice(0, 1)), ("last", slice(-1, None)))
+        ):
+            text = f"d{name} comes from the {said} entries of the cotangent's axis {axis} alone: outputs are dropped"
+            candidates.append((text, partial(_of_some, right, name, place, axis, keep)))
+    return next(
+        (said for said, make in candidates if all(_is(trial, name, make(trial)) for trial in trials)), ""
+    )
 
-    trials = [trial for trial, _ in some]
-    ratios = [_ratio(trial, name) for trial in trials]
-    numbers = [one for one in ratios if one is not None]
-    if len(numbers) == len(trials):
-        called = _named(numbers, [one.case for one in trials], trials[0].unit)
-        if called:
-            return f"d{name} is 0" if called[0] == "0" else f"d{name} is {called[0]} times the right one"
-    for other in trials[0].right:
-        if other != name and everywhere(lambda trial, o=other: trial.right[o]):
-            return f"d{name} is what d{other} should be"
-    if everywhere(lambda trial: trial.right[name].T):
-        return f"d{name} is the transpose of the right one"
-    if everywhere(lambda trial: trial.right[name].reshape(trial.right[name].shape[::-1]).T):
-        return f"d{name} is the right one, with its entries in another order"
-    ones = {id(trial): one for trial, one in some}
-    if everywhere(lambda trial: ones[id(trial)][name]):
-        return f"d{name} is what it should be if the cotangent were 1 everywhere: the cotangent is ignored"
-    for place in range(len(trials[0].case.cotangents)):
-        for axis in range(trials[0].case.cotangents[place].ndim):
-            for said, keep in (("first", slice(0, 1)), ("last", slice(-1, None))):
-                if everywhere(lambda t, p=place, a=axis, k=keep: right(_only(t.case, p, a, k))[name]):
-                    return f"d{name} comes from the {said} entries of the cotangent's axis {axis} alone: outputs are dropped"
-    return ""
+
+def _of_other(name: str, trial: _Trial) -> Array:
+    return trial.right[name]
+
+
+def _of_some(
+    right: Callable[[Case], Answer], name: str, place: int, axis: int, keep: slice, trial: _Trial
+) -> Array:
+    return right(_only(trial.case, place, axis, keep))[name]
+
+
+def _refilled(g: Array) -> Array:
+    return g.reshape(g.shape[::-1]).T
+
+
+def _is(trial: _Trial, name: str, value: Array) -> bool:
+    return value.shape == trial.answer[name].shape and trial.same(name, value)
 
 
 def _ratio(trial: _Trial, name: str) -> float | None:
@@ -745,41 +751,39 @@ def diagnose(
     state = _state(subject, trials[0], passage)
     if state:
         return Diagnosis("named", names, (state,), remarks)
+    verdict, findings = _explained(operation, passage, trials, wrong)
+    if verdict in {"located", "none known"}:
+        answers = [one.answer for one in trials]
+        seen = census([one.case for one in trials], lambda case: _right(passage, case), answers, unit=unit)
+        return Diagnosis(verdict, names, findings, (*seen, *remarks))
+    return Diagnosis(verdict, names, findings, remarks)
 
-    searches = list[_Search]()
+
+def _explained(
+    operation: Operation, passage: Passage, trials: Sequence[_Trial], wrong: frozenset[str]
+) -> tuple[str, tuple[Finding, ...]]:
+    """The verdict on a wrong derivative and what explains it, the simplest first."""
+    case, names, searches = trials[0].case, sorted(wrong), list[_Search]()
     for form in (None, *operation.formulations):
-        tried = passage if form is None else Passage(operation, options, cases[0].sizes, form)
-        search = _Search(tried, [one for one in trials if one.reading(tried)], wrong)
-        search.run()
-        if search.whole:
-            return Diagnosis(
-                "named", names, (_finding(tried, search.best(), sorted(wrong), search.whole),), remarks
-            )
-        searches.append(search)
+        tried = passage if form is None else Passage(operation, passage.options, case.sizes, form)
+        searches.append(_Search(tried, [one for one in trials if one.reading(tried)], wrong))
+        searches[-1].run()
+        if searches[-1].whole:
+            return "named", (_finding(tried, searches[-1].best(), names, searches[-1].whole),)
     other = _other(operation, trials, wrong)
     if other:
-        return Diagnosis("other operation", names, (other,), remarks)
+        return "other operation", (other,)
     for search in searches:
-        parts = search.parts()
-        if parts:
-            told = _together([(_finding(search.passage, edit, sorted(of)), edit) for edit, of in parts])
-            return Diagnosis("several" if len(told) > 1 else "named", names, told, remarks)
+        told = _together([(_finding(search.passage, edit, sorted(of)), edit) for edit, of in search.parts()])
+        if told:
+            return "several" if len(told) > 1 else "named", told
     for search in searches:
         pair = search.pair()
         if pair:
-            told = tuple(_finding(search.passage, edit, sorted(wrong)) for edit in pair)
-            return Diagnosis("several", names, told, remarks)
-    seen = census(
-        [one.case for one in trials],
-        lambda case: _right(passage, case),
-        [one.answer for one in trials],
-        unit=unit,
-    )
-    for search in searches:
-        place = _located(search.passage, trials, wrong)
-        if place:
-            return Diagnosis("located", names, (place,), (*seen, *remarks))
-    return Diagnosis("none known", names, (), (*seen, *remarks))
+            return "several", tuple(_finding(search.passage, edit, names) for edit in pair)
+    places = (_located(search.passage, search.trials, wrong) for search in searches)
+    place = next(filter(None, places), None)
+    return ("located", (place,)) if place else ("none known", ())
 
 
 def _state(subject: Subject, trial: _Trial, passage: Passage) -> Finding | None:

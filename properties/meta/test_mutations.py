@@ -1,0 +1,260 @@
+"""A wrong backward pass, as an author writes it, and which step of it is said to be wrong."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from properties.diagnosis.operations import Diagnosis, census, diagnose
+from properties.generic_cases import Case, generic_cases
+from reference.arithmetic.floats import Floats
+from reference.mutations import CURES, Passage, Reading, edits
+from reference.operations import OPERATIONS
+from reference.program import derivative
+
+# pyright: reportUnknownLambdaType=false
+# (a backward pass that is one line is written as one)
+
+Array = NDArray[Any]
+OPTIONS: dict[str, dict[str, Any]] = {
+    name: {key: values[0] for key, values in one.options.items()} for name, one in OPERATIONS.items()
+}
+
+
+def named(operation: str, gradients: Sequence[Array]) -> dict[str, Array]:
+    """Gradients by the names of the inputs that have one."""
+    of = OPERATIONS[operation]
+    names = tuple(of.inputs)
+    return dict(zip((names[i] for i in of.differentiable), gradients, strict=True))
+
+
+def right(operation: str, case: Case) -> dict[str, Array]:
+    """The right gradients."""
+    traced = derivative(OPERATIONS[operation], case.options, case.sizes)
+    values = [*case.inputs.values(), *case.cotangents]
+    return named(operation, Floats().read(traced.program, values, case.sizes)[traced.outputs :])
+
+
+def diagnosed(operation: str, backward: Callable[..., Any], **changed: Any) -> Diagnosis:
+    """The diagnosis of backward(dy, *inputs, **options)."""
+
+    def subject(
+        inputs: Mapping[str, Array],
+        options: Mapping[str, Any],
+        cotangents: Sequence[Array],
+        sizes: Mapping[str, int],
+    ) -> dict[str, Array]:
+        del sizes
+        return named(operation, backward(*cotangents, *inputs.values(), **options))
+
+    options = {**OPTIONS[operation], **changed}
+    return diagnose(OPERATIONS[operation], subject, generic_cases(OPERATIONS[operation], options))
+
+
+@pytest.mark.parametrize(
+    "operation", ["dense", "tanh", "layer_norm", "softmax", "attention", "rnn", "lstm_step", "conv2d"]
+)
+def test_what_is_made_ready_for_edits_gives_the_right_gradients(operation: str) -> None:
+    of, options = OPERATIONS[operation], OPTIONS[operation]
+    for case in generic_cases(of, options)[:3]:
+        reading = Reading(
+            Passage(of, options, case.sizes), case.sizes, [*case.inputs.values(), *case.cotangents]
+        )
+        for name, found in named(operation, reading.gradients).items():
+            np.testing.assert_allclose(found, right(operation, case)[name], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("operation", ["tanh", "layer_norm", "softmax_cross_entropy", "rnn", "embedding"])
+def test_every_edit_has_a_sentence_a_line_and_a_cure(operation: str) -> None:
+    of, options = OPERATIONS[operation], OPTIONS[operation]
+    case = generic_cases(of, options)[0]
+    passage = Passage(of, options, case.sizes)
+    found = list(edits(Reading(passage, case.sizes, [*case.inputs.values(), *case.cotangents])))
+    assert len(found) > 20
+    for edit in found:
+        assert edit.kind in CURES
+        assert "{" not in passage.say(edit)
+        assert passage.where(edit).endswith(")") or not passage.where(edit)
+
+
+def test_an_edit_changes_no_gradient_that_does_not_depend_on_its_step() -> None:
+    of = OPERATIONS["dense"]
+    case = generic_cases(of, {})[0]
+    passage = Passage(of, {}, case.sizes)
+    reading = Reading(passage, case.sizes, [*case.inputs.values(), *case.cotangents])
+    for edit in edits(reading):
+        found = reading.read(edit)
+        for place, name in enumerate(passage.gradients):
+            if found is not None and place not in passage.flow.reached(edit.at[0]):
+                assert np.array_equal(found[place], reading.gradients[place]), name
+
+
+def test_sizes_of_generic_cases_differ_and_no_two_axes_keep_their_difference() -> None:
+    cases = generic_cases(OPERATIONS["dense"], {})
+    assert all(len(set(one.sizes.values())) == 3 and 1 not in one.sizes.values() for one in cases)
+    assert len({tuple(one.sizes.values()) for one in cases}) == 3
+    differences = {tuple(np.subtract(one.sizes["n"], [one.sizes["d"], one.sizes["k"]])) for one in cases}
+    assert len(differences) == 3
+
+
+def test_a_right_backward_pass_is_right() -> None:
+    found = diagnosed("dense", lambda dy, x, W, b: (dy @ W.T, x.T @ dy, dy.sum(axis=0)))
+    assert found.verdict == "right"
+
+
+def test_a_mean_for_a_sum_is_told_with_its_axis_and_its_gradient() -> None:
+    found = diagnosed("dense", lambda dy, x, W, b: (dy @ W.T, x.T @ dy, dy.mean(axis=0)))
+    (finding,) = found.findings
+    assert (found.verdict, found.wrong, finding.gradients) == ("named", ("db",), ("db",))
+    assert finding.sentence == "a mean of dy over n stands for the sum"
+    assert finding.where == "dense.py:11 (dense)"
+
+
+def test_the_path_through_the_mean_is_told_by_the_reference_s_own_name() -> None:
+    def backward(dy: Array, x: Array, gain: Array, shift: Array, *, eps: float) -> tuple[Array, ...]:
+        centred = x - x.mean(axis=1, keepdims=True)
+        r = 1 / np.sqrt((centred * centred).mean(axis=1, keepdims=True) + eps)
+        x_hat, d = centred * r, dy * gain
+        return (
+            r * (d - x_hat * (d * x_hat).mean(axis=1, keepdims=True)),
+            (dy * x_hat).sum(axis=0),
+            dy.sum(axis=0),
+        )
+
+    (finding,) = diagnosed("layer_norm", backward).findings
+    assert finding.sentence == "the path through `centred = x - mean(x, axes)` is left out"
+    assert finding.where == "norms.py:33 (standardised)"
+
+
+def test_a_slope_at_the_output_is_told_as_the_slope_that_it_is() -> None:
+    (finding,) = diagnosed("tanh", lambda dy, x: (dy * (1 - np.tanh(np.tanh(x)) ** 2),)).findings
+    assert finding.sentence == "tanh' at `jnp.tanh(x)` stands in the place of the slope of `jnp.tanh(x)`"
+
+
+def test_a_cotangent_that_is_ignored_is_told_before_anything_else() -> None:
+    (finding,) = diagnosed("tanh", lambda dy, x: (1 - np.tanh(x) ** 2,)).findings
+    assert finding.kind == "cotangent"
+
+
+def test_a_forgotten_option_is_told_by_its_name() -> None:
+    def backward(dy: Array, x: Array, *, temperature: float) -> tuple[Array, ...]:
+        p = np.exp(x / temperature) / np.exp(x / temperature).sum(axis=1, keepdims=True)
+        return (p * (dy - (dy * p).sum(axis=1, keepdims=True)),)
+
+    (finding,) = diagnosed("softmax_with_temperature", backward, temperature=2.0).findings
+    assert finding.sentence == "the division by temperature is left out"
+
+
+def test_a_scatter_that_overwrites_is_told() -> None:
+    def backward(dy: Array, x: Array, W: Array) -> tuple[Array, ...]:
+        dW = np.zeros_like(W)
+        dW[x] = dy
+        return (dW,)
+
+    (finding,) = diagnosed("embedding", backward).findings
+    assert finding.sentence == "dy overwrites where indices repeat, and does not add"
+
+
+def _rnn(
+    dy: Array, x: Array, h: Array, Wx: Array, Wh: Array, b: Array, *, carried: float, added: float
+) -> tuple[Array, ...]:
+    states = [h]
+    for t in range(x.shape[1]):
+        states.append(np.tanh(x[:, t] @ Wx + states[-1] @ Wh + b))
+    dx, back, sums = np.zeros_like(x), np.zeros_like(h), [np.zeros_like(one) for one in (Wx, Wh, b)]
+    for t in reversed(range(x.shape[1])):
+        da = (dy[:, t] + carried * back) * (1 - states[t + 1] ** 2)
+        dx[:, t], back = da @ Wx.T, da @ Wh.T
+        shares = x[:, t].T @ da, states[t].T @ da, da.sum(axis=0)
+        sums = [added * total + share for total, share in zip(sums, shares, strict=True)]
+    return dx, back, *sums
+
+
+def test_of_a_loop_a_state_that_is_not_carried_and_sums_that_are_overwritten_are_told() -> None:
+    assert diagnosed("rnn", lambda *a: _rnn(*a, carried=1, added=1)).verdict == "right"
+    (dropped,) = diagnosed("rnn", lambda *a: _rnn(*a, carried=0, added=1)).findings
+    assert dropped.sentence.startswith("what a step hands to the one before is dropped")
+    (overwritten,) = diagnosed("rnn", lambda *a: _rnn(*a, carried=1, added=0)).findings
+    assert overwritten.sentence == "the part of each step overwrites that of the one before, and is not added"
+    assert overwritten.gradients == ("dWh", "dWx", "db")
+
+
+def test_a_mistake_in_each_of_two_gradients_is_two_findings() -> None:
+    found = diagnosed("dense", lambda dy, x, W, b: (dy @ W.T, -x.T @ dy, dy.mean(axis=0)))
+    assert found.verdict == "several"
+    assert {one.gradients for one in found.findings} == {("dW",), ("db",)}
+
+
+def test_two_mistakes_in_one_gradient_are_found_together() -> None:
+    def backward(dy: Array, x: Array, W: Array, b: Array) -> tuple[Array, ...]:
+        f = np.tanh(x @ W + b)
+        dz = dy * (1 - f * f)
+        return 2 * dy + dz @ W, x.T @ dz, dz.sum(axis=0)
+
+    found = diagnosed("residual", backward)
+    assert found.verdict == "several"
+    assert len(found.findings) == 2
+
+
+def test_the_gradient_of_another_operation_is_called_by_its_name() -> None:
+    def backward(
+        dy: Array, x: Array, labels: Array, *, smoothing: float, spread: str, reduction: str
+    ) -> tuple[Array, ...]:
+        del smoothing, spread, reduction
+        e = np.exp(x)
+        return (dy * (e / e.sum(axis=1, keepdims=True) - np.eye(x.shape[1])[labels]) / len(x),)
+
+    found = diagnosed("label_smoothing_cross_entropy", backward)
+    assert found.verdict == "other operation"
+    assert "softmax_cross_entropy" in found.findings[0].sentence
+
+
+def test_sums_that_grow_from_call_to_call_are_told() -> None:
+    total: dict[int, Array] = {}
+
+    def backward(dy: Array, x: Array, W: Array, b: Array) -> tuple[Array, ...]:
+        db = total[dy.shape[1]] = total.get(dy.shape[1], np.zeros(len(b))) + dy.sum(axis=0)
+        return dy @ W.T, x.T @ dy, db
+
+    (finding,) = diagnosed("dense", backward).findings
+    assert finding.sentence == "what earlier calls gave is added"
+
+
+@pytest.mark.parametrize("operation", ["dense", "tanh", "layer_norm", "softmax", "mse", "rms_norm"])
+@pytest.mark.parametrize(
+    "spoil", [np.tanh, lambda g: g + 0.1 * np.sin(7 * np.arange(g.size)).reshape(g.shape)]
+)
+def test_what_is_no_step_gets_no_name(operation: str, spoil: Callable[[Array], Array]) -> None:
+    of, options = OPERATIONS[operation], OPTIONS[operation]
+
+    def subject(inputs: Any, options: Any, cotangents: Any, sizes: Any) -> dict[str, Array]:
+        case = Case(sizes, options, inputs, tuple(cotangents))
+        return {name: spoil(np.asarray(one)) for name, one in right(operation, case).items()}
+
+    assert diagnose(of, subject, generic_cases(of, options)).verdict in {"none known", "located"}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda g, case: {**g, "b": g["b"] / case.sizes["n"]}, ("db is 1/n times the right one",)),
+        (lambda g, case: {**g, "W": -g["W"]}, ("dW is −1 times the right one",)),
+        (lambda g, case: {**g, "x": 0 * g["x"]}, ("dx is 0",)),
+        (
+            lambda g, case: {**g, "b": case.cotangents[0][0]},
+            ("db comes from the first entries of the cotangent's axis 0 alone: outputs are dropped",),
+        ),
+        (
+            lambda g, case: {**g, "b": 0 * g["b"] + case.sizes["n"]},
+            ("db is right for a cotangent of ones: the cotangent is ignored",),
+        ),
+    ],
+)  # fmt: skip
+def test_the_census_needs_the_right_gradients_alone(
+    change: Callable[[dict[str, Array], Case], dict[str, Array]], told: tuple[str, ...]
+) -> None:
+    cases = generic_cases(OPERATIONS["dense"], {})
+    answers = [change(right("dense", case), case) for case in cases]
+    assert census(cases, lambda case: right("dense", case), answers) == told
