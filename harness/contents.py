@@ -45,7 +45,7 @@ def is_network(path: str) -> bool:
         node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name in OF_A_NETWORK
     ]
     if functions:
-        return any(_takes_three(node.args) for node in functions)
+        return "forward" not in names or any(_takes_three(node.args) for node in functions)
     return bool(names & OF_A_NETWORK)
 
 
@@ -114,7 +114,7 @@ def load_operation(
 
 
 def _check_cases(subject: OperationSubject) -> None:
-    """Draw some cases, by which the functions of the file that say what to draw are called. Raises `UnusableSubject`."""
+    """Draw some cases: so the functions of the file that say what to draw are called. Raises `UnusableSubject`."""
     try:
         for seed in range(FIRST):
             make(Seeded(np.random.default_rng(seed)), subject, ("plain",))

@@ -18,15 +18,16 @@ import click
 import pytest
 from click.testing import CliRunner
 from hypothesis import strategies as st
-from properties.law import Effort, Record, Verdict, search
 
 from harness import pool
 from harness.cli import INTERRUPTED, main
 from harness.isolation import Sandbox
+from harness.outcomes import Outcome, Request, conclude, quoted
 from harness.reports import Reports
 from harness.scratch import scratch
 from harness.test_isolation import MARKER, Subject, left, mark, needs, sandbox, subject, wait_until
-from harness.trial import Outcome, Request, conclude, quoted
+from harness.verification import Verification
+from properties.search import Effort, Kind, Record, Verdict, search
 from properties.subjects import Bundled
 from reference.envelope import USUAL
 
@@ -148,14 +149,15 @@ def test_the_memory_of_the_judge_is_out_of_reach(
     assert found == (["Permission denied"] if sandbox == "none" else []), found
 
 
-def test_a_law_without_a_case_does_not_pass_and_a_file_that_none_compared_neither() -> None:
+def test_a_property_without_a_case_does_not_pass_and_a_file_that_none_compared_neither() -> None:
     def stop(example: int) -> None:
         raise AssertionError(example)
 
-    record = search(Record("law"), stop, st.nothing() | st.integers(), Effort(0 + 1, 1, deadline=0.0))
+    record = search(Record("alone"), stop, st.nothing() | st.integers(), Effort(1, 1), lambda: True)
     assert record.verdict is Verdict.INCONCLUSIVE
-    one = Outcome("mine.py", records=[Record("gradient_equals_autodiff"), Record("other", held=3, cases=3)])
-    conclude(one, Bundled(), "")
+    truth = Record("gradient_equals_autodiff", kind=Kind.TRUTH, is_decisive=True)
+    one = Outcome("mine.py", records=[truth, Record("other", held=3, cases=3)])
+    conclude(one, Verification(Bundled(), (), Effort(1, 1)))
     assert one.verdict is Verdict.INCONCLUSIVE
 
 

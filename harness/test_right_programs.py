@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.outcomes import Outcome, Request, verify
-from harness.pool import verify_all
+from harness.pool import Judges
 from harness.report import as_json, script
 from properties.search import Effort, Verdict
 
@@ -147,7 +147,8 @@ def test_a_seed_gives_the_same_answer_alone_and_in_a_folder_beside_a_busy_loop(t
     request = Request(alone.subject, Effort(25, 1))
     loop = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
-        beside = verify_all([request, request], 2, lambda outcome: None)
+        with Judges(2, 2) as judges:
+            beside = judges.judge_all([request, request], lambda outcome: None)
     finally:
         loop.kill()
         loop.wait()
