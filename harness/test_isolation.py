@@ -745,7 +745,7 @@ def test_an_answer_written_early_is_not_taken_for_a_later_one(subject: Subject) 
     body = f"""
         frame = sys._getframe()
         while "token" not in frame.f_locals: frame = frame.f_back
-        text = b'{{"value": 7.0, "mutated": [], "aliased": [], "overwritten": [], "warnings": []}}'
+        text = b'{{"value": 7.0, "mutated": [], "aliased": [], "overwritten": [], "warnings": [], "processor": 0.0}}'
         frame = frame.f_globals["HEADER"].pack(b"MBP1", frame.f_locals["token"], len(text), 0) + text
         {textwrap.indent(WRITE_EVERYWHERE, " " * 8).strip()}
         time.sleep(0.2)
