@@ -85,7 +85,21 @@ class Judges:
             requests: what to judge.
             done: called with the outcome of each subject as soon as it is there.
             announce: called with the record of each property as soon as it is there.
+
+        Raises:
+            KeyboardInterrupt: within `GLANCE` seconds of Ctrl-C.
         """
+        interrupted = threading.Event()
+        with on_interrupt(lambda *_: interrupted.set()):
+            return self._judge_all(requests, done, announce, interrupted)
+
+    def _judge_all(
+        self,
+        requests: "Sequence[Request]",
+        done: "Callable[[Outcome], None]",
+        announce: "Callable[[Record], None]",
+        interrupted: threading.Event,
+    ) -> "list[Outcome]":
         found: dict[int, Outcome] = {}
         waiting = deque((number, request, 1) for number, request in enumerate(requests))
         while waiting or self._busy:
@@ -93,6 +107,8 @@ class Judges:
                 self._busy.append(self._idle.pop() if self._idle else self._new())
                 self._busy[-1].take(*waiting.popleft())
             wait([one.pipe for one in self._busy], timeout=GLANCE)
+            if interrupted.is_set():
+                raise KeyboardInterrupt
             for one in list(self._busy):
                 outcome = one.answer(announce)
                 if outcome is None:
@@ -175,6 +191,23 @@ class _Judge:
         self.process.kill()
         self.process.join()
         self.pipe.close()
+
+
+@contextmanager
+def on_interrupt(handler: Callable[..., object]) -> Generator[None]:
+    """Within it, Ctrl-C calls the handler, where it would raise KeyboardInterrupt.
+
+    One that is raised in a callback of a library is lost, and one in the import of a library may abort it.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield  # in a job in the background it is ignored
+        return
+    signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
