@@ -205,13 +205,17 @@ def shaped(x: Array) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(x.shape, x.dtype)
 
 
+WHOLE_LINE = -2.0, 2.0
+"""Where numbers are drawn of which any may come."""
+
+
 class Row(NamedTuple):
     """A program of one primitive, and numbers within its domain."""
 
     function: Callable[..., Any]
     shapes: tuple[tuple[int, ...], ...]
-    low: float = -2.0
-    high: float = 2.0
+    low: float = WHOLE_LINE[0]
+    high: float = WHOLE_LINE[1]
     loose: float = 1.0
     """How many times further than others its bound may reach, and why stands beside it."""
 
@@ -362,14 +366,13 @@ def tried(row: Row, program: Program, kind: str, rng: np.random.Generator) -> Tr
         rng.integers(int(2 * row.low), int(2 * row.high) + 1, shape) / 2 for shape in row.shapes
     ]  # ties, kinks
     bounding, unit = Bounding(FORMAT), FORMATS[FORMAT].unit
+    wide = 2.0 if row.low == WHOLE_LINE[0] else 2.0**-4  # over 0 where the domain is the whole line
     values = [bounding.input(one) for one in arrays]
     for value in values:
         if kind != "exact":
             value.e = 2.0**-5 * rng.uniform(0, 1, value.x.shape)
         if kind == "open":
-            value.down, value.up = (
-                2.0**-5 * rng.uniform(0, 1, value.x.shape) * (rng.random(value.x.shape) < 0.5) for _ in "du"
-            )
+            value.down, value.up = (wide * rng.choice([0, 0.5, 1], value.x.shape) for _ in ("down", "up"))
     bounds = bounding.read(program, values, {})
     farthest = [np.zeros(one.x.shape) for one in bounds]
     outside = [0.0 for _ in bounds]
@@ -412,6 +415,26 @@ def test_no_rounding_goes_beyond_the_bound_of_a_primitive_and_some_comes_near(na
                 reach += float(np.sum(one.e + opened + 0 * one.x))
             farthest += sum(map(float, map(np.sum, found.farthest)))
         assert reach <= factor * row.loose * farthest, kind
+
+
+def test_a_quotient_by_what_may_be_zero_is_not_bounded() -> None:
+    x = np.array([1.0, 1.0, 3.0])
+    (found,) = bounds(lambda x: 1 / jnp.where(x > x[0], 2.0, -1.0), x)  # -1 or 2, where x is near x[0]
+    assert np.array_equal(found.up, [np.inf, np.inf, 0])
+
+
+def test_an_undecided_index_may_be_that_of_either() -> None:
+    x, z = np.array([3.0, 1.0, 3.0]), np.array([7.0, 5.0, 9.0])
+    for function in (
+        lambda x, z: z[jnp.argmax(x)],
+        lambda x, z: z[jnp.argmax(x)[None]],
+        lambda x, z: z[2 - jnp.argmax(x)[None]],
+        lambda x, z: jnp.zeros(3).at[2 - jnp.argmax(x)].add(z[0])[2] + 2,
+        lambda x, z: lax.dynamic_update_slice(z, z[2:], (jnp.argmax(x),))[0],
+    ):
+        (found,) = bounds(function, x, z)
+        assert found.least <= 7
+        assert found.most >= 9
 
 
 def test_sums_may_be_kept_in_a_wider_format_than_their_results() -> None:
