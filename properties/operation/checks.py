@@ -209,7 +209,9 @@ RANDOM = (
     "forward gives other outputs for the same inputs: it draws random numbers without a seed, or keeps something "
     "between calls."
 )
-KEPT = "The same inputs and cotangents have other gradients after another call in between: something is kept between calls."
+KEPT = (
+    "The same inputs and cotangents have other gradients after another call: something is kept between calls."
+)
 
 
 def _moved(array: Any) -> Any:
