@@ -114,7 +114,7 @@ def load_operation(
 
 
 def _check_cases(subject: OperationSubject) -> None:
-    """Draw some cases: so the functions of the file that say what to draw are called. Raises `UnusableSubject`."""
+    """Draw some cases, which calls the functions of the file that say what to draw. Raises `UnusableSubject`."""
     try:
         for seed in range(FIRST):
             make(Seeded(np.random.default_rng(seed)), subject, ("plain",))

@@ -290,7 +290,8 @@ def search(
         record.verdict, record.message = Verdict.FAIL, record.message or str(violation)
     except Flaky:
         record.verdict = Verdict.FAIL
-        record.message = f"{INCONSTANT} In one of them: {record.message}"
+        if not record.message.startswith(INCONSTANT):
+            record.message = f"{INCONSTANT} In one of them: {record.message}"
     except NotApplicable as reason:
         record.verdict, record.message = Verdict.NOT_APPLICABLE, str(reason)
     record.seconds = perf_counter() - started

@@ -248,7 +248,7 @@ def _combination(
             return found
     fixed = Seeded(np.random.default_rng(source.one_of("sequence", range(8))))
     for _ in range(LAST_TRIES):
-        found = _tried(fixed, caller, free)
+        found = _tried(fixed, caller, SIZES)
         if found is not None:
             return found
     axes, options = (

@@ -210,8 +210,7 @@ RANDOM = (
     "between calls."
 )
 KEPT = (
-    "The same inputs and cotangents have other gradients after another call in between: something is kept between "
-    "calls."
+    "The same inputs and cotangents have other gradients after another call: something is kept between calls."
 )
 
 

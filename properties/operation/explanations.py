@@ -19,7 +19,9 @@ CHANCE = 0.01
 """How likely a condition that explains nothing may be told, at most."""
 
 NUDGES = 8
-"""Neighbours of a case, each input moved by a unit in its last place, that show how far rounding carries an answer."""
+"""Neighbours of a case, each number moved by some units in its last place: they show how far rounding carries it."""
+STEPS = (-3, -2, -1, 1, 2, 3)
+"""How many units: more than one, so that a single number has more neighbours than two."""
 
 
 class OperationExplanations:
@@ -47,7 +49,7 @@ class OperationExplanations:
         """Where the numbers of a right formula fail; empty where the formula is wrong.
 
         Numbers that are not finite are weak. Finite ones are, where the answer jumps as far as it errs when the inputs
-        move by a unit in the last place: then its own rounding is what is wrong with it.
+        move by some units in the last place: then its own rounding is what is wrong with it.
         """
         case = _case(example)
         where = ", ".join(
@@ -71,9 +73,7 @@ class OperationExplanations:
         jump = {name: np.zeros(array.shape) for name, array in gradients.items()}
         for _ in range(NUDGES):
             inputs = {
-                name: np.nextafter(
-                    array, array + rng.choice([-1.0, 1.0], np.shape(array)).astype(array.dtype)
-                )
+                name: array + rng.choice(STEPS, np.shape(array)).astype(array.dtype) * np.spacing(array)
                 if name in case.differentiable
                 else array
                 for name, array in case.inputs.items()
@@ -171,8 +171,9 @@ class _Condition:
 def _condition(judge: Judge) -> str:
     """On which cases the derivative is wrong, where it is so on some alone; empty where nothing tells these apart.
 
-    Looked for is one size or one option that all wrong cases share. That they do by chance, each with the share of all
-    cases that have it, and one of all the conditions that are tried, has to be less likely than `CHANCE`.
+    Looked for is one size or one option that all wrong cases share, and best no right one. Where a share p of the cases
+    has it, all w wrong ones have it by chance with p^w, and none of r right ones with (1 - p)^r; of all conditions that
+    are tried, one would with so many times that, which has to be below `CHANCE`.
     """
     rng, verdicts = np.random.default_rng(0), list[tuple[OperationCase, bool]]()
     for _ in range(ASKED if judge.reading is not None else ASKED_SLOWLY):
@@ -183,16 +184,17 @@ def _condition(judge: Judge) -> str:
                 verdicts.append((case, True))
             except Violation:
                 verdicts.append((case, False))
-    wrong = [case for case, is_right in verdicts if not is_right]
-    found = [one for one in _conditions(judge) if all(map(one.holds, wrong))]
-    if not wrong or len(wrong) == len(verdicts) or not found:
-        return ""
-    having = {one.sentence: [is_right for case, is_right in verdicts if one.holds(case)] for one in found}
-    best = min(found, key=lambda one: len(having[one.sentence]))
-    shared = having[best.sentence]
-    if (len(shared) / len(verdicts)) ** len(wrong) * len(_conditions(judge)) > CHANCE:
-        return ""
-    return f"{'only' if any(shared) else 'always and only'} where {best.sentence}"
+    conditions = _conditions(judge)
+    right, wrong = ([case for case, is_right in verdicts if is_right is wanted] for wanted in (True, False))
+    likeliest, told = CHANCE, ""
+    for one in conditions if right and wrong else []:
+        if all(map(one.holds, wrong)):
+            others = sum(map(one.holds, right))
+            share = (len(wrong) + others) / len(verdicts)
+            chance = share ** len(wrong) * (1 if others else (1 - share) ** len(right)) * len(conditions)
+            if chance < likeliest:
+                likeliest, told = chance, f"{'only' if others else 'always and only'} where {one.sentence}"
+    return told
 
 
 def _conditions(judge: Judge) -> list[_Condition]:

@@ -263,7 +263,7 @@ class Lines:
             along = sum(share * float(gradients[name][index]) for (name, index), share in moved.items())
             if not abs(along - slope) > error + opened:
                 continue
-            unit = abs(next(iter(moved.values())))
+            unit = next(iter(moved.values()))
             is_now, should = told_apart(along / unit, float(slope) / unit)
             if len(moved) > SPELLED:
                 return (
@@ -296,9 +296,9 @@ def _sum(moved: Mapping[Place, float], unit: float) -> str:
     """`dx[0] + dx[1] - 2 dx[2]`."""
     told = ""
     for (name, index), share in moved.items():
-        factor = abs(share) / unit
-        sign = (" + " if share > 0 else " - ") if told else ("" if share > 0 else "-")
-        told += f"{sign}{'' if factor == 1 else f'{factor:.6g} '}d{_told(name, index)}"
+        factor = share / unit
+        sign = (" + " if factor > 0 else " - ") if told else ""
+        told += f"{sign}{'' if abs(factor) == 1 else f'{abs(factor):.6g} '}d{_told(name, index)}"
     return told
 
 
@@ -637,9 +637,11 @@ class Judge:
 
     def _see(self, right: Right) -> None:
         """Keep how small an error would have failed in half of the entries that are not 0."""
-        shares = [
-            ((one.error + one.open) / np.abs(one.value))[one.value != 0] for one in right.gradients.values()
-        ]
+        with np.errstate(all="ignore"):
+            shares = [
+                ((one.error + one.open) / np.abs(one.value))[one.value != 0]
+                for one in right.gradients.values()
+            ]
         every = np.concatenate([np.empty(0), *shares])
         if every.size:
             self.seen.append(float(np.median(every)))
