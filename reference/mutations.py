@@ -406,7 +406,7 @@ class Reading:
         with np.errstate(all="ignore"):
             try:
                 return self._read(edits)
-            except (NotHereError, ValueError, IndexError, TypeError, ZeroDivisionError, FloatingPointError):
+            except (NotHereError, ValueError, LookupError, TypeError, ArithmeticError):
                 return None
 
     def _read(self, edits: Sequence[Edit]) -> list[Array]:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import combinations, permutations, product
 from math import sqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -227,23 +227,21 @@ class _Fits:
     passage: Passage
     trials: Sequence[_Trial]
 
-    def edits(self, based: tuple[Edit, ...] = ()) -> Iterator[tuple[Edit, frozenset[str]]]:
+    def edits(self) -> Iterator[tuple[Edit, frozenset[str]]]:
         """Edits that multiply a step by a factor, with the gradients of the first trial that they explain."""
         flow = self.passage.flow
         for i in sorted(flow.matters):
-            if flow.backward(i) and not any(edit.at == (i,) for edit in based):
+            if flow.backward(i):
                 for k, slot in enumerate(flow.steps[i].outputs):
                     if slot in flow.uses or slot in flow.ends:
-                        yield from self._at(i, k, slot, based)
+                        yield from self._at(i, k, slot)
 
-    def _at(
-        self, i: int, k: int, slot: int, based: tuple[Edit, ...]
-    ) -> Iterator[tuple[Edit, frozenset[str]]]:
+    def _at(self, i: int, k: int, slot: int) -> Iterator[tuple[Edit, frozenset[str]]]:
         double = _factor_edit((i,), k, slot, "2", 1)
         by_gradient = dict[tuple[str, float], list[str]]()
-        table = [self._ratios(self.trials[0], double, based)]
+        table = [self._ratios(self.trials[0], double)]
         if table[0]:
-            table += [self._ratios(trial, double, based) for trial in self.trials[1:]]
+            table += [self._ratios(trial, double) for trial in self.trials[1:]]
         for name in table[0]:
             if all(name in one for one in table):
                 values = [one[name] for one in table]
@@ -253,13 +251,12 @@ class _Fits:
         for (said, rank), names in by_gradient.items():
             yield _factor_edit((i,), k, slot, said, rank), frozenset(names)
 
-    def _ratios(self, trial: _Trial, double: Edit, based: tuple[Edit, ...]) -> dict[str, float]:
+    def _ratios(self, trial: _Trial, double: Edit) -> dict[str, float]:
         reading, found = trial.reading(self.passage), dict[str, float]()
         if reading is None:
             return {}
-        base = reading.read(*based) if based else reading.gradients
-        twice = reading.read(*based, double)
-        if twice is None or base is None:
+        base, twice = reading.gradients, reading.read(double)
+        if twice is None:
             return {}
         for name, now, then in zip(self.passage.gradients, base, twice, strict=True):
             change, error = (then - now).ravel(), (trial.answer[name] - now).ravel()
@@ -279,8 +276,10 @@ PRUNED = 2.0
 """Above this rank, a step is asked first whether the error can come from it."""
 BUDGET = 600_000
 """Equations read for one passage; a search of a longer program ends with its simpler edits."""
-MOST = 2500
-"""Readings of pairs, one edit after another."""
+FIRSTS = 3
+"""Edits that explain some of the gradients, and are taken together with every other one."""
+MOST = 3000
+"""Pairs that are read together, the simplest first."""
 
 
 @dataclass
@@ -326,7 +325,7 @@ class _Search:
             return True
         if first not in self._fits:
             found = _room(self.passage, self.trials[0], first)
-            self._fits[first] = found is None or found[0]
+            self._fits[first] = found is None or found.some
         return self._fits[first]
 
     def _take(self, edit: Edit) -> None:
@@ -379,6 +378,7 @@ class _Search:
 
     def pair(self) -> tuple[Edit, Edit] | None:
         """Two edits that explain everything together: as a sum, or one after the other."""
+        self._multiplied()
         return self._sum() or self._series()
 
     def _distinct(self) -> list[tuple[Edit, Array]]:
@@ -419,17 +419,33 @@ class _Search:
         return min(found, key=lambda pair: pair[0].rank + pair[1].rank, default=None)
 
     def _series(self) -> tuple[Edit, Edit] | None:
-        kept = [edit for edit, _ in self._distinct() if edit.rank <= 1.5]
-        left = MOST
-        for first in kept:
-            cost = 2 * len(self.passage.flow.matters) * len(self.trials)
-            left -= cost
-            if left < 0:
-                return None
-            for second, names in _Fits(self.passage, self.trials).edits((first,)):
-                if names == self.wrong and self._confirmed(first, second):
-                    return first, second
-        return None
+        """Two edits of which one works on what the other gives: those that people make most, in turn."""
+        kept = [edit for edit, _ in self._distinct()]
+        usual = [edit for edit in kept if edit.rank <= PRUNED]
+        firsts = sorted(self.partial, key=lambda edit: (-len(self.partial[edit]), _order(edit)))[:FIRSTS]
+        every = [
+            *product(firsts, kept),
+            *sorted(combinations(usual, 2), key=lambda pair: pair[0].rank + pair[1].rank),
+        ]
+        return next((pair for pair in every[:MOST] if self._confirmed(*pair)), None)
+
+    def _multiplied(self) -> None:
+        """What usual factors at the steps of the way back change: by linearity, multiples of one change."""
+        reading, flow, trial = self.trials[0].reading(self.passage), self.passage.flow, self.trials[0]
+        said = [*list(_NUMBERS)[:4], *trial.case.sizes, *(f"1/{name}" for name in trial.case.sizes)]
+        values = {name: _value_of(name, trial.case.sizes, trial.case.options) for name in said}
+        for i in (i for i in sorted(flow.matters) if reading and flow.backward(i)):
+            for k, slot in enumerate(flow.steps[i].outputs):
+                found = reading.read(_factor_edit((i,), k, slot, "2", 1)) if reading else None
+                if found is not None:
+                    table = dict(zip(self.passage.gradients, found, strict=True))
+                    change = np.concatenate(
+                        [(table[name] - trial.right[name]).ravel() for name in sorted(self.wrong)]
+                    )
+                    edits_of = (
+                        (_factor_edit((i,), k, slot, name, 1.3), value) for name, value in values.items()
+                    )
+                    self.changes += [(edit, (value - 1) * change) for edit, value in edits_of]
 
     def _confirmed(self, *pair: Edit) -> bool:
         every = set(self.passage.gradients)
@@ -503,23 +519,32 @@ def _is_put(value: Array | None) -> Callable[..., Any]:
     return rule
 
 
-def _is_place(room: tuple[bool, int, int] | None) -> bool:
-    """Whether fewer numbers of a step explain more wrong ones."""
-    return room is not None and room[0] and room[1] + 1 < room[2]
+class _Room(NamedTuple):
+    """Whether another value of a step could make the errors of every gradient, or of some one.
 
-
-def _room(passage: Passage, trial: _Trial, i: int) -> tuple[bool, int, int] | None:
-    """Whether another value of step i could make the error, in how many dimensions, and of how many gradients' entries.
-
-    None where the step has several outputs, or too many numbers.
+    `rank` counts the dimensions of what it can make, `seen` the numbers of the gradients that depend on it.
     """
+
+    every: bool
+    some: bool
+    rank: int
+    seen: int
+
+
+def _is_place(room: _Room | None) -> bool:
+    """Whether fewer numbers of a step explain more wrong ones."""
+    return room is not None and room.every and room.rank + 1 < room.seen
+
+
+def _room(passage: Passage, trial: _Trial, i: int) -> _Room | None:
+    """What another value of step i could make; None where the step has several outputs, or too many numbers."""
     reading = trial.reading(passage)
     if reading is None or len(reading.steps[i].outputs) > 1:
         return None
     right = np.asarray(reading.values[reading.steps[i].outputs[0]])
     if not 0 < right.size <= LARGEST:
         return None
-    columns = list[Array]()
+    columns = list[dict[str, Array]]()
     for entry in range(right.size):
         moved = right.copy()
         moved.flat[entry] += 1
@@ -527,15 +552,20 @@ def _room(passage: Passage, trial: _Trial, i: int) -> tuple[bool, int, int] | No
         if found is None:
             return None
         table = dict(zip(passage.gradients, found, strict=True))
-        columns.append(np.concatenate([(table[name] - trial.right[name]).ravel() for name in trial.right]))
-    jacobian = np.stack(columns, axis=1)
-    error = np.concatenate([(trial.answer[name] - trial.right[name]).ravel() for name in trial.right])
-    moved, _, rank, _ = np.linalg.lstsq(jacobian, error, rcond=sqrt(trial.unit))
-    seen = int(np.count_nonzero(np.abs(jacobian).max(axis=1) > 0))
-    fits = bool(
-        np.abs(jacobian @ moved - error).max() <= 10 * sqrt(trial.unit) * np.abs(error).max(initial=0)
-    )
-    return fits, int(rank), seen
+        columns.append({name: (one - trial.right[name]).ravel() for name, one in table.items()})
+    errors = {name: (trial.answer[name] - one).ravel() for name, one in trial.right.items()}
+    blocks = {name: np.stack([one[name] for one in columns], axis=1) for name in errors}
+    jacobian, error = np.concatenate([*blocks.values()]), np.concatenate([*errors.values()])
+    every, rank = _spans(jacobian, error, trial.unit)
+    some = every or any(_spans(blocks[name], errors[name], trial.unit)[0] for name in trial.wrong)
+    return _Room(every, some, rank, int(np.count_nonzero(np.abs(jacobian).max(axis=1) > 0)))
+
+
+def _spans(jacobian: Array, error: Array, unit: float) -> tuple[bool, int]:
+    """Whether an error is what a matrix makes of something, and its rank."""
+    found, _, rank, _ = np.linalg.lstsq(jacobian, error, rcond=sqrt(unit))
+    rest = np.abs(jacobian @ found - error).max(initial=0)
+    return bool(rest <= 10 * sqrt(unit) * np.abs(error).max(initial=0)), int(rank)
 
 
 def _work(step: Any) -> int:
