@@ -371,7 +371,7 @@ def tried(row: Row, program: Program, kind: str, rng: np.random.Generator) -> Tr
     for value in values:
         if kind != "exact":
             value.e = 2.0**-5 * rng.uniform(0, 1, value.x.shape)
-        if kind == "open":
+        if kind == "open" and rng.random() < 0.75:  # at times one of two
             value.down, value.up = (wide * rng.choice([0, 0.5, 1], value.x.shape) for _ in ("down", "up"))
     bounds = bounding.read(program, values, {})
     farthest = [np.zeros(one.x.shape) for one in bounds]
@@ -391,7 +391,9 @@ def within(value: Bounded, rough: Rough) -> Array:
     """A number that the bounds admit, often the farthest."""
     open_ = np.where(rough.directions(value.x.shape) < 0, -value.down, value.up)
     return (
-        value.x + rough.rng.integers(0, 2, value.x.shape) * open_ + value.e * rough.directions(value.x.shape)
+        value.x
+        + rough.rng.choice([0, 0.5, 1], value.x.shape) * open_
+        + value.e * rough.directions(value.x.shape)
     )
 
 

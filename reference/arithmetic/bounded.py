@@ -249,7 +249,7 @@ def _summed(self: "Bounding", values: Sequence[Bounded], add: Callable[..., Any]
     e = e + self.gamma_of_sums(terms) * add(*(value.size + value.e for value in values))
     if np.isinf(x).any():  # -inf stands for "left out", and stays that
         e = np.where(np.isinf(x), 0.0, e)
-    return Bounded(x, e + self.last(np.abs(x) + e), down, up, low=_low(values, add))
+    return Bounded(x, e, down, up, low=_low(values, add))
 
 
 def _add(self: "Bounding", a: Bounded, b: Bounded) -> Bounded:
@@ -330,7 +330,7 @@ def _multiplied(
     if not none(b.e):
         e = e + times(size_a, b.e)
     x = times(a.x, b.x)
-    return Bounded(x, e + terms * self.format.tiny + self.last(np.abs(x) + e))
+    return Bounded(x, e + terms * self.format.tiny)
 
 
 def _mul(self: "Bounding", a: Bounded, b: Bounded) -> Bounded:
@@ -1019,15 +1019,11 @@ class Bounding(Arithmetic):
         return product / (1 - product) if product < 1 else np.inf
 
     def gamma_of_sums(self, terms: float) -> float:
-        """γ_m of a sum: in the format of sums, and what comes in rounded by at most `FREEDOM` of the results' u."""
+        """γ_m of a sum in the format of sums; what comes in and out is rounded `FREEDOM` times to the other."""
         if not self.is_wider_inside:
             return self.gamma(terms)
         product = terms * self.format.sums
         return product / (1 - product) + self.gamma(0)
-
-    def last(self, size: Any) -> Any:
-        """The rounding of a sum that was kept in a wider format."""
-        return self.format.unit * size if self.is_wider_inside else NONE
 
     def own(self, size: Any, *, relative: bool = False) -> Any:
         """A function's own error where it is of this size."""
