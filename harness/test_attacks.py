@@ -244,7 +244,7 @@ def test_a_file_begins_when_all_that_a_run_usually_needs_is_compiled_where_other
     source = (
         f"import pathlib\nprint('found', len(list(pathlib.Path({str(compiled)!r}).glob('*-cache'))))\n{NONE}"
     )
-    with pool.Judges(1, compiled) as judges:
+    with pool.Judges(1, 1, compiled) as judges:
         (outcome,) = judged(judges, write(tmp_path / "mine.py", source))
     assert int(outcome.output.split()[1]) >= len(USUAL)
 

@@ -32,7 +32,7 @@ from reference.arithmetic.reading import Rule
 from reference.operations.by_hand import ByHand
 from reference.operations.operation import Operation
 from reference.operations.tracing import abstract_inputs
-from reference.program import Derivative, Equation, Instance, Program, Slot, as_tuple, derivative, trace
+from reference.program import Derivative, Equation, Instance, Program, Slot, as_tuple, derivative, flattened
 
 Array = NDArray[Any]
 # pyright: reportUnknownLambdaType=false
@@ -339,7 +339,9 @@ def _written(operation: Operation, options: Mapping[str, Any], sizes: Sizes, for
         return (*as_tuple(form.forward(*given[:count], **options)), *(found[place] for place in places))
 
     outputs = as_tuple(jax.eval_shape(partial(form.forward, **options), *arguments))
-    return Derivative(trace(both, [*arguments, *outputs]), len(outputs), tuple(range(len(outputs))), places)
+    shapes = (*arguments, *outputs)
+    closed = jax.make_jaxpr(both)(*shapes)
+    return Derivative(flattened(closed), len(outputs), tuple(range(len(outputs))), places, closed, shapes)
 
 
 def _needed_for(equations: Sequence[Equation], ends: Sequence[Slot]) -> set[Slot]:

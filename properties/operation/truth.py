@@ -248,9 +248,7 @@ class Lines:
         shares: list[Mapping[Place, float]] = []
         for direction in found.directions:
             moved: dict[Place, float] = {}
-            for number, part in enumerate(direction.arrays):
-                if part is None:
-                    continue
+            for number, part in direction.parts.items():
                 for index in map(tuple, np.argwhere(part).tolist()):
                     place = (names[number], index) if indices is None else indices[index[0]]
                     moved[place] = float(part[index])
