@@ -12,9 +12,12 @@ from properties.operation.cases import REGULAR, NoCaseError, OperationCase, Seed
 from properties.operation.mistakes import named
 from properties.operation.truth import Judge
 from properties.search import Example, Inconclusive, Violation
+from reference.truth import Enclosed
 
 ASKED, ASKED_SLOWLY = 48, 16
 """Cases that show on which of them a derivative is wrong; fewer where each is measured."""
+GENERIC, ONE_RATIO = 5, 1e-6
+"""Cases on which a ratio has to be one, and how far it may differ from entry to entry."""
 CHANCE = 0.01
 """How likely a condition that explains nothing may be told, at most."""
 
@@ -96,7 +99,8 @@ class OperationExplanations:
         where, note, explanation, answer = "", "", "", ""
         found: Diagnosis | None = None
         with np.errstate(all="ignore"), suppress(Violation, Inconclusive):  # these are told already
-            where, explanation, answer = _census(subject, case)
+            where = _census(subject, case)
+            explanation, answer = _ratio(subject)
             note = subject.comparison_of_the_forward_pass(case) if subject.is_wrong else ""
             found = named(subject, case)
         where = "; ".join(filter(None, (where, _condition(subject))))
@@ -105,7 +109,7 @@ class OperationExplanations:
         return Diagnosis(
             mistakes=(),
             explanation=explanation,
-            evidence="on the smallest case" if explanation else "no single step explains it",
+            evidence="on generic cases, in every entry" if explanation else "no single step explains it",
             contributions=None,
             where=where,
             note=note,
@@ -130,34 +134,46 @@ class OperationExplanations:
         return False
 
 
-def _census(judge: Judge, case: OperationCase) -> tuple[str, str, str]:
-    """Which gradients are wrong, in how many entries, and by which ratio where it is one."""
+def _census(judge: Judge, case: OperationCase) -> str:
+    """Which gradients are wrong, in how many entries, and which are right."""
     _, _, gradients = judge.run(case)
     right = judge.right(case).gradients
-    parts: list[str] = []
-    explanation = answer = ""
-    wrong: list[str] = []
-    for name, array in gradients.items():
-        known = right[name]
-        off = np.abs(array - known.value) > known.error + known.open
-        if not off.any():
+    off = {name: int(_off(array, right[name]).sum()) for name, array in gradients.items()}
+    parts = [
+        f"d{name}: {count} of {gradients[name].size} {'entry' if gradients[name].size == 1 else 'entries'}"
+        for name, count in off.items()
+        if count
+    ]
+    others = [f"d{name}" for name, count in off.items() if not count]
+    if others and parts:
+        parts.append(f"{', '.join(others)} {'is' if len(others) == 1 else 'are'} right")
+    return ", ".join(parts)
+
+
+def _off(array: Any, right: Enclosed) -> Any:
+    """Which entries are wrong."""
+    return ~(np.abs(array - right.value) <= right.error + right.open)
+
+
+def _ratio(judge: Judge) -> tuple[str, str]:
+    """What is wrong with a gradient, and what to do, where it is 0, or one ratio times the right one, on every case."""
+    rng, ratios = np.random.default_rng(0), dict[str, list[Any]]()
+    for _ in range(GENERIC):
+        with suppress(Violation, Inconclusive, NoCaseError):
+            case = make(Seeded(rng), judge, ("plain",), sizes=judge.pool)
+            _, _, gradients = judge.run(case)
+            for name, right in judge.right(case).gradients.items():
+                seen = np.abs(right.value) > right.error + right.open
+                ratios.setdefault(name, []).append((gradients[name] / right.value)[seen])
+    for name, found in ratios.items():
+        every = np.concatenate([np.ravel(one) for one in found])
+        if len(every) < GENERIC or not np.isfinite(every).all() or np.ptp(every) > ONE_RATIO * abs(every[0]):
             continue
-        wrong.append(name)
-        told = f"d{name}: {int(off.sum())} of {array.size} {'entry' if array.size == 1 else 'entries'}"
-        parts.append(told)
-        if not array.any():
-            explanation = explanation or f"d{name} is 0"
-            answer = answer or f"Compute d{name}: every input that has a gradient needs one."
-        else:
-            ratios = array[off] / known.value[off]
-            if off.sum() > 1 and np.isfinite(ratios).all() and np.ptp(ratios) <= 1e-6 * abs(ratios[0]):
-                explanation = explanation or f"d{name} is {ratios[0]:.6g} times the right gradient"
-    others = [name for name in gradients if name not in wrong]
-    if others and wrong:
-        parts.append(
-            f"{', '.join(f'd{name}' for name in others)} {'is' if len(others) == 1 else 'are'} right"
-        )
-    return ", ".join(parts), explanation, answer
+        if every[0] == 0:
+            return f"d{name} is 0", f"Compute d{name}: every input that has a gradient needs one."
+        if abs(every[0] - 1) > ONE_RATIO:
+            return f"d{name} is {every[0]:.6g} times the right gradient", ""
+    return "", ""
 
 
 @dataclass(frozen=True)

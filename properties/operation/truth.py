@@ -142,11 +142,12 @@ class Reading:
     ) -> tuple[tuple[Enclosed, ...], dict[str, Enclosed]] | None:
         """Outputs and gradients by the subject's names; None where the shapes don't fit."""
         arrays, options = self.inputs(case, declared), self.options(case)
-        sizes = sizes_of(self.operation, arrays, options)
-        if sizes is None:
+        fitting = self._fitting(arrays, options)
+        if fitting is None:
             return None
+        operation, sizes = fitting
         names = self.counterpart.inputs or tuple(declared.inputs)
-        found: Truth = truth(self.operation, arrays, self._shaped(cotangents), options, sizes, format=fmt)
+        found: Truth = truth(operation, arrays, self._shaped(cotangents), options, sizes, format=fmt)
         by_own = dict(zip(self.operation.inputs, names, strict=False))
         gradients = {
             by_own[name]: Enclosed(*(part.reshape(np.shape(case.inputs[by_own[name]])) for part in one))
@@ -173,10 +174,25 @@ class Reading:
     ) -> Callable[[Mapping[str, Array]], list[Array]]:
         """The outputs in float64 as a function of the subject's inputs, for the sizes and options of a case."""
         options = self.options(case)
-        sizes = sizes_of(self.operation, self.inputs(case, declared), options)
-        if sizes is None:
+        fitting = self._fitting(self.inputs(case, declared), options)
+        if fitting is None:
             raise ValueError("the case has no sizes of the operation")
-        return lambda given: value(self.operation, self.inputs(case, declared, given), options, sizes)
+        operation, sizes = fitting
+        return lambda given: value(operation, self.inputs(case, declared, given), options, sizes)
+
+    def _fitting(
+        self, arrays: Sequence[Array], options: Mapping[str, Any]
+    ) -> tuple[Operation, dict[str, int]] | None:
+        """The operation with its sizes for these inputs; traced for them alone where its program for all sizes is not.
+
+        What `above` excludes (a dilated kernel that is larger than the image) is excluded without dilation too.
+        """
+        alone = replace(self.operation, above=(), concrete=self.operation.axes)
+        for operation in (self.operation, alone):
+            sizes = sizes_of(operation, arrays, options)
+            if sizes is not None:
+                return operation, sizes
+        return None
 
     def _shaped(self, cotangents: Sequence[Array]) -> list[Array]:
         """The cotangents of the differentiable outputs, as arrays of float64."""
@@ -466,6 +482,8 @@ class Judge:
                 continue
             candidates = [one for one in candidates if self._distance(one, case, outputs).holds]
             agreed = True
+            if not candidates:
+                return None
         return candidates[0] if agreed and candidates else None
 
     def _distance(self, reading: Reading, case: OperationCase, outputs: Sequence[Array]) -> Comparison:
