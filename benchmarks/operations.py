@@ -30,6 +30,7 @@ MEASURED = ("float64", "float32")
 """The formats that NumPy computes in."""
 SCALES = (1.0, 1.0, 1.0, 1e-3, 10.0, 100.0)
 """Of the numbers of a case: most are near 1, and some saturate whatever can."""
+TINY = 1e-300
 REAL = ("real", "distinct")
 WITHOUT_OTHER = 40
 """Cases of an operation that has no other program, and those of every operation in bfloat16."""
@@ -116,8 +117,10 @@ def measured(operation: Operation, count: int) -> Seen:
 
 
 def _width(one: Enclosed) -> float:
-    largest = np.max(np.abs(one.value), initial=0)
-    return float(np.max(one.error, initial=0) / largest) if largest else 0.0
+    largest = float(np.max(np.abs(one.value), initial=0))
+    if not np.isfinite(largest):
+        return float("inf")
+    return float(np.max(one.error, initial=0) / max(largest, TINY)) if np.any(one.error) else 0.0
 
 
 def _compare(operation: Operation, case: Case, right: Sequence[Enclosed], name: str, seen: Seen) -> None:
@@ -151,7 +154,7 @@ def _ratio(right: Enclosed, found: Array) -> float:
     bounded = np.isfinite(right.error) & np.isfinite(right.open)
     if not np.any(bounded):
         return 0.0 if np.size(right.value) == 0 else float("nan")
-    ratios = np.where(away == 0, 0, away / np.maximum(right.error, 1e-300))
+    ratios = np.where(away == 0, 0, away / np.maximum(right.error, TINY))
     return float(np.max(ratios[bounded]))
 
 
