@@ -25,7 +25,7 @@ from harness.isolation import Sandbox
 from harness.reports import Reports
 from harness.scratch import scratch
 from harness.test_isolation import MARKER, Subject, left, mark, needs, sandbox, subject, wait_until
-from harness.trial import Outcome, Request, conclude, quoted
+from harness.trial import Outcome, Request, conclude, judge, quoted
 from properties.law import Effort, Record, Verdict, search
 from properties.subjects import Bundled
 from reference.envelope import USUAL
@@ -271,6 +271,15 @@ def test_a_sandbox_that_is_not_to_be_had_is_a_wrong_call(
     done = CliRunner().invoke(main, ["verify", str(mine), "--sandbox", "bubblewrap"])
     assert done.exit_code == 2
     assert "The sandbox bubblewrap is not to be had here: the program bwrap is not installed." in done.output
+
+
+def test_what_the_machine_refuses_is_not_charged_to_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    one = judge(Request(str(write(tmp_path / "mine.py", RIGHT)), Effort(1, 1), sandbox="bubblewrap"))
+    assert (one.verdict, one.is_broken) == (Verdict.INCONCLUSIVE, True)
+    assert "The sandbox bubblewrap is not to be had here" in one.message
 
 
 # 7. Reports
