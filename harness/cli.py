@@ -136,8 +136,6 @@ def verify(subjects: tuple[str, ...], **given: Any) -> None:
     if given["gradescope"] and len(paths) > 1:
         raise click.UsageError(f"--gradescope takes one FILE, not {len(paths)}.")
     _check_reports([path for name in REPORTS if (path := given[name]) is not None], paths)
-    if given["python"] is not None or given["sandbox"] not in ("auto", "none"):
-        _check_worker(given["python"], given["sandbox"])
     from harness.pool import Judges, on_interrupt  # noqa: PLC0415  (as below)
     from harness.reports import Reports  # noqa: PLC0415  (as below)
     from harness.scratch import scratch  # noqa: PLC0415  (as below)
@@ -145,6 +143,7 @@ def verify(subjects: tuple[str, ...], **given: Any) -> None:
     only = _checked(given["only"])
     jobs = given["jobs"] or os.cpu_count() or 1
     with scratch() as run_, Judges(jobs, len(paths) or 1, run_.folder / "jax") as judges:
+        sandbox = _sandbox_of(given["python"], given["sandbox"])
         reports = Reports([path for name in REPORTS if (path := given[name]) is not None], run_)
         with on_interrupt(_leave):
             from harness.session import Options, run  # noqa: PLC0415  (JAX takes a second to import: not for --help)
@@ -160,7 +159,7 @@ def verify(subjects: tuple[str, ...], **given: Any) -> None:
             strict=given["strict"],
             python=given["python"],
             seconds=given["time_limit"],
-            sandbox=given["sandbox"],
+            sandbox=sandbox,
             show_output=given["show_output"],
             json=given["json_path"],
             junit=given["junit"],
@@ -193,12 +192,17 @@ def _leave(*_: object) -> None:
     os._exit(INTERRUPTED)
 
 
-def _check_worker(python: str | None, sandbox: Sandbox) -> None:
-    """Raise a usage error where no file could be run as it was asked for: that is no fault of the files."""
+def _sandbox_of(python: str | None, sandbox: Sandbox) -> Sandbox:
+    """The sandbox that all files get, chosen before the first could spoil the choice.
+
+    Raises a usage error where no file could be run as it was asked for: that is no fault of the files.
+    """
+    module = IsolatedModule("nothing.py", python=python, sandbox=sandbox)
     try:
-        IsolatedModule("nothing.py", python=python, sandbox=sandbox).probe()
+        module.probe()
     except SubjectFault as fault:
         raise click.UsageError(str(fault)) from None
+    return module.sandbox
 
 
 def _check_reports(reports: list[str], subjects: list[str]) -> None:

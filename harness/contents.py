@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.isolation import IsolatedModule, Limits, Sandbox
+from harness.isolation import IsolatedModule, Limits, Sandbox, SubjectFault
 from harness.loading import UnusableSubject
 from harness.operation_subject import OperationSubject, as_meant, contents_of
 from properties.declaration import Argument, Call, Declaration
@@ -77,7 +77,7 @@ def found_in(
     with IsolatedModule(path, python=python, limits=limits, sandbox=sandbox) as module:
         try:
             contents = contents_of(path, module)
-        except UnusableSubject:
+        except (UnusableSubject, SubjectFault):
             return [OPERATION]
     names = [one.name for one in (*contents.operations, *contents.missing)]
     if len(names) == 1 and not contents.network:

@@ -553,7 +553,8 @@ class IsolatedModule:
             self._sweep()
         os.close(self._requests)
         os.close(self._answers)
-        self._drainer.join(1.0)  # longer only where a process has escaped
+        if self._drainer.is_alive():
+            self._drainer.join(1.0)  # longer only where a process has escaped
         if self._own is not None:
             self._own.cleanup()
             self._own = None

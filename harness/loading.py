@@ -36,7 +36,6 @@ _LOST = {
     "memory",
     "protocol",
     "size",
-    "interpreter",
     "not_found",
     "import",
     "syntax",
@@ -280,6 +279,8 @@ class FileSubject:
             if self.takes_keywords and signature.any_keyword and UNEXPECTED in str(fault):
                 self.takes_keywords = False
                 return self._call(function, arguments, case)
+            if fault.kind == "interpreter":
+                raise  # it ran before, so that this is no fault of the subject
             if fault.kind in _LOST:
                 raise SubjectGone(str(fault)) from None
             named = ", ".join(f"{key}={value!r}" for key, value in keywords.items())
@@ -357,10 +358,13 @@ def load(
 
     Raises:
         UnusableSubject: where it can't be imported, has no `gradient`, or its `PROBLEM` can't be read.
+        SubjectFault: where the interpreter or the sandbox can't be started, which is no fault of the module.
     """
     with IsolatedModule(path, python=python, limits=limits, sandbox=sandbox) as module:
         try:
             module.start()
         except SubjectFault as fault:
+            if fault.kind == "interpreter":
+                raise
             raise UnusableSubject(str(fault), fault.trace) from None
         yield FileSubject(printable(str(path)), module)

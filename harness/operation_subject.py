@@ -731,6 +731,8 @@ def contents_of(name: str, module: IsolatedModule, known: Iterable[Operation] = 
         found = replace(module.description.module, name=Path(name).name)
         return read(found, known, CONVENTIONS)
     except SubjectFault as fault:
+        if fault.kind == "interpreter":  # which is no fault of the module
+            raise
         raise UnusableSubject(str(fault), fault.trace) from None
     except DeclarationError as error:
         raise UnusableSubject(str(error)) from None

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from harness import pool
 from harness.cli import INTERRUPTED, main
 from harness.isolation import Sandbox
-from harness.outcomes import Outcome, Request, conclude, quoted
+from harness.outcomes import Outcome, Request, conclude, quoted, verify
 from harness.reports import Reports
 from harness.scratch import scratch
 from harness.test_isolation import MARKER, Subject, left, mark, needs, sandbox, subject, wait_until
@@ -273,6 +273,15 @@ def test_a_sandbox_that_is_not_to_be_had_is_a_wrong_call(
     done = CliRunner().invoke(main, ["verify", str(mine), "--sandbox", "bubblewrap"])
     assert done.exit_code == 2
     assert "The sandbox bubblewrap is not to be had here: the program bwrap is not installed." in done.output
+
+
+def test_what_the_machine_refuses_is_not_charged_to_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    one = verify(Request(str(write(tmp_path / "mine.py", RIGHT)), Effort(1, 1), sandbox="bubblewrap"))
+    assert (one.verdict, one.is_broken) == (Verdict.INCONCLUSIVE, True)
+    assert "The sandbox bubblewrap is not to be had here" in one.message
 
 
 # 7. Reports
