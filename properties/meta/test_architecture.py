@@ -22,7 +22,7 @@ ARROWS = {
 # The subject and the truth are pure: of others' libraries they import these alone. The rest import what they
 # need, but for JAX, which belongs to the truth (and to measurements against it).
 JAX = {"jax", "jaxlib"}
-LIBRARIES = {"manual_backprop": {"numpy"}, "reference": {"numpy"} | JAX}
+LIBRARIES = {"manual_backprop": {"numpy"}, "reference": {"numpy", "scipy", "flint"} | JAX}
 MAY_IMPORT_JAX = {"reference", "benchmarks"}
 
 
