@@ -286,9 +286,11 @@ def derivative(
         forward: one of its formulations, in place of `operation.forward`.
     """
     concrete = {name: sizes[name] for name in operation.concrete}
-    key = operation.name, id(forward), repr(sorted(options.items())), tuple(concrete.items())
+    function = forward or operation.forward  # itself, as its name and its id may come again for another
+    traced_as = operation.above, operation.outputs, tuple(operation.inputs.items())
+    key = function, traced_as, repr(sorted(options.items())), tuple(concrete.items())
     if key not in _DERIVATIVES:
-        _DERIVATIVES[key] = _traced(operation, options, concrete, forward or operation.forward)
+        _DERIVATIVES[key] = _traced(operation, options, concrete, function)
     return _DERIVATIVES[key]
 
 

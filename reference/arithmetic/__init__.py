@@ -8,6 +8,6 @@
 | `balls` | rigorous enclosures | a proof |
 | `complex_step` | the forward pass on complex numbers | a second opinion without a subtraction |
 
-`moves` has the primitives that only move numbers about, `objects` what arrays
-of Python's numbers need, and `reading` how equations are read one after another.
+`moves` has the primitives that only move numbers about, `objects` what arrays of Python's numbers need, `reading` how
+equations are read one after another, and `samples` small programs to try an arithmetic with.
 """
