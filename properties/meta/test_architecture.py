@@ -24,8 +24,6 @@ ARROWS = {
 JAX = {"jax", "jaxlib"}
 LIBRARIES = {"manual_backprop": {"numpy"}, "reference": {"numpy", "scipy", "flint"} | JAX}
 MAY_IMPORT_JAX = {"reference", "benchmarks"}
-TRACES = {"properties/meta/test_arithmetic.py"}
-"""Tests that trace small programs of their own, to hold the reading of each primitive against JAX."""
 
 
 def imports(source: str) -> Iterator[tuple[int, str]]:
@@ -89,10 +87,7 @@ FILES = [
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_no_arrow_turns_back(path: Path) -> None:
     package = path.relative_to(ROOT).with_suffix("").parts[0]
-    found = arrows_that_turn_back(package, path.read_text(encoding="utf-8"))
-    if path.relative_to(ROOT).as_posix() in TRACES:
-        found = [one for one in found if not one.endswith("imports jax")]
-    assert not found
+    assert not arrows_that_turn_back(package, path.read_text(encoding="utf-8"))
 
 
 def test_every_package_is_read() -> None:
