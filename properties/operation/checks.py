@@ -159,8 +159,10 @@ def second_backward_gives_the_same(judge: Judge, case: OperationCase) -> None:
     try:
         second = judge.subject.backward(forward)
     except NoGradient as fault:
-        judge.remark(f"backward can be called once for each forward pass: {str(fault).partition(chr(10))[0]}")
+        told = str(fault).partition("\n")[0].rstrip(".")
+        judge.remark(f"backward can be called once for each forward pass: {told}")
         return
+    judge.remark_manners("backward", second.manners)
     changed = [name for name in first.manners.mutated if name]
     why = f": the first call changes {changed[0]} in place" if changed else ""
     for name, array in second.gradients.items():

@@ -156,23 +156,40 @@ def _off(array: Any, right: Enclosed) -> Any:
 
 
 def _ratio(judge: Judge) -> tuple[str, str]:
-    """What is wrong with a gradient, and what to do, where it is 0, or one ratio times the right one, on every case."""
-    rng, ratios = np.random.default_rng(0), dict[str, list[Any]]()
+    """What is wrong with a gradient, and what to do, where on every case it is 0, or the right one times a ratio.
+
+    The ratio is one number, or the size of an axis, or one over that.
+    """
+    rng, ratios = np.random.default_rng(0), dict[str, list[tuple[OperationCase, Any]]]()
     for _ in range(GENERIC):
         with suppress(Violation, Inconclusive, NoCaseError):
             case = make(Seeded(rng), judge, ("plain",), sizes=judge.pool)
             _, _, gradients = judge.run(case)
             for name, right in judge.right(case).gradients.items():
                 seen = np.abs(right.value) > right.error + right.open
-                ratios.setdefault(name, []).append((gradients[name] / right.value)[seen])
+                ratios.setdefault(name, []).append((case, (gradients[name] / right.value)[seen]))
     for name, found in ratios.items():
-        every = np.concatenate([np.ravel(one) for one in found])
-        if len(every) < GENERIC or not np.isfinite(every).all() or np.ptp(every) > ONE_RATIO * abs(every[0]):
+        every = np.concatenate([np.ravel(one) for _, one in found])
+        if len(every) < GENERIC or not np.isfinite(every).all():
             continue
-        if every[0] == 0:
+        if not every.any():
             return f"d{name} is 0", f"Compute d{name}: every input that has a gradient needs one."
-        if abs(every[0] - 1) > ONE_RATIO:
-            return f"d{name} is {every[0]:.6g} times the right gradient", ""
+        told = {f"{every[0]:.6g} times": [float(every[0])] * len(found)}
+        for axis in judge.declaration.axes:
+            told[f"{axis} times"] = [float(case.sizes[axis]) for case, _ in found]
+            told[f"one {axis}-th of"] = [1 / max(1, case.sizes[axis]) for case, _ in found]
+        for sentence, expected in told.items():
+            off = [
+                abs(one / ratio - 1).max(initial=0)
+                for (_, one), ratio in zip(found, expected, strict=True)
+                if ratio
+            ]
+            if (
+                len(off) == len(found)
+                and max(off) < ONE_RATIO
+                and max(abs(one - 1) for one in expected) > ONE_RATIO
+            ):
+                return f"d{name} is {sentence} the right gradient", ""
     return "", ""
 
 

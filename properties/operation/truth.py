@@ -520,7 +520,7 @@ class Judge:
             return ""
         if self.reading is not None:
             return f"forward agrees with {counterpart.operation}: it is the derivative that is wrong."
-        outputs, cotangents, gradients = self.run(case)
+        _, cotangents, gradients = self.run(case)
         for one in readings(self.declaration):
             with suppress(UnknownPrimitiveError, ValueError, TypeError, ZeroDivisionError):
                 found = one.truth(case, self.declaration, cotangents, self.format)
@@ -531,9 +531,12 @@ class Judge:
                             f"the derivative is that of {counterpart.operation}, and forward is another function: "
                             "which one is meant?"
                         )
-        with suppress(NotApplicable):
-            if counterpart.said and (told := self.difference(case, outputs)):
-                return f"forward differs from {counterpart.operation}, its REFERENCE, too: {told}."
+        rng = np.random.default_rng(0)
+        for _ in range(SAMPLES if counterpart.said else 0):
+            with suppress(NotApplicable, NoCaseError, Violation):
+                other = make(Seeded(rng), self, ("plain",))
+                if told := self.difference(other, self.subject.forward(other.inputs, other.options).outputs):
+                    return f"forward differs from {counterpart.operation}, its REFERENCE, too: {told}."
         return ""
 
     def known(self, case: OperationCase) -> Right | None:

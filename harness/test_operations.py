@@ -1,0 +1,427 @@
+"""A file of operations is verified whole: one verdict for each, in sentences that its author can act on."""
+
+import contextlib
+import os
+import re
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.contents import OPERATION, found_in, is_network
+from harness.outcomes import Outcome, Request, verify
+from manual_backprop.mistakes.operations import OPERATION_MISTAKES
+from properties.search import Effort, Verdict
+
+EXAMPLES = Path(__file__).parent.parent / "examples" / "operations"
+EFFORT = Effort(cases=8, seed=1, shrinking=60)
+
+
+def verified(path: Path, operation: str = OPERATION, effort: Effort = EFFORT, **options: Any) -> Outcome:
+    """What comes of one operation of a file."""
+    return verify(Request(str(path), effort, operation=operation, **options))
+
+
+def written(folder: Path, source: str, name: str = "mine.py") -> Path:
+    """A file with this text."""
+    path = folder / name
+    path.write_text("import numpy as np\n" + textwrap.dedent(source), "utf-8")
+    return path
+
+
+# --- What there is in a file ------------------------------------------------------------------------------------
+
+NETWORKS = {
+    "def gradient(parameters, inputs, targets): pass": True,
+    "def step(parameters, inputs, targets, rate): pass": True,
+    "def gradient(*arguments): pass": True,
+    "from mine import gradient": True,
+    "def gradient(x, y): pass\ndef forward(x, y): pass": False,
+    "OPERATION = {'x': 'n'}\ndef gradient(parameters, inputs, targets): pass": False,
+    "LAYER = None": False,
+    "class Dense: pass": False,
+    "def forward(x): pass\ndef backward(dy, cache): pass": False,
+    "def (": True,
+}
+
+
+@pytest.mark.parametrize("source", NETWORKS)
+def test_a_network_is_told_from_operations_by_the_text_alone(source: str, tmp_path: Path) -> None:
+    assert is_network(str(written(tmp_path, source))) == NETWORKS[source]
+
+
+def test_each_operation_of_a_file_is_asked_for_by_its_name() -> None:
+    names = found_in(str(EXAMPLES / "cs231n_layers.py"), None, None)
+    assert {"affine", "conv_naive", "svm_loss"} <= set(names)
+    assert found_in(str(EXAMPLES / "layer_norm.py"), None, None) == [OPERATION]
+    assert found_in(None, None, None) == [""]
+
+
+# --- Verdicts ---------------------------------------------------------------------------------------------------
+
+
+def test_a_right_operation_passes_and_says_what_would_have_failed() -> None:
+    outcome = verified(EXAMPLES / "layer_norm.py")
+    assert (outcome.verdict, outcome.message) == (Verdict.PASS, "")
+    assert re.fullmatch(r"An error of \de-1\d in a typical entry would have failed\.", outcome.remark)
+
+
+def test_a_wrong_one_fails_with_the_smallest_case_as_python_that_runs_it(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "layer_norm.py"  # whose name says what it is
+    path.write_text((EXAMPLES / "layer_norm_wrong.py").read_text("utf-8"), "utf-8")
+    outcome = verified(path)
+    assert outcome.verdict is Verdict.FAIL
+    found = re.fullmatch(
+        r"dx\[0, (\d)\] is (\S+), and should be (\S+) \(.*\)\. Wrong are dx: .*\.", outcome.message
+    )
+    assert found is not None
+    assert abs(float(found[2]) - float(found[3])) > 1e-2 * abs(float(found[2]))  # seen at a glance
+    assert outcome.diagnosis is not None
+    assert (
+        outcome.diagnosis.where
+        == "dx: 2 of 2 entries, dgain, dshift are right; always and only where d is not 1"
+    )
+    assert outcome.diagnosis.note == "forward agrees with layer_norm: it is the derivative that is wrong."
+    assert outcome.counterexample is not None
+    path = list(sys.path)
+    exec(outcome.counterexample[1].as_python(), {})  # noqa: S102  (that is the claim)
+    sys.path[:] = path
+    assert found[2].rstrip("0")[:6] in capsys.readouterr().out
+
+
+def test_the_names_of_an_operation_of_two_are_its_own() -> None:
+    outcome = verified(EXAMPLES / "cs231n_layers_wrong.py", "softmax_loss")
+    assert outcome.subject.endswith("cs231n_layers_wrong.py: softmax_loss")
+    assert outcome.verdict is Verdict.FAIL
+    assert outcome.diagnosis is not None
+    assert outcome.diagnosis.explanation == "dx is n times the right gradient"
+
+
+TWINS = {
+    "max_pool2d.every_tie_gets_all": "the shares of all who take part add up to one whole",
+    "conv2d.padding_cut_by_a_negative_index": "dx has shape (1, 1, 0, 0), and has to have (1, 1, ",
+    "embedding.last_use_stays": "dW[",
+    "dropout.scale_forgotten": "dx[",
+}
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_a_mistake_on_a_page_fails(name: str, tmp_path: Path) -> None:
+    mistake = OPERATION_MISTAKES[name]
+    path = tmp_path / f"{mistake.operation}.py"
+    path.write_text(mistake.source, "utf-8")
+    outcome = verified(path, effort=Effort(cases=25, seed=1, shrinking=20))
+    assert outcome.verdict is Verdict.FAIL
+    assert TWINS[name] in outcome.message
+
+
+# --- The forward pass and its reference -------------------------------------------------------------------------
+
+BIASED = """
+OPERATION = {"x": "n d"}
+REFERENCE = "layer_norm_without_affine"
+def forward(x):
+    c = x - x.mean(axis=1, keepdims=True)
+    s = np.sqrt((c**2).sum(axis=1, keepdims=True) / max(1, x.shape[1] - 1) + 1e-5)
+    return c / s, (c, s)
+def backward(dy, cache):
+    c, s = cache
+    h = c / s
+    mean = dy.mean(axis=1, keepdims=True)
+    return (dy - mean - h * (dy * h).sum(axis=1, keepdims=True) / max(1, c.shape[1] - 1)) / s
+"""
+
+
+def test_a_forward_pass_that_is_not_its_reference_is_told_beside_a_derivative_that_is_right_for_it(
+    tmp_path: Path,
+) -> None:
+    outcome = verified(written(tmp_path, BIASED))
+    assert outcome.verdict is Verdict.FAIL
+    assert outcome.message.startswith("forward differs from layer_norm_without_affine, its REFERENCE: y[0, ")
+    assert outcome.message.endswith("; backward is right for *your* forward.")
+    assert outcome.remark.startswith("Measured by differences of your own forward pass: it is not layer_norm")
+
+
+def test_where_both_are_wrong_both_are_told(tmp_path: Path) -> None:
+    outcome = verified(written(tmp_path, BIASED.replace("dy - mean", "dy")))
+    assert outcome.verdict is Verdict.FAIL
+    assert outcome.message.startswith("dx[0, ")
+    assert outcome.diagnosis is not None
+    assert outcome.diagnosis.note.startswith(
+        "forward differs from layer_norm_without_affine, its REFERENCE, too:"
+    )
+
+
+# --- Declared besides -------------------------------------------------------------------------------------------
+
+OF_A_SCORE = """
+OPERATION = {"w": "d", "X": {"axes": "n d", "constant": True}}
+def value_and_gradient(w, X):
+    p = np.tanh(X @ w)
+    return p.sum(), X.T @ (1 - p**2)
+def hessian(w, X):
+    p = np.tanh(X @ w)
+    return X.T @ ((-2 * p * (1 - p**2))[:, None] * X)
+"""
+DECLARED: dict[str, tuple[str, str, str]] = {
+    "a Hessian": (OF_A_SCORE, "-2 * p", "hessian[0, 0] is "),
+    "a product with the Hessian": (
+        OF_A_SCORE.replace(
+            "def hessian(w, X):", "def hvp(inputs, tangents):\n    (w, X), (v,) = inputs, tangents"
+        ).replace("[:, None] * X)", "* (X @ v))"),
+        "-2 * p",
+        "hvp[0] is ",
+    ),
+    "a function that stands in": (
+        """
+OPERATION = {"x": "n d"}
+def forward(x): return np.sign(x), x
+def backward(dy, x): return dy * (abs(x) < 1)
+def stand_in(x): return np.clip(x, -1, 1)
+""",
+        "dy * (abs(x) < 1)",
+        "dx[",
+    ),
+    "an output without a derivative": (
+        """
+OPERATION = {"x": "n d"}
+OUTPUTS = [True, False]
+def forward(x): return np.sin(x), np.round(x), x
+def backward(dy, counts, x): return dy * np.cos(x)
+""",
+        "np.cos(x)",
+        "dx[",
+    ),
+    "single precision inside": (
+        """
+OPERATION = {"x": "n d"}
+REFERENCE = "tanh"
+DTYPE = "float32"
+def forward(x):
+    y = np.tanh(x.astype("f4"))
+    return y, y
+def backward(dy, y): return (dy * (1 - y * y)).astype("f4")
+""",
+        "y * y",
+        "dx[",
+    ),
+    "an axis of size 0": (
+        """
+OPERATION = {"x": "n d"}
+SIZES = {"n": [0, 2, 3]}
+def forward(x): return np.sin(x).sum(axis=0), x
+def backward(dy, x): return dy * np.cos(x)
+""",
+        "dy * np.cos(x)",
+        "dx[",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_what_a_file_declares_is_right_or_told(name: str, tmp_path: Path) -> None:
+    source, part, sentence = DECLARED[name]
+    outcome = verified(written(tmp_path, source))
+    assert (outcome.verdict, outcome.message) == (Verdict.PASS, "")
+    twin = written(tmp_path, source.replace(part, f"1.01 * {part}"), "twin.py")
+    outcome = verified(twin, effort=Effort(cases=8, seed=1, shrinking=5))
+    assert outcome.verdict is Verdict.FAIL
+    assert outcome.message.startswith(sentence)
+
+
+NEARLY = """
+OPERATION = {"x": "n d"}
+REFERENCE = "gelu_tanh"
+def forward(x):
+    t = np.tanh(0.79788456 * (x + 0.044715 * x**3))
+    return 0.5 * x * (1 + t), (x, t)
+def backward(dy, cache):
+    x, t = cache
+    return dy * (0.5 * (1 + t) + 0.5 * x * (1 - t**2) * 0.79788456 * (1 + 3 * 0.044715 * x**2))
+"""
+
+
+def test_a_constant_of_nine_digits_is_unstable_and_one_of_three_is_wrong(tmp_path: Path) -> None:
+    outcome = verified(written(tmp_path, NEARLY))
+    assert outcome.verdict is Verdict.UNSTABLE
+    assert re.search("right to [789] digits: a constant, or an ε, is rounded", outcome.message)
+    wrong = NEARLY.replace("(1 - t**2) * 0.79788456", "(1 - t**2) * 0.798")
+    assert verified(written(tmp_path, wrong, "wrong.py")).verdict is Verdict.FAIL
+
+
+# --- Broken and hostile -----------------------------------------------------------------------------------------
+
+SCALE = """
+import os, sys
+OPERATION = {"x": "n d", "gain": "d"}
+def forward(x, gain): return x * gain, (x, gain)
+def backward(dy, cache):
+    x, gain = cache
+    return dy * gain, (dy * x).sum(axis=0)
+"""
+
+
+def instead(old: str, new: str) -> str:
+    """The right file with a part replaced."""
+    assert old in SCALE
+    return SCALE.replace(old, new)
+
+
+def first(line: str) -> str:
+    """The right file with a line at the beginning of its backward pass."""
+    return instead("    x, gain = cache", f"    {line}\n    x, gain = cache")
+
+
+GAIN = '"gain": "d"'
+RETURNED = "return dy * gain, (dy * x).sum(axis=0)"
+STATIC = "BUFFER = {}\ndef kept(dy): return BUFFER.setdefault(dy.shape, np.zeros(dy.shape, dy.dtype))\n"
+HOSTILE: dict[str, tuple[str, Verdict, str]] = {
+    "dy changed in place": (
+        instead(RETURNED, "dgain = (dy * x).sum(axis=0); dy *= gain; return dy, dgain"),
+        Verdict.FAIL,
+        "a second backward pass with the same dy and cache gives another dx: the first call changes dy in place",
+    ),
+    "one buffer for all": (
+        STATIC + instead(RETURNED, "b = kept(dy); b[...] = dy * gain; return b, (dy * x).sum(axis=0)"),
+        Verdict.PASS,
+        "returns dx in the same buffer every time: copy it before the next call.",
+    ),
+    "adds up from call to call": (
+        STATIC + instead(RETURNED, "b = kept(dy); b += dy * gain; return b.copy(), (dy * x).sum(axis=0)"),
+        Verdict.FAIL,
+        "The same call gives different answers.",
+    ),
+    "a cache that it empties": (
+        instead("(x, gain)\ndef", "[x, gain]\ndef").replace(
+            "x, gain = cache", "gain = cache.pop(); x = cache.pop()"
+        ),
+        Verdict.PASS,
+        "can be called once for each forward pass: backward raised IndexError",
+    ),
+    "gradients exchanged": (
+        instead(GAIN, '"gain": "n d"').replace(RETURNED, "return dy * x, dy * gain"),
+        Verdict.FAIL,
+        "Wrong are dx: ",
+    ),
+    "NaN": (instead("dy * gain,", "dy * gain * np.nan,"), Verdict.FAIL, "dx has NaN in "),
+    "complex numbers": (
+        instead("dy * gain,", "dy * gain * 1j,"),
+        Verdict.FAIL,
+        "dx is complex where the input is real",
+    ),
+    "a masked array": (
+        instead("dy * gain,", "np.ma.array(dy * gain),"),
+        Verdict.FAIL,
+        "dx is a masked array",
+    ),
+    "random without a seed": (
+        instead(
+            "return x * gain,", "gain = gain * np.random.default_rng().random(len(gain)); return x * gain,"
+        ),
+        Verdict.FAIL,
+        "The same call gives different answers. forward gives other outputs for the same inputs",
+    ),
+    "another shape every time": (
+        "CALLS = []\n" + instead("return x * gain,", "CALLS.append(1); return (x * gain)[len(CALLS) % 2:],"),
+        Verdict.FAIL,
+        "dx has shape (",
+    ),
+    "no end of calls": (first("return backward(dy, cache)"), Verdict.FAIL, "backward raised RecursionError"),
+    "a long story": (
+        first("raise RuntimeError('no' * 9999)"),
+        Verdict.FAIL,
+        "backward raised RuntimeError: nono",
+    ),
+    "an interrupt": (first("raise KeyboardInterrupt"), Verdict.FAIL, "backward raised KeyboardInterrupt"),
+    "no modules": (first("sys.modules.clear()"), Verdict.FAIL, "backward raised "),
+    "another NumPy": (first("np.asarray = np.array = np.copyto = None"), Verdict.PASS, ""),
+    "no channels": (
+        first("[os.close(i) for i in range(3, 99) if os.path.exists(f'/proc/self/fd/{i}')]"),
+        Verdict.FAIL,
+        "backward broke the channel to the judge",
+    ),
+    "noise on all channels": (first("os.write(1, bytes(99999)); print('no' * 99999)"), Verdict.PASS, ""),
+    "the end of its process": (
+        first("os._exit(0)"),
+        Verdict.FAIL,
+        "backward ended Python with exit status 0",
+    ),
+    "a signal": (
+        first("os.kill(os.getpid(), 11)"),
+        Verdict.FAIL,
+        "backward crashed Python: Segmentation fault.",
+    ),
+    "children": (first("import subprocess; subprocess.Popen(['sleep', '1000'])"), Verdict.PASS, ""),
+    "threads": (
+        first("import threading, time; threading.Thread(target=time.sleep, args=(1000,)).start()"),
+        Verdict.PASS,
+        "",
+    ),
+    "errors for warnings": ("import warnings; warnings.simplefilter('error')" + SCALE, Verdict.PASS, ""),
+    "the end at its import": (
+        "raise SystemExit(2)" + SCALE,
+        Verdict.ERROR,
+        "Importing mine.py called sys.exit(2)",
+    ),
+    "no valid sizes": (
+        SCALE + "def valid(sizes, options): return False",
+        Verdict.ERROR,
+        "Of 2000 combinations of sizes (n, d) and options (none) not one is valid",
+    ),
+    "an axis that is none": (
+        SCALE + "def valid(sizes, options): return sizes['k'] > 1",
+        Verdict.ERROR,
+        "valid raised KeyError: 'k'",
+    ),
+    "values of another shape": (
+        instead(GAIN, '"gain": {"axes": "d", "values": lambda rng, shape, sizes: np.ones(7)}'),
+        Verdict.ERROR,
+        "OPERATION.gain.values returns an array of shape (7,), and gain has (",
+    ),
+    "values that raise": (
+        instead(GAIN, '"gain": {"axes": "d", "values": lambda rng, shape, sizes: 1 / 0}'),
+        Verdict.ERROR,
+        "OPERATION.gain.values raised ZeroDivisionError",
+    ),
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_is_broken_or_hostile_is_one_sentence_and_leaves_nothing(name: str, tmp_path: Path) -> None:
+    source, verdict, sentence = HOSTILE[name]
+    mark = f"mark-{os.getpid()}-{list(HOSTILE).index(name)}"
+    path = written(tmp_path, f"import os as _os; _os.environ['MARK'] = '{mark}'\n{source}")
+    outcome = verified(path, effort=Effort(cases=6, seed=1, shrinking=10))
+    assert outcome.verdict is verdict, outcome.message
+    told = outcome.message or outcome.remark
+    assert sentence in told
+    assert len(told.partition("\n")[0]) < LONGEST
+    assert "manual-backprop itself" not in told
+    assert [one.name for one in tmp_path.iterdir() if one.name != "__pycache__"] == ["mine.py"]
+    assert processes(mark) == []
+
+
+LONGEST = 600
+"""Characters of what is told of one fault."""
+
+
+def processes(mark: str) -> list[str]:
+    """Those that carry the mark in their environment."""
+    found: list[str] = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark.encode() in (process / "environ").read_bytes():
+                found.append(process.name)
+    return found
+
+
+def test_an_endless_loop_ends_with_its_limit(tmp_path: Path) -> None:
+    outcome = verified(written(tmp_path, first("while True: pass")), seconds=12.0)
+    assert outcome.verdict is Verdict.FAIL
+    assert outcome.message.startswith("backward did not finish within 1 s")
