@@ -8,6 +8,7 @@ from benchmarks import (
     false_alarms,
     mistakes,
     mutation,
+    operations_from_outside,
     oracles,
     peers,
     sensitivity,
@@ -21,7 +22,18 @@ def main() -> None:
 
 
 for _measurement in (
-    *(false_alarms, sensitivity, mistakes, coverage, determinism, mutation, oracles, peers, speed),
+    *(
+        false_alarms,
+        sensitivity,
+        mistakes,
+        coverage,
+        determinism,
+        mutation,
+        operations_from_outside,
+        oracles,
+        peers,
+        speed,
+    ),
 ):
     main.add_command(_measurement.command)
 

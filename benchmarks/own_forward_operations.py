@@ -39,7 +39,9 @@ def sigmoid(x: A) -> A:
     return np.where(x >= 0, 1, e) / (1 + e)
 
 
-def elementwise(name: str, f: Callable[[A], A], df: Callable[[A], A], kind: str = "real", **more: Any) -> Written:
+def elementwise(
+    name: str, f: Callable[[A], A], df: Callable[[A], A], kind: str = "real", **more: Any
+) -> Written:
     """An operation y = f(x), entry by entry."""
     return Written(name, (f"{kind} 3 2",), f, lambda dy, x: (dy * df(x),), **more)
 
@@ -367,7 +369,9 @@ OPERATIONS: tuple[Written, ...] = (
     elementwise("softplus", lambda x: np.logaddexp(0, x), sigmoid),
     elementwise("gelu", gelu, d_gelu),
     elementwise("relu", lambda x: np.maximum(x, 0), lambda x: (x > 0) * 1.0, smooth=False),
-    elementwise("leaky relu", lambda x: np.where(x > 0, x, 0.01 * x), lambda x: np.where(x > 0, 1, 0.01), smooth=False),
+    elementwise(
+        "leaky relu", lambda x: np.where(x > 0, x, 0.01 * x), lambda x: np.where(x > 0, 1, 0.01), smooth=False
+    ),
     elementwise(
         "elu",
         lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
@@ -447,10 +451,10 @@ OPERATIONS: tuple[Written, ...] = (
         lambda y, mean: (1.7 * (y / mean + np.log(mean)) - 0.7 * np.log(y)).sum(),
         lambda dy, y, mean: (dy * (1.7 / mean - 0.7 / y), dy * 1.7 * (1 / mean - y / mean**2)),
     ),
-    Written("ordered logit", ("real 4", "real 2", "labels 4 3"), ordered_logit, d_ordered_logit, bounded=30.0),
     Written(
-        "Gaussian mixture", ("real 3", "real 2", "real 2", "real 2"), mixture, d_mixture, bounded=5.0
+        "ordered logit", ("real 4", "real 2", "labels 4 3"), ordered_logit, d_ordered_logit, bounded=30.0
     ),
+    Written("Gaussian mixture", ("real 3", "real 2", "real 2", "real 2"), mixture, d_mixture, bounded=5.0),
     Written("Student likelihood", ("real 4", "positive 4"), student, d_student),
     Written("sort", ("real 2 4",), lambda x: np.sort(x, axis=1), d_sort, smooth=False),
     Written(
