@@ -200,7 +200,7 @@ def test_processes_that_fork_and_exit_for_ever_end_with_their_file_which_fails(
     name = f"chain-{os.urandom(8).hex()}"
     source = CHAINS.format(name=name) + f"fork_for_ever()\ntime.sleep(0.3)\n{end}\n{RIGHT}"
     (outcome,) = judged(judges, write(tmp_path / "mine.py", source), sandbox=sandbox)
-    assert outcome.verdict is Verdict.FAIL
+    assert outcome.verdict in {Verdict.FAIL, Verdict.ERROR}  # the latter where it is lost as it is imported
     wait_until(lambda: named(name) == [])
 
 
