@@ -370,6 +370,78 @@ def test_two_inputs_that_tie_do_not_both_get_the_whole_gradient() -> None:
     assert "a[0] and b[0] tie, da[0] + db[0] is 2, and should be 1" in told
 
 
+# --- Labels -----------------------------------------------------------------------------------------------------
+
+LABELLED = {"x": "n k", "labels": Input("n", "labels", below="k", ignore=-100)}
+
+
+def cross_entropy(x: Any, labels: Any) -> Any:
+    """The mean over the samples that have a label."""
+    p = np.exp(x - x.max(axis=1, keepdims=True))
+    p = p / p.sum(axis=1, keepdims=True)
+    counted = np.flatnonzero(labels >= 0)
+    loss = -np.log(p[counted, labels[counted]]).sum() / max(1, len(counted))
+    return loss, (p, labels, counted)
+
+
+def d_cross_entropy(dy: Any, cache: Any) -> Any:
+    p, labels, counted = cache
+    dx = np.zeros_like(p)
+    dx[counted] = p[counted]
+    dx[counted, labels[counted]] -= 1
+    return dy * dx / max(1, len(counted))
+
+
+def counts_the_ignored(dy: Any, cache: Any) -> Any:
+    p, labels, counted = cache
+    return d_cross_entropy(dy, (p, labels, counted)) * max(1, len(counted)) / len(p)
+
+
+def moves_the_ignored(dy: Any, cache: Any) -> Any:
+    p, labels, counted = cache
+    dx = np.array(p)
+    dx[counted, labels[counted]] -= 1
+    return dy * dx / max(1, len(counted))
+
+
+def test_labels_that_are_ignored_have_no_gradient_and_no_share_of_the_mean() -> None:
+    assert verdict_on(InProcess(LABELLED, cross_entropy, d_cross_entropy)) == (Verdict.PASS, "")
+    for wrong in (counts_the_ignored, moves_the_ignored):
+        assert verdict_on(InProcess(LABELLED, cross_entropy, wrong))[0] is Verdict.FAIL
+
+
+def rows_of(labels: Any, W: Any) -> Any:
+    return W[labels], (labels, W)
+
+
+def adds_up(dy: Any, cache: Any) -> Any:
+    labels, W = cache
+    dW = np.zeros_like(W)
+    np.add.at(dW, labels, dy)
+    return dW
+
+
+def overwrites(dy: Any, cache: Any) -> Any:
+    labels, W = cache
+    dW = np.zeros_like(W)
+    dW[labels] += dy
+    return dW
+
+
+def misses_neighbours(dy: Any, cache: Any) -> Any:
+    """A label that follows the same label is taken for the one before."""
+    labels, W = cache
+    fresh = np.append(True, labels[1:] != labels[:-1])  # noqa: FBT003  (an array of truth values)
+    return adds_up(dy[fresh], (labels[fresh], W))
+
+
+def test_labels_that_repeat_show_what_a_scatter_overwrites() -> None:
+    axes = {"labels": Input("t", "labels", below="v"), "W": "v d"}
+    assert verdict_on(InProcess(axes, rows_of, adds_up)) == (Verdict.PASS, "")
+    for wrong in (overwrites, misses_neighbours):
+        assert verdict_on(InProcess(axes, rows_of, wrong))[0] is Verdict.FAIL
+
+
 # --- What is known, what is measured, and what a verdict says -----------------------------------------------
 
 
