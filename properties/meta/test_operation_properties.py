@@ -431,7 +431,7 @@ def overwrites(dy: Any, cache: Any) -> Any:
 def misses_neighbours(dy: Any, cache: Any) -> Any:
     """A label that follows the same label is taken for the one before."""
     labels, W = cache
-    fresh = np.append(True, labels[1:] != labels[:-1])  # noqa: FBT003  (an array of truth values)
+    fresh = np.append(True, labels[1:] != labels[:-1])
     return adds_up(dy[fresh], (labels[fresh], W))
 
 
@@ -622,12 +622,24 @@ def test_weak_numbers_at_the_edges_are_told_from_wrong_ones(name: str) -> None:
     assert OperationExplanations().regime(judge, at(x)) == regime
 
 
+def test_a_formula_that_cancels_where_numbers_are_large_loses_digits() -> None:
+    def square(x: Any) -> Any:
+        return x**2, x
+
+    judge = Judge(InProcess(X, square, loses_digits, "square"))
+    large = at(1e8 + 0.3)
+    with pytest.raises(Violation):
+        checks.gradient_is_right_at_the_edges(judge, large)
+    assert OperationExplanations().regime(judge, large) == "digits are lost where |x| is about 1e+08"
+    assert checks.gradient_is_right_at_the_edges(judge, at(0.5)) is not None
+
+
+def twice_tanh(x: Any) -> Any:
+    return 2 * np.tanh(x), x
+
+
 def test_an_overflow_of_what_is_known_by_differences_alone_is_seen_at_the_edges() -> None:
-    judge = Judge(
-        InProcess(
-            X, lambda x: (np.tanh(x) * 2, x), lambda dy, x: 2 * dy / np.cosh(x) * np.cosh(x) / np.cosh(x) ** 2
-        )
-    )
+    judge = Judge(InProcess(X, twice_tanh, lambda dy, x: 2 * dy / np.cosh(x) * np.cosh(x) / np.cosh(x) ** 2))
     assert checks.gradient_is_right_at_the_edges(judge, at(1.0)) is None
     with pytest.raises(Violation, match="dx has NaN"):
         checks.gradient_is_right_at_the_edges(judge, at(800.0))
@@ -792,7 +804,11 @@ def test_a_rare_valid_combination_is_found_and_none_is_told() -> None:
 
     subject = InProcess({"x": "n d k"}, tanh, d_tanh, "tanh", valid=rare)
     assert verdict_on(subject) == (Verdict.PASS, "")
-    never = InProcess(X, tanh, d_tanh, valid=lambda sizes, options: False)
+
+    def none(sizes: Any, options: Any) -> bool:
+        return sizes is options
+
+    never = InProcess(X, tanh, d_tanh, valid=none)
     with pytest.raises(NoCaseError, match=r"sizes \(n, d\) and options \(none\) not one is valid"):
         seeded(never, 1)
 
@@ -812,7 +828,10 @@ def test_a_case_is_python_that_makes_its_arrays() -> None:
 
 
 def test_nothing_is_said_where_the_numbers_overflow() -> None:
-    judge = Judge(InProcess(X, lambda x: (np.exp(x), x), lambda dy, x: dy * np.exp(x), "exp"))
+    def exponential(x: Any) -> Any:
+        return np.exp(x), x
+
+    judge = Judge(InProcess(X, exponential, lambda dy, x: dy * np.exp(x), "exp"))
     with pytest.raises(Inconclusive, match="overflow"):
         checks.gradient_is_right_at_the_edges(judge, at(1e4))
 
