@@ -370,6 +370,78 @@ def test_two_inputs_that_tie_do_not_both_get_the_whole_gradient() -> None:
     assert "a[0] and b[0] tie, da[0] + db[0] is 2, and should be 1" in told
 
 
+# --- Labels -----------------------------------------------------------------------------------------------------
+
+LABELLED = {"x": "n k", "labels": Input("n", "labels", below="k", ignore=-100)}
+
+
+def cross_entropy(x: Any, labels: Any) -> Any:
+    """The mean over the samples that have a label."""
+    p = np.exp(x - x.max(axis=1, keepdims=True))
+    p = p / p.sum(axis=1, keepdims=True)
+    counted = np.flatnonzero(labels >= 0)
+    loss = -np.log(p[counted, labels[counted]]).sum() / max(1, len(counted))
+    return loss, (p, labels, counted)
+
+
+def d_cross_entropy(dy: Any, cache: Any) -> Any:
+    p, labels, counted = cache
+    dx = np.zeros_like(p)
+    dx[counted] = p[counted]
+    dx[counted, labels[counted]] -= 1
+    return dy * dx / max(1, len(counted))
+
+
+def counts_the_ignored(dy: Any, cache: Any) -> Any:
+    p, labels, counted = cache
+    return d_cross_entropy(dy, (p, labels, counted)) * max(1, len(counted)) / len(p)
+
+
+def moves_the_ignored(dy: Any, cache: Any) -> Any:
+    p, labels, counted = cache
+    dx = np.array(p)
+    dx[counted, labels[counted]] -= 1
+    return dy * dx / max(1, len(counted))
+
+
+def test_labels_that_are_ignored_have_no_gradient_and_no_share_of_the_mean() -> None:
+    assert verdict_on(InProcess(LABELLED, cross_entropy, d_cross_entropy)) == (Verdict.PASS, "")
+    for wrong in (counts_the_ignored, moves_the_ignored):
+        assert verdict_on(InProcess(LABELLED, cross_entropy, wrong))[0] is Verdict.FAIL
+
+
+def rows_of(labels: Any, W: Any) -> Any:
+    return W[labels], (labels, W)
+
+
+def adds_up(dy: Any, cache: Any) -> Any:
+    labels, W = cache
+    dW = np.zeros_like(W)
+    np.add.at(dW, labels, dy)
+    return dW
+
+
+def overwrites(dy: Any, cache: Any) -> Any:
+    labels, W = cache
+    dW = np.zeros_like(W)
+    dW[labels] += dy
+    return dW
+
+
+def misses_neighbours(dy: Any, cache: Any) -> Any:
+    """A label that follows the same label is taken for the one before."""
+    labels, W = cache
+    fresh = np.append(True, labels[1:] != labels[:-1])
+    return adds_up(dy[fresh], (labels[fresh], W))
+
+
+def test_labels_that_repeat_show_what_a_scatter_overwrites() -> None:
+    axes = {"labels": Input("t", "labels", below="v"), "W": "v d"}
+    assert verdict_on(InProcess(axes, rows_of, adds_up)) == (Verdict.PASS, "")
+    for wrong in (overwrites, misses_neighbours):
+        assert verdict_on(InProcess(axes, rows_of, wrong))[0] is Verdict.FAIL
+
+
 # --- What is known, what is measured, and what a verdict says -----------------------------------------------
 
 
@@ -550,12 +622,24 @@ def test_weak_numbers_at_the_edges_are_told_from_wrong_ones(name: str) -> None:
     assert OperationExplanations().regime(judge, at(x)) == regime
 
 
+def test_a_formula_that_cancels_where_numbers_are_large_loses_digits() -> None:
+    def square(x: Any) -> Any:
+        return x**2, x
+
+    judge = Judge(InProcess(X, square, loses_digits, "square"))
+    large = at(1e8 + 0.3)
+    with pytest.raises(Violation):
+        checks.gradient_is_right_at_the_edges(judge, large)
+    assert OperationExplanations().regime(judge, large) == "digits are lost where |x| is about 1e+08"
+    assert checks.gradient_is_right_at_the_edges(judge, at(0.5)) is not None
+
+
+def twice_tanh(x: Any) -> Any:
+    return 2 * np.tanh(x), x
+
+
 def test_an_overflow_of_what_is_known_by_differences_alone_is_seen_at_the_edges() -> None:
-    judge = Judge(
-        InProcess(
-            X, lambda x: (np.tanh(x) * 2, x), lambda dy, x: 2 * dy / np.cosh(x) * np.cosh(x) / np.cosh(x) ** 2
-        )
-    )
+    judge = Judge(InProcess(X, twice_tanh, lambda dy, x: 2 * dy / np.cosh(x) * np.cosh(x) / np.cosh(x) ** 2))
     assert checks.gradient_is_right_at_the_edges(judge, at(1.0)) is None
     with pytest.raises(Violation, match="dx has NaN"):
         checks.gradient_is_right_at_the_edges(judge, at(800.0))
@@ -720,7 +804,11 @@ def test_a_rare_valid_combination_is_found_and_none_is_told() -> None:
 
     subject = InProcess({"x": "n d k"}, tanh, d_tanh, "tanh", valid=rare)
     assert verdict_on(subject) == (Verdict.PASS, "")
-    never = InProcess(X, tanh, d_tanh, valid=lambda sizes, options: False)
+
+    def none(sizes: Any, options: Any) -> bool:
+        return sizes is options
+
+    never = InProcess(X, tanh, d_tanh, valid=none)
     with pytest.raises(NoCaseError, match=r"sizes \(n, d\) and options \(none\) not one is valid"):
         seeded(never, 1)
 
@@ -740,7 +828,10 @@ def test_a_case_is_python_that_makes_its_arrays() -> None:
 
 
 def test_nothing_is_said_where_the_numbers_overflow() -> None:
-    judge = Judge(InProcess(X, lambda x: (np.exp(x), x), lambda dy, x: dy * np.exp(x), "exp"))
+    def exponential(x: Any) -> Any:
+        return np.exp(x), x
+
+    judge = Judge(InProcess(X, exponential, lambda dy, x: dy * np.exp(x), "exp"))
     with pytest.raises(Inconclusive, match="overflow"):
         checks.gradient_is_right_at_the_edges(judge, at(1e4))
 

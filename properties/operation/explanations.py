@@ -21,10 +21,10 @@ GENERIC, ONE_RATIO = 5, 1e-6
 CHANCE = 0.01
 """How likely a condition that explains nothing may be told, at most."""
 
-NUDGES = 8
-"""Neighbours of a case, each number moved by some units in its last place: they show how far rounding carries it."""
-STEPS = (-3, -2, -1, 1, 2, 3)
-"""How many units: more than one, so that a single number has more neighbours than two."""
+NUDGES = tuple(range(-48, -18, 3))
+"""log₂ of how far the numbers of a case are moved, relative to their sizes, to see whether an error is noise."""
+STEADY = 0.125
+"""How far the right gradient may change with that."""
 
 
 class OperationExplanations:
@@ -51,8 +51,8 @@ class OperationExplanations:
     def regime(self, subject: Judge, example: Example) -> str:
         """Where the numbers of a right formula fail; empty where the formula is wrong.
 
-        Numbers that are not finite are weak. Finite ones are, where the answer jumps as far as it errs when the inputs
-        move by some units in the last place: then its own rounding is what is wrong with it.
+        Numbers that are not finite are weak. Finite ones are, where the error jumps when the inputs hardly move: then
+        its own rounding is what is wrong with it.
         """
         case = _case(example)
         where = ", ".join(
@@ -71,27 +71,31 @@ class OperationExplanations:
         return ""
 
     def _is_noise(self, judge: Judge, case: OperationCase, gradients: Any) -> bool:
+        """Whether each error changes from neighbour to neighbour by more than half of itself.
+
+        That of a wrong formula changes as smoothly as the formula. Neighbours where the right gradient has changed
+        as well say nothing.
+        """
         right = judge.right(case).gradients
+        errors = {name: array - right[name].value for name, array in gradients.items()}
+        jumps = {name: _off(array, right[name]) & False for name, array in gradients.items()}
         rng = np.random.default_rng(0)
-        jump = {name: np.zeros(array.shape) for name, array in gradients.items()}
-        for _ in range(NUDGES):
+        for power in NUDGES:
             inputs = {
-                name: array + rng.choice(STEPS, np.shape(array)).astype(array.dtype) * np.spacing(array)
+                name: (array * (1 + rng.uniform(0.5, 1, np.shape(array)) * 2.0**power)).astype(array.dtype)
                 if name in case.differentiable
                 else array
                 for name, array in case.inputs.items()
             }
-            with suppress(Violation):
-                forward = judge.subject.forward(inputs, case.options)
-                moved = judge.subject.backward(forward, case.cotangents(forward.outputs)).gradients
-                for name, array in moved.items():
-                    jump[name] = np.maximum(jump[name], np.abs(array - gradients[name]))
-        for name, array in gradients.items():
-            off = np.abs(array - right[name].value) - right[name].error - right[name].open
-            # Eight jumps of a random size reach half of the largest that there is, but for one case in 2^8.
-            if (off > 2 * jump[name]).any():
-                return False
-        return True
+            with suppress(Violation, Inconclusive):
+                neighbour = replace(case, inputs=inputs)
+                _, _, moved = judge.run(neighbour)
+                for name, known in judge.right(neighbour).gradients.items():
+                    was = right[name].value
+                    steady = np.abs(known.value - was) <= STEADY * np.abs(was) + known.error
+                    change = np.abs(moved[name] - known.value - errors[name])
+                    jumps[name] |= steady & (change > np.abs(errors[name]) / 2)
+        return all((jumps[name] | ~_off(array, right[name])).all() for name, array in gradients.items())
 
     def diagnosis(self, subject: Judge, example: Example) -> Diagnosis:
         """What the mistake is, as far as anybody can tell."""
