@@ -99,7 +99,8 @@ def test_the_names_of_an_operation_of_two_are_its_own() -> None:
     assert outcome.subject.endswith("cs231n_layers_wrong.py: softmax_loss")
     assert outcome.verdict is Verdict.FAIL
     assert outcome.diagnosis is not None
-    assert outcome.diagnosis.explanation == "dx is n times the right gradient"
+    assert outcome.diagnosis.mistakes == ("factor",)
+    assert outcome.diagnosis.sentence.startswith("dx: ")
 
 
 TWINS = {
