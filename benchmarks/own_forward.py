@@ -118,7 +118,7 @@ def _double(one: Written, inputs: list[Any]) -> tuple[Any]:
     return (one.forward(*inputs),)
 
 
-def tried(one: Written, seed: int, *, single: bool) -> Tally:
+def tried(one: Written, seed: int, *, single: bool, complex_steps: bool = True) -> Tally:
     """One case: the right gradient, and that with one entry times `FACTOR`."""
     case = drawn(one, seed, single=single)
     tally = Tally()
@@ -133,6 +133,7 @@ def tried(one: Written, seed: int, *, single: bool) -> Tally:
             cotangents=[np.asarray(case.dy, np.float64)],
             within=case.within,
             single=single and seed % 2 == 0,  # every other one has to be found out
+            complex_steps=complex_steps,
             seed=seed,
         ).vjp([case.dy])
     right = judged(found, gradients)
@@ -140,7 +141,7 @@ def tried(one: Written, seed: int, *, single: bool) -> Tally:
     tally.resolutions = [found.resolution]
     tally.entries = tally.numbers = sum(array.size for array in gradients if array is not None)
     if not right.holds:
-        tally.alarms = [f"{one.name}, seed {seed}, single {single}: {right.worst}"]
+        tally.alarms = [f"{one.name}, seed {seed}, single {single}, complex {complex_steps}: {right.worst}"]
     random = np.random.default_rng(seed)
     places = [
         (abs(float(number)), i, index)
@@ -163,18 +164,20 @@ def tried(one: Written, seed: int, *, single: bool) -> Tally:
     return tally
 
 
-def _tally(work: tuple[str, int, int, bool]) -> tuple[str, Tally]:
-    name, start, count, single = work
+def _tally(work: tuple[str, int, int, bool, bool]) -> tuple[str, Tally]:
+    name, start, count, single, complex_steps = work
     found = Tally()
     for seed in range(start, start + count):
-        found.add(tried(BY_NAME[name], seed, single=single))
+        found.add(tried(BY_NAME[name], seed, single=single, complex_steps=complex_steps))
     return name, found
 
 
-def tallies(count: int, seed: int, processes: int, *, single: bool) -> Iterator[tuple[str, Tally]]:
+def tallies(
+    count: int, seed: int, processes: int, *, single: bool, complex_steps: bool
+) -> Iterator[tuple[str, Tally]]:
     """The tallies of `count` cases for each operation, by chunks, in several processes."""
     work = [
-        (one.name, seed * 1_000_000 + start, min(_CHUNK, count - start), single)
+        (one.name, seed * 1_000_000 + start, min(_CHUNK, count - start), single, complex_steps)
         for one in OPERATIONS
         for start in range(0, count, _CHUNK)
     ]
@@ -226,11 +229,15 @@ def command(count: int, seed: int, processes: int, path: Path | None) -> None:
     """Right gradients against their own forward pass alone: none may be accused."""
     tables: list[Table] = []
     alarms: list[str] = []
-    for single in (False, True):
+    for title, single, complex_steps in (
+        ("Forward passes in double precision", False, True),
+        ("In double precision, by differences alone", False, False),
+        ("In single precision", True, False),
+    ):
         found = {one.name: Tally() for one in OPERATIONS}
-        for name, tally in tallies(count, seed, processes, single=single):
+        for name, tally in tallies(count, seed, processes, single=single, complex_steps=complex_steps):
             found[name].add(tally)
-        tables.append(table(found, f"Forward passes in {'single' if single else 'double'} precision"))
+        tables.append(table(found, title))
         alarms += [alarm for tally in found.values() for alarm in tally.alarms]
     show("own-forward", tables, path)
     for alarm in alarms[:20]:

@@ -35,8 +35,6 @@ EXCESS = 8.0
 """What is so many times above noise is no noise."""
 _UNUSUAL = 4.0
 """Noise, three standard deviations, that many times above what the rounding of f and of the inputs makes."""
-_LEAST = 2.0**-10
-"""A number below this share of its input's median is moved as if it were as large."""
 
 
 class NotRepeatableError(ValueError):
@@ -162,8 +160,8 @@ class Ground:
 
     def _lengths(self, number: int) -> Floats:
         size = abs(self.point[number].astype(np.float64))
-        others = size[(size > 0) & np.isfinite(size)]
-        size = np.maximum(size, _LEAST * (float(np.median(others)) if others.size else 1 / _LEAST))
+        # A number's own size is the only scale that is known of it; 0 has that of the smallest.
+        size = np.where(size > 0, size, size[size > 0].min(initial=np.inf))
         size = np.minimum(size, np.minimum(*self._room(number)))
         usual = np.isfinite(size) & (size > 0)
         return np.where(usual, 2.0 ** np.floor(np.log2(np.where(usual, size, 1))), 1.0)
