@@ -39,6 +39,8 @@ def is_network(path: str) -> bool:
     except (OSError, SyntaxError, ValueError):
         return True  # what is wrong with it is told when it is imported
     names = {name for node in tree.body for name in _names(node)}
+    if not names:
+        return True  # it defines nothing, and that is told when it is imported
     if names & DECLARED:
         return False
     functions = [
