@@ -125,7 +125,8 @@ def test_the_path_through_the_mean_is_told_by_the_reference_s_own_name() -> None
 
     (finding,) = diagnosed("layer_norm", backward).findings
     assert finding.sentence == "the path through `centred = x - mean(x, axes)` is left out"
-    assert finding.where == "norms.py:33 (standardised)"
+    assert finding.where.startswith("norms.py:")
+    assert finding.where.endswith("(standardised)")
 
 
 def test_a_slope_at_the_output_is_told_as_the_slope_that_it_is() -> None:
