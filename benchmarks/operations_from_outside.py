@@ -33,7 +33,7 @@ from benchmarks.checkers import (
     torch_gradcheck,
 )
 from benchmarks.report import Table, json_option, show
-from harness.contents import found_in, load_operation
+from harness.contents import OPERATION, SeveralOperations, load_operation
 from harness.loading import UnusableSubject
 from harness.outcomes import Request, verify
 from manual_backprop.mistakes.operations import OPERATION_MISTAKES
@@ -208,7 +208,7 @@ def try_all(chosen: list[Trial], cases: int, drawn: int) -> dict[str, list[Found
             path = Path(folder) / str(number) / f"{trial.file}.py"
             path.parent.mkdir()
             path.write_text(trial.source, "utf-8")
-            for name in found_in(str(path), None, None):
+            for name in _names(str(path)):
                 if trial.operation and name not in {"?", trial.operation}:
                     continue
                 one = trial if name == "?" else Trial(f"{trial.name}: {name}", *_others(trial))
@@ -219,6 +219,15 @@ def try_all(chosen: list[Trial], cases: int, drawn: int) -> dict[str, list[Found
                 found[WHOLE].append(Found(one, accused, seconds, f"{outcome.verdict}: {outcome.message}"))
                 _try_peers(found, one, str(path), name, drawn)
     return found
+
+
+def _names(path: str) -> list[str]:
+    """What there is to ask for in a file."""
+    try:
+        with load_operation(path, OPERATION):
+            return [OPERATION]
+    except SeveralOperations as several:
+        return several.names
 
 
 def _others(trial: Trial) -> tuple[str, str, bool, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.isolation import IsolatedModule, Limits, Sandbox, SubjectFault
+from harness.isolation import IsolatedModule, Limits, Sandbox
 from harness.loading import UnusableSubject
 from harness.operation_subject import OperationSubject, as_meant, contents_of
 from properties.declaration import Argument, Call, Declaration
@@ -16,7 +16,7 @@ from properties.operation.cases import NoCaseError, Seeded, make
 from properties.search import SubjectGone, Violation
 
 OPERATION = "?"
-"""The request for the one operation of a file, whatever its name is."""
+"""The request for the one operation of a file, whatever its name is; or else for the names of all."""
 
 DECLARED = frozenset({"OPERATION", "OPERATIONS", "LAYER", "FUNCTION"})
 """Names that say that a file has operations."""
@@ -70,21 +70,13 @@ def _takes_three(arguments: ast.arguments) -> bool:
     return arguments.vararg is not None or len(arguments.posonlyargs + arguments.args) >= ARGUMENTS
 
 
-def found_in(
-    path: str | None, python: str | None, limits: Limits | None, sandbox: Sandbox = "auto"
-) -> list[str]:
-    """What there is to ask for in a file: "" for a network, or the names of its operations."""
-    if path is None or is_network(path):
-        return [""]
-    with IsolatedModule(path, python=python, limits=limits, sandbox=sandbox) as module:
-        try:
-            contents = contents_of(path, module)
-        except (UnusableSubject, SubjectFault):
-            return [OPERATION]
-    names = [one.name for one in (*contents.operations, *contents.missing)]
-    if len(names) == 1 and not contents.network:
-        return [OPERATION]
-    return names + [""] * contents.network
+class SeveralOperations(Exception):  # noqa: N818  (it is no error)
+    """A file was asked for its one operation, and has these; "" is the gradient of a network."""
+
+    def __init__(self, names: list[str]) -> None:
+        """Their names, in order."""
+        super().__init__(", ".join(names))
+        self.names = names
 
 
 @contextmanager
@@ -100,9 +92,13 @@ def load_operation(
 
     Raises:
         UnusableSubject: where the file can't be imported, has nothing to judge, or lacks a line.
+        SeveralOperations: where the file has several, and was asked for `OPERATION`.
     """
     with IsolatedModule(path, python=python, limits=limits, sandbox=sandbox) as module:
         contents = contents_of(path, module)
+        names = [one.name for one in (*contents.operations, *contents.missing)] + [""] * contents.network
+        if name == OPERATION and len(names) > 1:
+            raise SeveralOperations(names)
         for one in contents.operations:
             if name in (OPERATION, one.name):
                 subject = as_meant(one, module)

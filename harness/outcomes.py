@@ -13,7 +13,7 @@ from typing import Any
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from harness.clock import Clock
-from harness.contents import OPERATION, calls, load_operation
+from harness.contents import OPERATION, SeveralOperations, calls, load_operation
 from harness.isolation import Limits, Sandbox
 from harness.loading import FileSubject, UnusableSubject, load
 from harness.verification import Explanations, Verification, own_failure, with_fault
@@ -35,7 +35,6 @@ from properties.search import (
     Verdict,
 )
 from properties.subjects import Bundled, Subject
-from reference import envelope
 
 OVERWRITTEN = (
     "{} overwrites what its last call returned: whoever calls it again has to copy the arrays before."
@@ -90,7 +89,8 @@ class Outcome:
 
     `subject` is its name as it can be shown, `path` as it is, `sandbox` the one that it ran in; `is_broken` says that
     the process that verified it failed or was lost, which need not be this subject's doing. `remark` is for whoever
-    uses the subject, and nothing against it. `again` is the call that repeats it, `function` the one of the subject
+    uses the subject, and nothing against it. `contents` names the operations of a file that was asked for its one, and
+    has several: then that is all there is. `again` is the call that repeats it, `function` the one of the subject
     that was called, with the drawn choices as keywords or without any.
     """
 
@@ -109,6 +109,7 @@ class Outcome:
     path: str = ""
     sandbox: str = ""
     is_broken: bool = False
+    contents: tuple[str, ...] = ()
 
     @property
     def failures(self) -> list[Record]:
@@ -169,7 +170,6 @@ def _verify(request: Request, announce: Callable[[Record], None]) -> Outcome:
         except UnusableSubject as error:
             outcome.verdict, outcome.message, outcome.trace = Verdict.ERROR, str(error), error.trace
             return outcome
-        envelope.warm_up()
         clock = Clock(request.seconds)
         if isinstance(subject, FileSubject):
             outcome.function, outcome.sandbox = subject.function, subject.sandbox
@@ -231,6 +231,8 @@ def _verify_operation(request: Request, announce: Callable[[Record], None]) -> O
                 outcome.verdict, outcome.message = Verdict.FAIL, LEFT_BEHIND
     except UnusableSubject as error:
         outcome.verdict, outcome.message, outcome.trace = Verdict.ERROR, str(error), error.trace
+    except SeveralOperations as found:
+        outcome.contents = tuple(found.names)
     return outcome
 
 

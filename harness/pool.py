@@ -231,9 +231,7 @@ def _serve(pipe: "Connection[Any, Any]") -> None:
     requests: SimpleQueue[Request] = SimpleQueue()
     threading.Thread(target=_listen, args=(pipe, requests), daemon=True).start()
     from harness.outcomes import verify  # noqa: PLC0415  (see above)
-    from reference import envelope  # noqa: PLC0415
 
-    envelope.warm_up(wait=True)
     pipe.send(None)
     while True:
         pipe.send(verify(requests.get(), pipe.send))

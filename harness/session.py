@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -12,9 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from harness import annotations, documents, report
-from harness.contents import found_in
+from harness.contents import OPERATION, is_network
 from harness.gradescope import as_gradescope
-from harness.isolation import Limits, Sandbox
+from harness.isolation import Sandbox
 from harness.outcomes import Outcome, Request
 from harness.pool import Judges
 from harness.reports import Reports
@@ -68,13 +68,18 @@ def _judge(paths: list[str], options: Options, judges: Judges, reports: Reports)
     console = Console() if sys.stdout.isatty() else Console(width=report.WIDTH)
     effort = Effort(options.cases, options.seed)
     shared = left_in_memory()
-    limits = Limits(call_seconds=options.seconds / 12, remedy="--time-limit gives it more")
     requests = [
         Request(
-            path, effort, options.python, options.seconds, options.only, options.quick, name, options.sandbox
+            path,
+            effort,
+            options.python,
+            options.seconds,
+            options.only,
+            options.quick,
+            "" if path is None or is_network(path) else OPERATION,
+            options.sandbox,
         )
         for path in paths or [None]
-        for name in found_in(path, options.python, limits, options.sandbox)
     ]
     if not options.quiet:
         console.print(
@@ -85,6 +90,8 @@ def _judge(paths: list[str], options: Options, judges: Judges, reports: Reports)
         if len(requests) == 1
         else _in_parallel(console, requests, options, judges)
     )
+    if any(one.contents for one in outcomes):
+        outcomes = _one_by_one(outcomes, requests, console, options, judges)
     if options.quiet:
         for outcome in outcomes:
             console.print(report.headline(outcome), soft_wrap=True)
@@ -104,6 +111,19 @@ def _judge(paths: list[str], options: Options, judges: Judges, reports: Reports)
         _show_consequences(console)
     _write(outcomes, options, reports)
     return outcomes
+
+
+def _one_by_one(
+    outcomes: list[Outcome], requests: list[Request], console: Console, options: Options, judges: Judges
+) -> list[Outcome]:
+    """The outcomes, with those of all its operations in the place of a file that has several."""
+    parts = [
+        [replace(request, operation=name) for name in outcome.contents]
+        for request, outcome in zip(requests, outcomes, strict=True)
+    ]
+    found = iter(_in_parallel(console, [one for part in parts for one in part], options, judges))
+    joined = ([next(found) for _ in part] or [outcome] for part, outcome in zip(parts, outcomes, strict=True))
+    return [one for several in joined for one in several]
 
 
 def left_in_memory() -> set[str]:

@@ -29,7 +29,7 @@ from harness.test_isolation import MARKER, Subject, left, mark, needs, sandbox, 
 from harness.verification import Verification
 from properties.search import Effort, Kind, Record, Verdict, search
 from properties.subjects import Bundled
-from reference.envelope import USUAL
+
 
 __all__ = ["mark", "sandbox", "subject"]  # fixtures
 
@@ -231,22 +231,6 @@ def test_a_file_with_which_every_judge_fails_alike_is_told_so(judges: pool.Judge
     outcomes = judged(judges, stopper, right)
     assert [one.verdict for one in outcomes] == [Verdict.FAIL, Verdict.PASS]
     assert outcomes[0].message.endswith(pool.STOPPED)
-
-
-# 5. A cold start
-
-
-def test_a_file_begins_when_all_that_a_run_usually_needs_is_compiled_where_other_judges_find_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
-    compiled = tmp_path / "compiled"
-    source = (
-        f"import pathlib\nprint('found', len(list(pathlib.Path({str(compiled)!r}).glob('*-cache'))))\n{NONE}"
-    )
-    with pool.Judges(1, 1, compiled) as judges:
-        (outcome,) = judged(judges, write(tmp_path / "mine.py", source))
-    assert int(outcome.output.split()[1]) >= len(USUAL)
 
 
 # 6. The operator's mistakes
@@ -488,7 +472,8 @@ def test_a_sandbox_that_cannot_be_layered_still_has_a_temporary_folder(
     copy = tmp_path / "copy"
     copy.mkdir()
     write(copy / "sandbox.py", text.replace('"overlay", NO_SUID', '"nothing", NO_SUID'))
-    shutil.copy(Path(pool.__file__).with_name("worker.py"), copy)
+    for name in ("worker.py", "adapters.py"):
+        shutil.copy(Path(pool.__file__).with_name(name), copy)
     monkeypatch.setattr("harness.worker.HERE", copy / "worker.py")
     source = """
         import neighbour, pathlib
@@ -568,7 +553,8 @@ def test_no_hostile_file_passes_or_outlives_its_trial_and_no_right_one_fails_for
     before = set(named("sleep"))
     with pool.Judges(2) as judges:
         outcomes = judges.judge_all(requests, lambda _: None)
-    failed = {Verdict.FAIL, Verdict.INCONCLUSIVE}  # the latter where every judge fails alike
+    # ERROR where the import does not come to its end, INCONCLUSIVE where every judge fails alike
+    failed = {Verdict.FAIL, Verdict.ERROR, Verdict.INCONCLUSIVE}
     assert [kind for kind, one in zip(HOSTILE, outcomes, strict=False) if one.verdict not in failed] == []
     assert [one.verdict for one in outcomes[-3:]] == [Verdict.PASS] * 3, [one.message for one in outcomes]
     wait_until(lambda: left(mark) == [] and set(named("sleep")) <= before)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.contents import OPERATION, found_in, is_network
+from harness.contents import OPERATION, is_network
 from harness.outcomes import Outcome, Request, verify
 from manual_backprop.mistakes.operations import OPERATION_MISTAKES
 from properties.search import Effort, Verdict
@@ -52,11 +52,9 @@ def test_a_network_is_told_from_operations_by_the_text_alone(source: str, tmp_pa
     assert is_network(str(written(tmp_path, source))) == NETWORKS[source]
 
 
-def test_each_operation_of_a_file_is_asked_for_by_its_name() -> None:
-    names = found_in(str(EXAMPLES / "cs231n_layers.py"), None, None)
-    assert {"affine", "conv_naive", "svm_loss"} <= set(names)
-    assert found_in(str(EXAMPLES / "layer_norm.py"), None, None) == [OPERATION]
-    assert found_in(None, None, None) == [""]
+def test_a_file_of_several_operations_tells_their_names() -> None:
+    assert {"affine", "conv_naive", "svm_loss"} <= set(verified(EXAMPLES / "cs231n_layers.py").contents)
+    assert verified(EXAMPLES / "layer_norm.py").contents == ()
 
 
 # --- Verdicts ---------------------------------------------------------------------------------------------------
