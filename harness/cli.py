@@ -142,7 +142,7 @@ def verify(subjects: tuple[str, ...], **given: Any) -> None:
 
     only = _checked(given["only"])
     jobs = given["jobs"] or os.cpu_count() or 1
-    with scratch() as run_, Judges(jobs, len(paths) or 1, run_.folder / "jax") as judges:
+    with scratch() as run_, Judges(jobs, len(paths) or 1) as judges:
         sandbox = _sandbox_of(given["python"], given["sandbox"])
         reports = Reports([path for name in REPORTS if (path := given[name]) is not None], run_)
         with on_interrupt(_leave):

@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from queue import SimpleQueue
 from time import perf_counter
 from types import TracebackType
@@ -47,12 +46,9 @@ STOPPED = "stopped the process that verifies it: it may not touch other processe
 class Judges:
     """So many processes that judge; a context manager, at whose end they end."""
 
-    def __init__(self, jobs: int, files: int = 1, cache: Path | None = None) -> None:
-        """Start as many as there are files, the others when they are needed; `cache` is what is compiled for all."""
+    def __init__(self, jobs: int, files: int = 1) -> None:
+        """Start as many as there are files, the others when they are needed."""
         self._variables = {"PYTHONSAFEPATH": "1"}  # Python leaves out the folder that it is started in
-        if cache is not None and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-            self._variables["JAX_COMPILATION_CACHE_DIR"] = str(cache)
-            self._variables["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
         shield()
         adopt(on=True)
         self._jobs = jobs

@@ -30,7 +30,6 @@ from harness.verification import Verification
 from properties.search import Effort, Kind, Record, Verdict, search
 from properties.subjects import Bundled
 
-
 __all__ = ["mark", "sandbox", "subject"]  # fixtures
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
@@ -549,7 +548,11 @@ def test_no_hostile_file_passes_or_outlives_its_trial_and_no_right_one_fails_for
         for i, body in enumerate(HOSTILE.values())
     ]
     rights = [write(tmp_path / f"right{i}.py", RIGHT) for i in range(3)]
-    requests = [Request(str(path), Effort(1, 1), seconds=30.0, sandbox=sandbox) for path in (*files, *rights)]
+    requests = [
+        Request(str(path), Effort(1, 1), seconds=seconds, sandbox=sandbox)
+        for paths, seconds in ((files, 1.0), (rights, 30.0))
+        for path in paths
+    ]
     before = set(named("sleep"))
     with pool.Judges(2) as judges:
         outcomes = judges.judge_all(requests, lambda _: None)

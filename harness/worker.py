@@ -268,8 +268,25 @@ def is_over(process: int) -> bool:
 
 
 def is_stopped(process: int) -> bool:
-    """Whether the process was stopped by a signal."""
-    return stat_of(process)[:1] == [b"T"]
+    """Whether the process was stopped by a signal, or is held by one of its own descendants that traces it."""
+    state = stat_of(process)[:1]
+    return state == [b"T"] or (state == [b"t"] and _descends(_tracer_of(process), process))
+
+
+def _tracer_of(process: int) -> int:
+    """The process that traces it; 0 for none."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text("ascii", "replace")
+    except OSError:
+        return 0
+    return int(status.partition("TracerPid:")[2].split()[0])
+
+
+def _descends(process: int, ancestor: int) -> bool:
+    while process > 1 and process != ancestor:
+        stat = stat_of(process)
+        process = int(stat[1]) if stat else 0
+    return process == ancestor
 
 
 def stat_of(process: int | str) -> list[bytes]:

@@ -2,36 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from properties.search import Example
-from reference import autodiff, envelope, rounding
-from reference.envelope import LARGE, SMALL, Envelope, Problem
-from reference.network import Choices, divisor, forward, layers_of, rows_of
+from properties.search import Example, Inconclusive
+from reference import network_truth
+from reference.arithmetic.reading import UndecidedError
+from reference.network import Choices, forward, layers_of, rows_of
 
 Array = NDArray[Any]
 Parameters = list[tuple[Array, Array | None]]
 """[(W, b), ...], W (fan_in, fan_out), b (fan_out,) or None."""
-
-
-class Oracle(NamedTuple):
-    """Truth and bound of one case, arrays in the shapes of its parameters.
-
-    `gradient` is the truth; a subject may differ by `error` for rounding, and by `open` more where a
-    kink allows several slopes; `loss` and `loss_error` likewise. `peak` is the largest number that a
-    sensible program meets (see `reference.rounding`).
-    """
-
-    loss: float
-    loss_error: float
-    peak: float
-    gradient: Parameters
-    error: Parameters
-    open: Parameters
 
 
 @dataclass(frozen=True)
@@ -105,41 +89,13 @@ class Case(Example):
         return self.with_samples(slice(self.samples // self.times))
 
     @cached_property
-    def oracle(self) -> Oracle:
-        """Truth and bound, in the shapes of the parameters."""
-        info = np.finfo(self.inputs.dtype)
-        # The truth is rounded as well, in float64; see `reference.rounding`.
-        unit = float(info.eps + np.finfo(np.float64).eps) / 2
-        wide = [(W.astype(float), None if b is None else b.astype(float)) for W, b in self.parameters]
-        if self.envelope is not None:
-            truth = envelope.ask(self.envelope, self._problem)  # XLA computes it beside the bounds
-        elif LARGE.holds(self.sizes, 1):  # or every size of a batch would be compiled anew
-            truth = envelope.ask_in_parts(LARGE, self._problem)
-        else:
-            truth = partial(autodiff.value_and_gradient, wide, self.inputs, self.rows, **self.choices)
-        with np.errstate(all="ignore"):  # overflow shows in `peak`
-            found = rounding.bounds(
-                rounding.Arithmetic(np, unit, float(info.tiny)),
-                layers_of(wide, self.hidden, self.output),
-                self.inputs.astype(float),
-                self.rows.astype(float),
-                loss=self.loss,
-                divisor=divisor(self.samples, self.reduction),
-            )
-        loss, gradient = truth()
-        pairs = list(zip(found.gradient, wide, strict=True))
-        error = [(dW.e, None if b is None else db.e) for (dW, db), (_, b) in pairs]
-        opened = [(dW.opened, None if b is None else db.opened) for (dW, db), (_, b) in pairs]
-        return Oracle(loss, found.loss_error, found.peak, gradient, error, opened)
+    def oracle(self) -> network_truth.Truth:
+        """What is right, and what rounding and kinks explain, in the shapes of the parameters."""
+        return network_truth.truth(self._problem, self.inputs.dtype.name)
 
     @property
-    def _problem(self) -> Problem:
-        return Problem(self.parameters, self.inputs, self.rows, **self.choices)
-
-    @property
-    def envelope(self) -> Envelope | None:
-        """The envelope that holds the case, None where it is too large for any."""
-        return next((room for room in (SMALL, LARGE) if room.holds(self.sizes, self.samples)), None)
+    def _problem(self) -> network_truth.Problem:
+        return network_truth.Problem(self.parameters, self.inputs, self.rows, **self.choices)
 
     @property
     def overflows(self) -> bool:
@@ -172,31 +128,29 @@ class Case(Example):
         return float(np.max(sizes))  # NaN where one of them is
 
     def directional_derivative(self, direction: Parameters) -> float:
-        """Σ ∂L/∂w · v by forward mode."""
-        if self.envelope is not None:
-            return envelope.directional_derivative(self.envelope, self._problem, direction)
-        return autodiff.directional_derivative(
-            self.parameters, direction, self.inputs, self.rows, **self.choices
-        )
+        """Σ ∂L/∂w · v from the forward pass alone.
+
+        Raises:
+            Inconclusive: where a unit lies on relu's kink.
+        """
+        try:
+            return network_truth.directional_derivative(self._problem, direction)
+        except UndecidedError as reason:
+            raise Inconclusive(str(reason)) from None
 
     def kept(self, samples: Any, outputs: Any) -> Parameters:
         """The sum of what some cells (i, j) add to the gradient, by index or slice of the samples and outputs."""
         mask = np.zeros((self.samples, self.outputs))
         mask[samples, outputs] = 1
-        if self.envelope is SMALL:
-            cells = self._contributions
-            return [
-                (np.tensordot(mask, gW, axes=2), None if gb is None else np.tensordot(mask, gb, axes=2))
-                for gW, gb in cells
-            ]
-        if self.envelope is not None:
-            return envelope.kept(self.envelope, self._problem, mask)
-        return autodiff.kept(self.parameters, self.inputs, self.rows, mask, **self.choices)
+        return self._contributions.kept(mask)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What goes to another process: no pass through the network that waits for cotangents."""
+        return {name: value for name, value in self.__dict__.items() if name != "_contributions"}
 
     @cached_property
-    def _contributions(self) -> Parameters:
-        """Of every cell of a small case, [(gW, gb), ...], gW (n, K, fan_in, fan_out)."""
-        return envelope.contributions(SMALL, self._problem)
+    def _contributions(self) -> network_truth.Contributions:
+        return network_truth.Contributions(self._problem)
 
     def as_python(self) -> str:
         """The case as Python that can be pasted: parameters, inputs, targets."""

@@ -3,15 +3,14 @@
 ∂L/∂x_ik = Σ_l Σ_j ∂L/∂y_lj ∂y_lj/∂x_ik has a term for every sample l and every unit j. Three families of
 terms may be zero: those between units of one sample (j ≠ k), those between samples (l ≠ i), and, for a
 weight, those of a unit that it doesn't feed. `table` measures them: every entry of a layer's Jacobian, by
-autodiff, on drawn cases, is zero if rounding can explain it (`reference.layer_rounding`), and a witness
-if not.
+autodiff, on drawn cases, is zero if rounding can explain it (`reference.layers`), and a witness if not.
 """
 
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from io import StringIO
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +20,8 @@ from rich.table import Table
 
 from manual_backprop.activations import ACTIVATIONS
 from manual_backprop.layers import LAYERS, Layer
-from reference import layer_rounding, layers
-from reference.layer_rounding import FLOAT64, Rounding
+from reference import layers
+from reference.arithmetic.bounded import Enclosed
 
 Floats = NDArray[np.float64]
 
@@ -35,15 +34,13 @@ FAMILIES = {
 
 @dataclass(frozen=True)
 class Row:
-    """A layer of `manual_backprop.layers.LAYERS`, with its truth and its bounds.
+    """A layer of `manual_backprop.layers.LAYERS` and of `reference.layers`.
 
     `shapes(n, units)` are those of its parameters; `feeds` gives for each learned parameter, by name, the
     axis that counts the units which it feeds.
     """
 
     name: str
-    truth: layers.Layer
-    rounding: Rounding
     shapes: Callable[[int, int], tuple[tuple[int, ...], ...]] = lambda n, units: ()
     feeds: tuple[tuple[str, int], ...] = ()
 
@@ -53,45 +50,21 @@ class Row:
         return LAYERS[self.name]
 
 
-def _elementwise(name: str) -> Row:
-    return Row(name, layers.activation(name), layer_rounding.activation(name))
+def _of_units(name: str, *names: str) -> Row:
+    return Row(name, lambda n, m: ((m,),) * len(names), tuple((p, 0) for p in names))
 
-
-def _normalising(name: str, truth: layers.Layer, rounding: Rounding, *names: str) -> Row:
-    return Row(name, truth, rounding, lambda n, m: ((m,),) * len(names), tuple((p, 0) for p in names))
-
-
-_TANH, _TANH_ROUNDING = layers.activation("tanh"), layer_rounding.activation("tanh")
 
 ROWS = (
-    Row(
-        "dense",
-        layers.dense,
-        layer_rounding.DENSE,
-        lambda n, m: ((m, m + 1), (m + 1,)),
-        (("W", 1), ("b", 0)),
-    ),
-    *(_elementwise(name) for name in ACTIVATIONS),
-    Row("dropout", layers.dropout, layer_rounding.DROPOUT, lambda n, m: ((n, m),)),
-    Row("residual tanh", layers.residual(_TANH), layer_rounding.residual(_TANH_ROUNDING)),
-    Row(
-        "residual dense",
-        layers.residual(layers.dense),
-        layer_rounding.residual(layer_rounding.DENSE),
-        lambda n, m: ((m, m), (m,)),
-        (("W", 1), ("b", 0)),
-    ),
-    Row(
-        "tied",
-        layers.tied("tanh"),
-        layer_rounding.tied("tanh"),
-        lambda n, m: ((m, m + 1),),
-        (("W", 0),),
-    ),
-    _elementwise("softmax"),
-    _normalising("layer_norm", layers.layer_norm, layer_rounding.LAYER_NORM, "gain", "shift"),
-    _normalising("rms_norm", layers.rms_norm, layer_rounding.RMS_NORM, "gain"),
-    _normalising("batch_norm", layers.batch_norm, layer_rounding.BATCH_NORM, "gain", "shift"),
+    Row("dense", lambda n, m: ((m, m + 1), (m + 1,)), (("W", 1), ("b", 0))),
+    *map(_of_units, ACTIVATIONS),
+    Row("dropout", lambda n, m: ((n, m),)),
+    Row("residual tanh"),
+    Row("residual dense", lambda n, m: ((m, m), (m,)), (("W", 1), ("b", 0))),
+    Row("tied", lambda n, m: ((m, m + 1),), (("W", 0),)),
+    _of_units("softmax"),
+    _of_units("layer_norm", "gain", "shift"),
+    _of_units("rms_norm", "gain"),
+    _of_units("batch_norm", "gain", "shift"),
 )
 
 
@@ -125,21 +98,9 @@ def case_of(row: Row, samples: int, units: int, numbers: Floats) -> Case:
     return Case(x, parameters_of(row, arrays))
 
 
-def bounded_backward(row: Row, dy: Floats, case: Case) -> tuple[Any, ...]:
-    """(dx, *dparameters) with what rounding may do to each entry; None for what is given."""
-    x = FLOAT64.exact(case.x)
-    y = row.rounding.forward(FLOAT64, x, *case.parameters)
-    return row.rounding.backward(FLOAT64, FLOAT64.exact(dy), x, y, *case.parameters)
-
-
-def jacobian_bounds(row: Row, case: Case) -> list[Floats]:
-    """What rounding may do to ∂y[i, j]/∂a, for x and each learned parameter a, (n, units, *shape of a)."""
-    y = row.rounding.forward(FLOAT64, FLOAT64.exact(case.x), *case.parameters).x
-    bounds: list[list[Floats]] = [
-        [d.e + d.k for d in bounded_backward(row, one, case) if d is not None]
-        for one in np.eye(y.size).reshape(y.size, *y.shape)
-    ]
-    return [np.stack(array).reshape(*y.shape, *array[0].shape) for array in zip(*bounds, strict=True)]
+def bounded_backward(row: Row, dy: Floats, case: Case) -> list[Enclosed]:
+    """dx and the gradient of what is learned, with what rounding may do to each entry."""
+    return layers.backward(row.name, dy, case.x, case.parameters)
 
 
 class Witness(NamedTuple):
@@ -190,15 +151,15 @@ class Cell(NamedTuple):
 
 def cells(row: Row, case: Case) -> dict[str, Cell]:
     """Each family on one case: the Jacobian by autodiff, told zero or not by the bound."""
-    jacobians = layers.jacobians(row.truth, case.x, *case.parameters)
-    # A mask comes last among the Jacobians; it is given, and has neither a place in `feeds` nor a bound.
-    arrays = list(zip([("x", 1), *row.feeds], jacobians, jacobian_bounds(row, case), strict=False))
+    jacobians = layers.jacobians(row.name, case.x, case.parameters)
+    arrays = list(zip([("x", 1), *row.feeds], jacobians, strict=True))
     found: dict[str, Cell] = {}
     for family in FAMILIES:
         entries, witness = 0, None
-        for (array, axis), jacobian, bound in arrays:
+        for (array, axis), (jacobian, error, opened) in arrays:
             if (array == "x") == (family == "weights"):
                 continue
+            bound = error + opened
             members = _family(jacobian.shape, family, axis)
             entries += int(members.sum())
             sizes = np.where(members & (abs(jacobian) > bound), abs(jacobian), 0)

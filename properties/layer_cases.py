@@ -30,8 +30,8 @@ from properties.cross_derivatives import (
     parameters_of,
 )
 from properties.strategies import DYADICS
-from reference import layer_rounding
-from reference.layer_rounding import FLOAT64
+from reference import layers
+from reference.arithmetic.bounded import Enclosed
 
 ROW = {row.name: row for row in ROWS}
 AT_MOST = 3
@@ -154,12 +154,9 @@ class Network:
             [parameters_of(*pair) for pair in zip(self.rows, parameters, strict=True)], x, y, weights
         )
 
-    def bounds(self, batch: Batch) -> list[tuple[Any, ...]]:
+    def bounds(self, batch: Batch) -> list[tuple[Enclosed | None, ...]]:
         """The bounded gradient of the whole batch."""
-        roundings = [row.rounding for row in self.rows]
-        return layer_rounding.gradient(
-            FLOAT64, roundings, self.loss, *batch, penalised=self.penalised, strength=self.penalty
-        )
+        return layers.gradient(self.names, self.loss, *batch, penalised=self.penalised, strength=self.penalty)
 
 
 @st.composite
@@ -181,32 +178,33 @@ def batches(
     return network.batch(n, m, _numbers(text), shares)
 
 
-def compared(found: Sequence[Any], truth: Sequence[Any], bounds: Sequence[Any]) -> Comparison:
-    """Arrays with the truth, by their bounds; a parameter whose bound is None is given, not learned, and left out.
+def compared(found: Sequence[Any], truth: Sequence[Enclosed | None]) -> Comparison:
+    """Arrays with the truth, by its bounds; a parameter whose truth is None is given, not learned, and left out.
 
     Args:
         found: arrays; None for a parameter that is learned is wrong in every entry.
-        truth: arrays of the same shapes.
-        bounds: `reference.rounding.Bounded` of the same shapes.
+        truth: of the same shapes.
     """
-    triples = {
-        str(place): triple
-        for place, triple in enumerate(zip(found, truth, bounds, strict=True))
-        if triple[2] is not None
-    }
-    right = {place: x for place, (_, x, _) in triples.items()}
-    bounded = {place: bound for place, (_, _, bound) in triples.items()}
+    pairs = {str(at): (one, right) for at, (one, right) in enumerate(zip(found, truth, strict=True)) if right}
     actual = {
-        place: np.full(np.shape(x), np.nan) if array is None else array
-        for place, (array, x, _) in triples.items()
+        place: np.full(right.value.shape, np.nan) if one is None else one
+        for place, (one, right) in pairs.items()
     }
-    errors = {place: bound.e for place, bound in bounded.items()}
-    return compare(actual, right, errors, {place: bound.opened for place, bound in bounded.items()})
+    value, error, opened = ({place: right[part] for place, (_, right) in pairs.items()} for part in range(3))
+    return compare(actual, value, error, opened)
 
 
-def disagree(found: Sequence[Any], truth: Sequence[Any], bounds: Sequence[Any]) -> bool:
+def disagree(found: Sequence[Any], truth: Sequence[Enclosed | None]) -> bool:
     """Whether an entry is further from the truth than rounding and open kinks explain."""
-    return not compared(found, truth, bounds).holds
+    return not compared(found, truth).holds
+
+
+def around(found: Sequence[Any], bounds: Sequence[Enclosed | None]) -> list[Enclosed | None]:
+    """The arrays as the truth, with the errors of these bounds."""
+    return [
+        bound and bound._replace(value=np.full(bound.value.shape, np.nan) if one is None else one)
+        for one, bound in zip(found, bounds, strict=True)
+    ]
 
 
 def flat(gradients: Sequence[tuple[Any, ...]]) -> list[Any]:
@@ -219,10 +217,10 @@ def learned(gradients: Sequence[Any]) -> list[Any]:
     return [array for array in gradients if array is not None]
 
 
-def add_bounds(one: Sequence[tuple[Any, ...]], other: Sequence[tuple[Any, ...]]) -> list[Any]:
+def add_bounds(one: Sequence[tuple[Any, ...]], other: Sequence[tuple[Any, ...]]) -> list[Enclosed | None]:
     """What rounding may make of the difference of two gradients: both errors together."""
     return [
-        a if a is None else a._replace(e=a.e + b.e, k=a.k + b.k)
+        a if a is None else Enclosed(a.value, a.error + b.error, a.open + b.open)
         for a, b in zip(flat(one), flat(other), strict=True)
     ]
 
@@ -231,8 +229,12 @@ def is_wrong(row: Row, backward: Backward, drawn: tuple[Floats, Case]) -> bool:
     """Whether a backward pass is further from the right one than rounding explains."""
     dy, (x, parameters) = drawn
     y = row.subject.forward(x, *parameters)
-    bounds = bounded_backward(row, dy, drawn[1])
-    return disagree(backward(dy, x, y, *parameters), [b and b.x for b in bounds], bounds)
+    return disagree(learned_by(row, backward(dy, x, y, *parameters)), bounded_backward(row, dy, drawn[1]))
+
+
+def learned_by(row: Row, found: Sequence[Any]) -> list[Any]:
+    """dx and the gradients of the parameters that are learned; a mask is given, and comes last."""
+    return list(found[: 1 + len(row.feeds)])
 
 
 def smallest(strategy: SearchStrategy[Any], refutes: Callable[[Any], bool]) -> Any:

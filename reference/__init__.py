@@ -1,9 +1,11 @@
-"""The truth: the same network in JAX, its derivatives, and how far rounding may carry a right gradient.
+"""The truth: right backward passes as programs, and how far rounding may carry a right gradient from them.
 
-Nothing here imports `manual_backprop`, and nothing elsewhere imports `jax`. Read in this order:
-`network` (the model), `autodiff` (plain derivatives), `envelope` (the same for every small network in
-one compiled program), `rounding` (the bound), `differences` (finite differences that know
-their own error) and `exact` (rational numbers).
+Nothing here imports `manual_backprop`, and nothing elsewhere imports `jax`. Read in this order: `operations` (forward
+passes), `program` (their backward passes, as equations), `arithmetic` (ways of reading these, of which `bounded` gives
+the bound), `truth` (of one operation), `chain` and `network_truth` (of several, one after another), `mutations` (a
+right program with one step replaced); and beside them what shares no program with it: `network` and `differences`
+(finite differences of a network's loss that know their own error), `exact` (the same in rational numbers), and `slopes`
+(those of any forward pass).
 """
 
 import jax

@@ -54,24 +54,6 @@ def gradient(parameters: Parameters, inputs: Array, targets: Array, **choices: U
 
 
 @partial(jax.jit, static_argnames=_CHOICES)
-def _forward_mode(
-    parameters: Parameters, directions: Parameters, inputs: Array, targets: Array, **choices: Unpack[Choices]
-) -> Array:
-    def loss(p: Parameters) -> Array:
-        return loss_value(jnp, p, inputs, targets, **choices)
-
-    return jax.jvp(loss, (parameters,), (directions,))[1]
-
-
-def directional_derivative(
-    parameters: Parameters, direction: Parameters, inputs: Array, targets: Array, **choices: Unpack[Choices]
-) -> float:
-    """Σ ∂L/∂w · v over all parameters by forward mode, along `direction` v in the shapes of `parameters`."""
-    arrays = _as_float64(parameters), _as_float64(direction), np.asarray(inputs, np.float64)
-    return float(_forward_mode(*arrays, targets, **choices))
-
-
-@partial(jax.jit, static_argnames=_CHOICES)
 def _contributions(parameters: Parameters, inputs: Array, targets: Array, **choices: Unpack[Choices]) -> Any:
     def terms(p: Parameters) -> Array:
         return batch_terms(jnp, p, inputs, targets, **choices)  # (n, K)
@@ -87,22 +69,3 @@ def contributions(parameters: Parameters, inputs: Array, targets: Array, **choic
     """
     cells = _contributions(_as_float64(parameters), np.asarray(inputs, np.float64), targets, **choices)
     return [(np.asarray(gW), None if gb is None else np.asarray(gb)) for gW, gb in cells]
-
-
-@partial(jax.jit, static_argnames=_CHOICES)
-def _kept(
-    parameters: Parameters, inputs: Array, targets: Array, mask: Array, **choices: Unpack[Choices]
-) -> Any:
-    def total(p: Parameters) -> Array:
-        return (mask * batch_terms(jnp, p, inputs, targets, **choices)).sum()
-
-    return jax.grad(total)(parameters)
-
-
-def kept(
-    parameters: Parameters, inputs: Array, targets: Array, mask: Array, **choices: Unpack[Choices]
-) -> Any:
-    """Σ_ij mask_ij g_ij over the `contributions` g_ij, in the memory of a gradient; mask (n, K)."""
-    arrays = _as_float64(parameters), np.asarray(inputs, np.float64)
-    found = _kept(*arrays, targets, mask, **choices)
-    return [(np.asarray(dW), None if db is None else np.asarray(db)) for dW, db in found]

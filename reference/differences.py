@@ -13,7 +13,7 @@ J. Stoer and R. Bulirsch, *Introduction to Numerical Analysis*, section 3.5). S 
 value, and |R(t) - R(2t)| = 60|c₄|t⁴ + ... the noise of truncation: far above the error of S, as long as
 the series falls off at all.
 
-**Rounding** (running error analysis, as in `reference.rounding`). The six points share the values ẑ, ĥ of
+**Rounding** (running error analysis, as in `reference.arithmetic.bounded`). The six points share the values ẑ, ĥ of
 the network at θ, and only what a point adds to them is computed for it: with δ = h - ĥ the z of a layer at
 θ + tv is ẑ + δW + t(δV + ĥV + v). So no point is rounded, there is no perturbed copy of the weights, and two
 errors stay apart:
@@ -42,18 +42,17 @@ from typing import Any, Literal, NamedTuple, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
+from reference.arithmetic.bounded import FORMULA, FREEDOM
 from reference.network import (
     ACTIVATIONS,
     Choices,
     Layer,
-    choose,
     divisor,
     forward,
     layers_of,
     loss_terms,
     rows_of,
 )
-from reference.rounding import FORMULA, Arithmetic
 
 Floats = NDArray[np.float64]
 Parameters = Sequence[tuple[Any, Any]]
@@ -78,7 +77,21 @@ _SMALL, _LARGE = 2**14, 2**16  # numbers held at a time in a small case: within 
 _SIGNS = (
     2.0 * np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1) - 1
 )  # the bits of every byte, ±1
-_DOUBLE = Arithmetic(np, 2.0**-53, np.finfo(np.float64).tiny)
+
+
+class _Rounding(NamedTuple):
+    """A format: its unit roundoff and its smallest normal number."""
+
+    unit: float
+    tiny: float
+
+    def gamma(self, operations: float) -> float:
+        """γ_m for m operations and `FREEDOM` more."""
+        product = (operations + FREEDOM) * self.unit
+        return product / (1 - product)
+
+
+_DOUBLE = _Rounding(2.0**-53, float(np.finfo(np.float64).tiny))
 
 
 class Signs:
@@ -178,7 +191,7 @@ _STEEPEST: Mapping[str, Callable[[Floats, Floats], Any]] = {
 """The largest slope of an activation within r of z."""
 
 _CURVED = {"identity": 0, "tanh": 0.77, "sigmoid": 0.0963, "relu": 0, "softplus": 0.25}
-"""The largest |f''|, away from a kink (see `reference.rounding`)."""
+"""The largest |f''|, away from a kink: 4/(3√3), 1/(6√3) and 1/4."""
 
 _OWN: Mapping[str, Callable[[Floats], Any]] = {
     "identity": lambda h: 0.0,
@@ -246,7 +259,7 @@ def _reach_of_z(layer: Layer, x: _Reach, move: _Move, far: float) -> _Reach:
 
 
 def _reach_of_h(name: str, z: _Reach, far: float) -> _Reach:
-    h = choose(ACTIVATIONS, name, np, z.x, None)
+    h = ACTIVATIONS[name](np, z.x)
     if name == "softmax":
         return _reach_of_softmax(h, z, far)
     steepest = _STEEPEST[name](z.x, z.k + z.e + z.r)
@@ -534,7 +547,7 @@ def _estimates(ground: _Ground, direction: Any, steps: Floats) -> _Found:
             z = _at_the_points(layer, x, z_base, delta, own, taus)
             if layer.activation == "relu":
                 share = np.minimum(share, _free_share([z_base], [z]))
-            h = choose(ACTIVATIONS, layer.activation, np, z, None)
+            h = ACTIVATIONS[layer.activation](np, z)
         terms = loss_terms(np, ground.layers[-1], z, h, part.rows, ground.loss)
         deltas += (terms[:, :3] - terms[:, 3:]).reshape(len(steps), 3, -1).sum(axis=-1)
     value, truncation = _romberg(deltas / ground.divisor, steps)
@@ -695,7 +708,7 @@ def judge(
         count: how many directions.
         seed: of the random signs.
         bound: what rounding explains for every entry of `gradient`, in the same shapes
-            (`reference.rounding.bounds`); without it the gradient's own rounding in float64 is taken to
+            (`reference.network_truth`); without it the gradient's own rounding in float64 is taken to
             be less than the noise, which is 1/t times larger.
         choices: `hidden`, `output`, `loss` and `reduction`, as for `along`.
 
@@ -921,7 +934,7 @@ def _moved_units(ground: _Ground, part: _Part, depth: int, chosen: Any, steps: F
     layer, *above = ground.layers[depth:]
     kinks = part.kinks(ground.layers)[depth:]
     if above:
-        change = choose(ACTIVATIONS, layer.activation, np, column, None) - hs[depth + 1].T[chosen, None, :]
+        change = ACTIVATIONS[layer.activation](np, column) - hs[depth + 1].T[chosen, None, :]
         z = (
             zs[depth + 1] + change[..., None] * above[0].W[chosen, None, None, :]
         )  # (units, points, n, fan_out)
@@ -932,10 +945,10 @@ def _moved_units(ground: _Ground, part: _Part, depth: int, chosen: Any, steps: F
         here = (np.arange(layer.fan_out) == chosen[:, None])[:, None, None, :]  # (units, 1, 1, fan_out)
         z = np.where(here, column[..., None], zs[depth])
         moved, bases = [z], kinks
-    h = choose(ACTIVATIONS, layer.activation, np, z, None)
+    h = ACTIVATIONS[layer.activation](np, z)
     for at, one in enumerate(above, start=depth + 2):
         z = zs[at] + _carried(h - hs[at], one.W)
-        h = choose(ACTIVATIONS, one.activation, np, z, None)
+        h = ACTIVATIONS[one.activation](np, z)
         moved.append(z)
     terms = loss_terms(np, ground.layers[-1], z, h, part.rows, ground.loss)
     deltas = (terms[:, :3] - terms[:, 3:]).sum(axis=-1) / ground.divisor  # (units, 3, n)

@@ -1,203 +1,158 @@
-"""Layers with cross terms, and losses that are other averages, written independently of the subject.
+"""Layers with cross terms as links of a chain, and losses that are other averages over the samples."""
 
-A layer is a function f(xp, x, *arrays) of values (n, fan_in) and of its parameters, written from its
-definition, without a backward pass. Derivatives come from JAX, and, as a second oracle that needs no
-compilation, from complex steps in NumPy.
-"""
-
-from collections.abc import Callable, Sequence
-from functools import cache, partial
-from types import ModuleType
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from numpy.typing import NDArray
 
-from reference.network import ACTIVATIONS, LOSSES, Array, choose
+from reference.arithmetic.bounded import Bounding, Enclosed
+from reference.chain import Array, Chain, Link, bounding
+from reference.network_truth import ACTIVATIONS, AFFINE, TERMS
+from reference.operations import OPERATIONS
+from reference.operations.operation import Input, Operation, inputs
 
-Layer = Callable[..., Array]
-Parameters = Sequence[tuple[Any, ...]]
-"""One tuple of arrays for each layer; a bias may be None."""
+_TANH = OPERATIONS["tanh"].forward
+_NORM: Mapping[str, float] = {"eps": 1e-5}
 
-OUTPUT_OF = {
-    "cross_entropy": "softmax",
-    "binary_cross_entropy": "sigmoid",
-    "mean_binary_cross_entropy": "sigmoid",
+LAYERS: Mapping[str, Link] = {
+    "dense": AFFINE,
+    **ACTIVATIONS,
+    "dropout": Link(
+        Operation("dropout", lambda x, mask: x * mask, inputs(x="n d", mask=Input("n d", constant=True)))
+    ),
+    "residual tanh": Link(Operation("residual tanh", lambda x: x + _TANH(x), inputs(x="n d"))),
+    "residual dense": Link(
+        Operation("residual dense", lambda x, W, b: x + (x @ W + b), inputs(x="n d", W="d d", b="d"))
+    ),
+    "tied": Link(OPERATIONS["tied_weights"]),
+    **{name: Link(OPERATIONS[name], _NORM) for name in ("layer_norm", "rms_norm", "batch_norm")},
 }
-"""The output that belongs to an entropy; any other loss takes the last layer's values as they are."""
+"""By the names of `manual_backprop.layers`."""
 
-EPSILON = 1e-5
-"""The customary ε of the normalising layers."""
-
-
-def dense(xp: ModuleType, x: Array, W: Array, b: Array) -> Array:
-    """x W + b."""
-    return xp.matmul(x, W) if b is None else xp.matmul(x, W) + b
-
-
-@cache
-def activation(name: str) -> Layer:
-    """The activation of `reference.network`, hidden or last."""
-
-    def layer(xp: ModuleType, x: Array) -> Array:
-        return choose(ACTIVATIONS, name, xp, x, None)
-
-    return layer
+_CONTRASTIVE = Link(
+    Operation(
+        "contrastive", lambda x, y: (x @ x.T - y @ y.T) ** 2, inputs(x="n k", y=Input("n k", constant=True))
+    )
+)
+"""(x_i · x_l - y_i · y_l)² of every pair of samples, (n, n)."""
 
 
-def _moments(xp: ModuleType, x: Array, axis: int) -> tuple[Array, Array]:
-    """The mean, and the mean square about it: a power and not |x|², so that x may be complex."""
-    mean = xp.mean(x, axis=axis, keepdims=True)
-    return mean, xp.mean((x - mean) ** 2, axis=axis, keepdims=True)
+def forward(name: str, x: Array, parameters: Sequence[Array]) -> Enclosed:
+    """What a layer gives, with its bound."""
+    return _alone(name, x, parameters).values[-1].enclosed
 
 
-def layer_norm(xp: ModuleType, x: Array, gain: Array, shift: Array) -> Array:
-    """Mean 0 and variance 1 over the units of each sample."""
-    mean, variance = _moments(xp, x, axis=1)
-    return (x - mean) / xp.sqrt(variance + EPSILON) * gain + shift
+def backward(name: str, dy: Array, x: Array, parameters: Sequence[Array]) -> list[Enclosed]:
+    """dx and the gradient of each parameter that is learned, with their bounds, for a cotangent dy."""
+    chain = _alone(name, x, parameters)
+    (found,) = chain.pull(Bounding().input(dy, varies=False))
+    return [one.enclosed for one in (chain.cotangents[0], *found)]
 
 
-def batch_norm(xp: ModuleType, x: Array, gain: Array, shift: Array) -> Array:
-    """Mean 0 and variance 1 over the samples for each unit."""
-    mean, variance = _moments(xp, x, axis=0)
-    return (x - mean) / xp.sqrt(variance + EPSILON) * gain + shift
-
-
-def rms_norm(xp: ModuleType, x: Array, gain: Array) -> Array:
-    """Mean square 1 over the units of each sample."""
-    return x / xp.sqrt(xp.mean(x**2, axis=1, keepdims=True) + EPSILON) * gain
-
-
-def dropout(xp: ModuleType, x: Array, mask: Array) -> Array:
-    """Units times a given mask, (n, units)."""
-    return xp.multiply(mask, x)
-
-
-@cache
-def residual(inner: Layer) -> Layer:
-    """x + inner(x)."""
-
-    def layer(xp: ModuleType, x: Array, *arrays: Array) -> Array:
-        return inner(xp, x, *arrays) + x
-
-    return layer
-
-
-@cache
-def tied(name: str) -> Layer:
-    """f(x W) Wᵀ."""
-
-    def layer(xp: ModuleType, x: Array, W: Array) -> Array:
-        return xp.matmul(activation(name)(xp, xp.matmul(x, W)), W.T)
-
-    return layer
-
-
-def forward(xp: ModuleType, layers: Sequence[Layer], parameters: Parameters, inputs: Array) -> Array:
-    """The last layer's values, (n, K)."""
-    for layer, arrays in zip(layers, parameters, strict=True):
-        inputs = layer(xp, inputs, *arrays)
-    return inputs
-
-
-def batch_loss(
-    xp: ModuleType,
-    layers: Sequence[Layer],
-    loss: str,
-    parameters: Parameters,
-    inputs: Array,
-    targets: Array,
-    weights: Array,
-    penalised: Sequence[tuple[bool, ...]],
-    strength: Any,
-) -> Array:
-    """The loss of a batch, a scalar.
-
-    Args:
-        xp: `jax.numpy` or `numpy`.
-        layers: functions of this module; softmax and sigmoid belong to the entropies and are left out.
-        loss: "contrastive", or a name in `reference.network.LOSSES`.
-        parameters: one tuple for each layer.
-        inputs: (n, fan_in).
-        targets: (n, K).
-        weights: of the samples, (n,); they divide by their sum.
-        penalised: which parameters pay the penalty.
-        strength: the λ of the penalty λ/2 Σ W².
-    """
-    z = forward(xp, layers, parameters, inputs)  # (n, K)
-    share = weights / xp.sum(weights)  # (n,)
-    if loss == "contrastive":
-        gaps = xp.einsum("ik,lk->il", z, z) - xp.einsum("ik,lk->il", targets, targets)  # (n, n)
-        data = xp.einsum("i,l,il->", share, share, gaps**2)
-    else:
-        outputs = activation(OUTPUT_OF.get(loss, "identity"))(xp, z)
-        data = xp.sum(share[:, None] * choose(LOSSES, loss, xp, z, outputs, targets, None, z.shape[1]))
-    paying = [
-        W
-        for arrays, pays in zip(parameters, penalised, strict=True)
-        for W, pay in zip(arrays, pays, strict=True)
-        if pay
+def jacobians(name: str, x: Array, parameters: Sequence[Array]) -> list[Enclosed]:
+    """∂y[i, j]/∂a for x and for each parameter a that is learned, (n, units, *shape of a), with their bounds."""
+    chain = _alone(name, x, parameters)
+    shape = chain.values[-1].x.shape
+    rows: list[list[Enclosed]] = []
+    for one in np.eye(int(np.prod(shape))):
+        (found,) = chain.pull(Bounding().input(one.reshape(shape), varies=False))
+        rows.append([d.enclosed for d in (chain.cotangents[0], *found)])
+    return [
+        Enclosed(*(np.stack(part).reshape(*shape, *part[0].shape) for part in zip(*column, strict=True)))
+        for column in zip(*rows, strict=True)
     ]
-    return data + strength / 2 * sum(xp.sum(W**2) for W in paying)
 
 
-@partial(jax.jit, static_argnames=("layers", "loss", "penalised"))
-def _gradient(layers: tuple[Layer, ...], loss: str, penalised: Any, *arrays: Any) -> Any:
-    parameters, inputs, targets, weights, strength = arrays
+def complex_steps(name: str, dy: Array, x: Array, parameters: Sequence[Array]) -> list[Array]:
+    """What `backward` tells, without bounds, from the forward pass alone: a complex step for every entry.
 
-    def of(p: Parameters) -> Array:
-        return batch_loss(jnp, layers, loss, p, inputs, targets, weights, penalised, strength)
+    Raises:
+        UndecidedError: at a kink.
+    """
+    from reference.arithmetic.complex_step import gradients  # noqa: PLC0415  (its name is that of many things)
 
-    return jax.grad(of)(parameters)
+    link = LAYERS[name]
+    arrays = [x, *parameters]
+    return gradients(link.programs[0], arrays, [dy], link.sizes([one.shape for one in arrays]))
+
+
+def _alone(name: str, x: Array, parameters: Sequence[Array]) -> Chain:
+    reading, link = bounding(), LAYERS[name]
+    kinds = list(link.operation.inputs.values())[1:]
+    given = [
+        reading.enter(one, varies=kind.differentiable) for one, kind in zip(parameters, kinds, strict=True)
+    ]
+    return Chain(reading, [(link, given)], reading.enter(x))
 
 
 def gradient(
-    layers: tuple[Layer, ...],
+    names: Sequence[str],
     loss: str,
-    parameters: Parameters,
-    inputs: Array,
+    parameters: Sequence[Sequence[Array]],
+    batch: Array,
     targets: Array,
     weights: Array,
-    penalised: Sequence[tuple[bool, ...]],
+    penalised: Sequence[Sequence[bool]],
     strength: float = 0.0,
-) -> list[tuple[Any, ...]]:
-    """The gradient of `batch_loss` by reverse mode, in the shapes of `parameters`; None for a bias None."""
-    found = _gradient(layers, loss, tuple(penalised), list(parameters), inputs, targets, weights, strength)
-    return [tuple(None if array is None else np.asarray(array) for array in arrays) for arrays in found]
+) -> list[tuple[Enclosed | None, ...]]:
+    """The gradient of the loss of a batch, with its bounds, for each layer and parameter; None for one that is given.
 
-
-@partial(jax.jit, static_argnames="layer")
-def _jacobians(layer: Layer, *arrays: Array) -> Any:
-    def of(*moving: Array) -> Array:
-        return layer(jnp, *moving)
-
-    return jax.jacrev(of, argnums=tuple(range(len(arrays))))(*arrays)
-
-
-def jacobians(layer: Layer, *arrays: Array) -> list[NDArray[np.float64]]:
-    """∂y[i, j]/∂a for each array a of x and the parameters, (n, units, *shape of a), by reverse mode."""
-    return [np.asarray(jacobian) for jacobian in _jacobians(layer, *arrays)]
-
-
-STEP = 1e-100
-"""A complex step: its square vanishes beside 1, and nothing is subtracted, so no digit is lost."""
-
-
-def complex_steps(layer: Layer, dy: Array, *arrays: Array) -> list[NDArray[np.float64]]:
-    """Σ_ij dy_ij ∂y_ij/∂a for every entry of x and of the parameters, as Im f(a + i h)/h.
-
-    The error is of the order h², far below rounding. Source: W. Squire, G. Trapp, *Using Complex Variables to
-    Estimate Derivatives of Real Functions*, SIAM Review 40 (1998), pages 110 to 112.
+    Args:
+        names: of `LAYERS`; the softmax and the sigmoid belong to the entropies, and are left out.
+        loss: "contrastive", or a name in `reference.network.LOSSES`.
+        parameters: of each layer.
+        batch: the inputs, (n, fan_in).
+        targets: (n, K).
+        weights: of the samples, (n,); they divide by their sum.
+        penalised: which parameters pay the penalty λ/2 Σ W².
+        strength: λ.
     """
-    found: list[NDArray[np.float64]] = []
-    for which, array in enumerate(arrays):
-        derivative = np.empty(array.shape)
-        for index in np.ndindex(array.shape):
-            moved = array.astype(complex)
-            moved[index] += 1j * STEP
-            y = layer(np, *arrays[:which], moved, *arrays[which + 1 :])
-            derivative[index] = (dy * np.imag(y) / STEP).sum()
-        found.append(derivative)
-    return found
+    reading, share = bounding(), weights / weights.sum()
+    links = [
+        (LAYERS[name], [reading.enter(one) for one in arrays])
+        for name, arrays in zip(names, parameters, strict=True)
+    ]
+    if loss == "contrastive":
+        terms, cotangent = _CONTRASTIVE, np.outer(share, share)
+    else:
+        terms, factor = TERMS[loss]
+        cotangent = share[:, None] * np.full(targets.shape, factor(targets.shape[1]))
+    chain = Chain(
+        reading,
+        [*links, (terms, [reading.enter(targets, varies=False)])],
+        reading.enter(batch, varies=False),
+    )
+    found = chain.pull(reading.enter(cotangent, varies=False))
+    add = reading.arithmetic.rules["add"]
+    gradients: list[tuple[Enclosed | None, ...]] = []
+    for (link, _), arrays, pays, ds in zip(links, parameters, penalised, found, strict=False):
+        places = dict(zip(link.operation.differentiable[1:], ds, strict=True))
+        of_layer: list[Enclosed | None] = []
+        for place, (array, pay) in enumerate(zip(arrays, pays, strict=True), start=1):
+            d: Any = places.get(place)
+            if d is not None and pay:
+                d = add(reading.arithmetic, d, reading.enter(strength * array, varies=False))
+            of_layer.append(None if d is None else d.enclosed)
+        gradients.append(tuple(of_layer))
+    return gradients
+
+
+def weighted_mean(
+    gradients: Sequence[Sequence[tuple[Enclosed | None, ...]]], weights: Sequence[float]
+) -> list[tuple[Enclosed | None, ...]]:
+    """Σ_p weight_p gradient_p / Σ_p weight_p, array by array; None stays None."""
+    gamma, total = Bounding().gamma(len(weights)), sum(weights)
+
+    def mean(arrays: tuple[Enclosed | None, ...]) -> Enclosed | None:
+        kept = [one for one in arrays if one is not None]
+        if not kept:
+            return None
+
+        def averaged(parts: Sequence[Array]) -> Any:
+            return sum(weight / total * part for weight, part in zip(weights, parts, strict=True))
+
+        size = averaged([abs(one.value) + one.error for one in kept])
+        value, error, opened = (averaged(parts) for parts in zip(*kept, strict=True))
+        return Enclosed(value, error + gamma * size, opened)
+
+    return [tuple(map(mean, zip(*layer, strict=True))) for layer in zip(*gradients, strict=True)]

@@ -1,88 +1,69 @@
 """The network and its losses, written a second time and independently of `manual_backprop`.
 
-Every function takes the array namespace `xp` first: `jax.numpy` where it is differentiated or
-compiled, `numpy` where only values are wanted (finite differences, rational numbers). There is no
-backward pass here: that is autodiff's work.
-
-A choice (`activation`, `loss`) is a name, or, inside a compiled program, a traced integer that counts
-the rows of the table. `units` is a mask (units,) of ones and zeros for a layer padded to a greater
-width, None for a plain one.
+Every function takes the array namespace `xp` first: `jax.numpy` where it is differentiated, `numpy` where only values
+are wanted (finite differences, rational numbers). There is no backward pass here: that is autodiff's work.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple, TypedDict, Unpack
 
-import numpy as np
-from jax import lax
-
 Array = Any
 """A NumPy or JAX array."""
 
 
-def _sigmoid(xp: ModuleType, z: Array, units: Array) -> Array:
-    del units
+def _sigmoid(xp: ModuleType, z: Array) -> Array:
     return (xp.tanh(z / 2) + 1) / 2
 
 
-def _softmax(xp: ModuleType, z: Array, units: Array) -> Array:
-    z = _masked(xp, z, units)
-    return xp.exp(z - _log_total(xp, z, None))
+def _softmax(xp: ModuleType, z: Array) -> Array:
+    return xp.exp(z - _log_total(xp, z))
 
 
-def _masked(xp: ModuleType, z: Array, units: Array) -> Array:
-    """z with -∞, whose exponential is 0, for the units that do not exist."""
-    return z if units is None else xp.where(units, z, -xp.inf)
-
-
-def _log_total(xp: ModuleType, z: Array, units: Array) -> Array:
-    """log Σ_k e^z_k of each row, (n, 1), over the units that exist."""
-    z = _masked(xp, z, units)
+def _log_total(xp: ModuleType, z: Array) -> Array:
+    """log Σ_k e^z_k of each row, (n, 1)."""
     top = z.max(axis=-1, keepdims=True)
     return top + xp.log(xp.exp(z - top).sum(axis=-1, keepdims=True))
 
 
-Activations = Mapping[str, Callable[[ModuleType, Array, Array], Array]]
+Activations = Mapping[str, Callable[[ModuleType, Array], Array]]
 
-ELEMENTWISE: Activations = {
-    "identity": lambda xp, z, units: z,
-    "tanh": lambda xp, z, units: xp.tanh(z),
+ACTIVATIONS: Activations = {
+    "identity": lambda xp, z: z,
+    "tanh": lambda xp, z: xp.tanh(z),
     "sigmoid": _sigmoid,
-    "relu": lambda xp, z, units: xp.maximum(z, 0),
-    "softplus": lambda xp, z, units: xp.logaddexp(z, 0),
+    "relu": lambda xp, z: xp.maximum(z, 0),
+    "softplus": lambda xp, z: xp.logaddexp(z, 0),
+    "softmax": _softmax,  # for the output only
 }
 """Rows h = f(z), (n, units) to (n, units)."""
 
-ACTIVATIONS: Activations = {**ELEMENTWISE, "softmax": _softmax}
-"""Softmax is for the output only."""
 
-
-def _squares(xp: ModuleType, z: Array, o: Array, y: Array, units: Array) -> Array:
-    del xp, z, units
+def _squares(xp: ModuleType, z: Array, o: Array, y: Array) -> Array:
+    del xp, z
     return (y - o) ** 2
 
 
-def _cross_entropy(xp: ModuleType, z: Array, o: Array, y: Array, units: Array) -> Array:
+def _cross_entropy(xp: ModuleType, z: Array, o: Array, y: Array) -> Array:
     """-y_j log o_j, with log o_j = z_j - log Σ_k e^z_k."""
     del o
-    return y * (_log_total(xp, z, units) - z)
+    return y * (_log_total(xp, z) - z)
 
 
-def _binary_cross_entropy(xp: ModuleType, z: Array, o: Array, y: Array, units: Array) -> Array:
+def _binary_cross_entropy(xp: ModuleType, z: Array, o: Array, y: Array) -> Array:
     """-y log σ(z) - (1 - y) log σ(-z)."""
     del o
-    terms = y * xp.logaddexp(-z, 0) + (1 - y) * xp.logaddexp(z, 0)
-    return terms if units is None else xp.where(units, terms, 0)
+    return y * xp.logaddexp(-z, 0) + (1 - y) * xp.logaddexp(z, 0)
 
 
-LOSSES: Mapping[str, Callable[[ModuleType, Array, Array, Array, Array, Any], Array]] = {
-    "mse": lambda xp, z, o, y, units, k: _squares(xp, z, o, y, units) / k,
-    "half_mse": lambda xp, z, o, y, units, k: _squares(xp, z, o, y, units) / (2 * k),
-    "sse": lambda xp, z, o, y, units, k: _squares(xp, z, o, y, units),
-    "half_sse": lambda xp, z, o, y, units, k: _squares(xp, z, o, y, units) / 2,
-    "cross_entropy": lambda xp, z, o, y, units, k: _cross_entropy(xp, z, o, y, units),
-    "binary_cross_entropy": lambda xp, z, o, y, units, k: _binary_cross_entropy(xp, z, o, y, units),
-    "mean_binary_cross_entropy": lambda xp, z, o, y, units, k: _binary_cross_entropy(xp, z, o, y, units) / k,
+LOSSES: Mapping[str, Callable[[ModuleType, Array, Array, Array, Any], Array]] = {
+    "mse": lambda xp, z, o, y, k: _squares(xp, z, o, y) / k,
+    "half_mse": lambda xp, z, o, y, k: _squares(xp, z, o, y) / (2 * k),
+    "sse": lambda xp, z, o, y, k: _squares(xp, z, o, y),
+    "half_sse": lambda xp, z, o, y, k: _squares(xp, z, o, y) / 2,
+    "cross_entropy": lambda xp, z, o, y, k: _cross_entropy(xp, z, o, y),
+    "binary_cross_entropy": lambda xp, z, o, y, k: _binary_cross_entropy(xp, z, o, y),
+    "mean_binary_cross_entropy": lambda xp, z, o, y, k: _binary_cross_entropy(xp, z, o, y) / k,
 }
 """The term ℓ_ij of sample i and output j, (n, K), from the last z, the output o and the target y, all (n, K).
 
@@ -102,31 +83,14 @@ class Choices(TypedDict):
     reduction: str
 
 
-def choose(table: Mapping[str, Callable[..., Any]], which: Any, *arguments: Any) -> Any:
-    """The row `which` of a table, called: by name, or by a number that is known when it runs.
-
-    Then all rows are computed and one is taken, which XLA compiles and runs faster than a branch.
-    """
-    if isinstance(which, str):
-        return table[which](*arguments)
-    rows = [row(*arguments) for row in table.values()]
-    return lax.select_n(lax.convert_element_type(which, np.int32), *rows)
-
-
 class Layer(NamedTuple):
-    """One layer: W (fan_in, fan_out), b (fan_out,) or None, and the activation that follows.
-
-    In a padded network a layer has more columns than `units`, a mask, says are real, and may be absent
-    altogether (`present` false): then it hands its input on.
-    """
+    """One layer: W (fan_in, fan_out), b (fan_out,) or None, and the activation that follows."""
 
     W: Array
     b: Array
-    activation: Any
-    fan_in: Any
-    fan_out: Any
-    units: Array = None
-    present: Any = True
+    activation: str
+    fan_in: int
+    fan_out: int
 
 
 def layers_of(parameters: Sequence[tuple[Array, Array]], hidden: str, output: str) -> list[Layer]:
@@ -135,31 +99,19 @@ def layers_of(parameters: Sequence[tuple[Array, Array]], hidden: str, output: st
     return [Layer(W, b, name, *W.shape) for (W, b), name in zip(parameters, names, strict=True)]
 
 
-def through_layer(
-    xp: ModuleType, layer: Layer, x: Array, activations: Activations = ACTIVATIONS
-) -> tuple[Array, Array]:
-    """The layer's z, 0 where it is absent, and its h, both (n, fan_out), from its input x (n, fan_in)."""
-    z = x @ layer.W
-    z = z if layer.b is None else z + layer.b
-    h = choose(activations, layer.activation, xp, z, layer.units)
-    if layer.units is None:
-        return z, h
-    return xp.where(layer.present, z, 0), xp.where(layer.present, h * layer.units, x)
-
-
 def forward(xp: ModuleType, layers: Sequence[Layer], inputs: Array) -> tuple[list[Array], list[Array]]:
     """Every layer's z, and every h: the inputs first, the outputs (n, K) last."""
     zs, hs = [], [inputs]
     for layer in layers:
-        z, h = through_layer(xp, layer, hs[-1])
-        zs.append(z)
-        hs.append(h)
+        z = hs[-1] @ layer.W
+        zs.append(z if layer.b is None else z + layer.b)
+        hs.append(ACTIVATIONS[layer.activation](xp, zs[-1]))
     return zs, hs
 
 
-def loss_terms(xp: ModuleType, last: Layer, z: Array, outputs: Array, rows: Array, loss: Any) -> Array:
+def loss_terms(xp: ModuleType, last: Layer, z: Array, outputs: Array, rows: Array, loss: str) -> Array:
     """The terms ℓ_ij, (n, K), from the last z, the outputs and the target rows, all (n, K)."""
-    return choose(LOSSES, loss, xp, z, outputs, rows, last.units, last.fan_out)
+    return LOSSES[loss](xp, z, outputs, rows, last.fan_out)
 
 
 def rows_of(xp: ModuleType, targets: Array, k: int) -> Array:

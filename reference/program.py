@@ -102,6 +102,21 @@ class Instance:
                 self.dynamic.append(step)
         self.once: dict[Any, list[Any]] = {}
         """Of each arithmetic, all values that depend on no input."""
+        self._halves: dict[int, tuple[list[Equation], list[Equation]]] = {}
+
+    def halves(self, inputs: int) -> tuple[list[Equation], list[Equation]]:
+        """The dynamic equations that need the first so many inputs alone, and those that need the others too."""
+        if inputs not in self._halves:
+            late = set(self.program.inputs[inputs:])
+            first, second = list[Equation](), list[Equation]()
+            for step in self.dynamic:
+                if late.isdisjoint(step.inputs):
+                    first.append(step)
+                else:
+                    late.update(step.outputs)
+                    second.append(step)
+            self._halves[inputs] = first, second
+        return self._halves[inputs]
 
 
 def resolved(value: Any, sizes: Sizes) -> Any:

@@ -9,20 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from reference.arithmetic.bounded import Bounded, Bounding
+from reference.arithmetic.bounded import Bounded, Bounding, Enclosed, hull
 from reference.arithmetic.floats import Floats
 from reference.operations.operation import Operation
 from reference.program import Sizes, derivative
 
 Array = np.ndarray[Any, Any]
-
-
-class Enclosed(NamedTuple):
-    """An array that is known: what is right, how far rounding may carry it, and an undecided comparison."""
-
-    value: Array
-    error: Array
-    open: Array
 
 
 class Truth(NamedTuple):
@@ -58,7 +50,7 @@ def truth(
         _read(operation, inputs, cotangents, options, sizes, format, forward)
         for forward in (None, *operation.formulations)
     ]
-    enclosed = [_hull(each) for each in zip(*found, strict=True)]
+    enclosed = [hull(each).enclosed for each in zip(*found, strict=True)]
     places = operation.differentiable
     outputs = len(enclosed) - len(places)
     names = [name for i, name in enumerate(operation.inputs) if i in places]
@@ -93,16 +85,3 @@ def _read(
     ]
     values += [arithmetic.input(dy, varies=False) for dy in cotangents]
     return arithmetic.read(known.program, values, sizes)
-
-
-def _hull(readings: Sequence[Bounded]) -> Enclosed:
-    """One array from its readings: the first one's number, in the middle of what is open, and all that any admits."""
-    first = readings[0]
-    value = np.array(first.x, float) + (np.asarray(first.up) - np.asarray(first.down)) / 2
-    error, opened = np.zeros(value.shape), np.zeros(value.shape)
-    for one in readings:
-        middle = one.x + (np.asarray(one.up) - np.asarray(one.down)) / 2
-        radius = (np.asarray(one.up) + np.asarray(one.down)) / 2
-        opened = np.maximum(opened, radius)
-        error = np.maximum(error, one.e + np.abs(middle - value))
-    return Enclosed(value, np.where(np.isnan(error), np.inf, error), opened)

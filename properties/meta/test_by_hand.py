@@ -1,4 +1,4 @@
-"""The bundled backprop, every choice of its `PROBLEM` once, without JAX: what tells a slip in no time."""
+"""The bundled backprop, every choice of its `PROBLEM` once: what tells a slip in no time."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -28,8 +28,8 @@ from properties.cases import Case, Parameters
 from properties.comparison import compare, equal, named
 from properties.problem import OUTPUT_OF, TARGETS, read
 from properties.rational import as_fractions, in_fractions
-from reference import rounding
-from reference.network import REDUCTIONS, divisor, layers_of, loss_value
+from reference.arithmetic.bounded import Bounding
+from reference.network import REDUCTIONS, loss_value
 
 CLAIMS = read(manual_backprop.PROBLEM)
 SIZES = (2, 5, 4, 6, 3)
@@ -69,34 +69,12 @@ def targets_of(kind: str, loss: str, random: np.random.Generator) -> Any:
     return random.random((SAMPLES, k)) if loss in OUTPUT_OF else random.standard_normal((SAMPLES, k))
 
 
-def analysed(case: Case) -> rounding.Bounds:
-    """The reference's own backward pass, which carries its errors along."""
-    info = np.finfo(case.inputs.dtype)
-    unit = float(info.eps + np.finfo(np.float64).eps) / 2
-    wide = [(W.astype(float), None if b is None else b.astype(float)) for W, b in case.parameters]
-    return rounding.bounds(
-        rounding.Arithmetic(np, unit, float(info.tiny)),
-        layers_of(wide, case.hidden, case.output),
-        case.inputs.astype(float),
-        case.rows.astype(float),
-        loss=case.loss,
-        divisor=divisor(case.samples, case.reduction),
-    )
-
-
 def is_right(gradient: Parameters, case: Case) -> bool:
     """Whether a gradient is the reference's, but for rounding."""
-    found = [
-        (name, value)
-        for layer, ((dW, db), (_, b)) in enumerate(
-            zip(analysed(case).gradient, case.parameters, strict=True), start=1
-        )
-        for name, value in ((f"dW{layer}", dW), (f"db{layer}", db))
-        if name.startswith("dW") or b is not None
-    ]
-    truth, error = {name: v.x for name, v in found}, {name: v.e for name, v in found}
-    opened = {name: v.opened for name, v in found}
-    return named(gradient).keys() == truth.keys() and compare(named(gradient), truth, error, opened).holds
+    truth = case.oracle
+    found = named(gradient)
+    right, error, opened = named(truth.gradient), named(truth.error), named(truth.open)
+    return found.keys() == right.keys() and compare(found, right, error, opened).holds
 
 
 def gradient(case: Case) -> Parameters:
@@ -130,7 +108,7 @@ def test_the_loss_is_the_reference_s(output: str, loss: str) -> None:
         wide = [(W.astype(float), None if b is None else b.astype(float)) for W, b in case.parameters]
         truth = loss_value(np, wide, case.inputs.astype(float), case.rows.astype(float), **case.choices)  # pyright: ignore[reportArgumentType]  (None where there is no bias)
         assert given.dtype == case.inputs.dtype
-        assert abs(given - truth) <= analysed(case).loss_error
+        assert abs(given - truth) <= case.oracle.loss_error
 
 
 @each_pair
@@ -156,10 +134,10 @@ def test_softmax_s_jacobian_is_what_its_backward_pass_multiplies_by() -> None:
     h = softmax.forward(z)
     jacobian, dz = softmax.jacobian(h), softmax.backward(dh, z, h)
     assert jacobian.shape == (4, 3, 3)
-    rules = rounding.Arithmetic(np, float(np.finfo(float).eps), float(np.finfo(float).tiny))
+    gamma = Bounding().gamma(3)
     for i in range(4):
-        product_ = rules.matmul(rules.exact(dh[i : i + 1]), rules.exact(jacobian[i]), 3)
-        assert compare({"dz": dz[i : i + 1]}, {"dz": product_.x}, {"dz": product_.e}).holds
+        bound = gamma * (abs(dh[i]) @ abs(jacobian[i]))
+        assert compare({"dz": dz[i]}, {"dz": dh[i] @ jacobian[i]}, {"dz": bound}).holds
 
 
 # Averaging and training -------------------------------------------------------------------------------

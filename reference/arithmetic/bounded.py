@@ -142,9 +142,27 @@ class Bounded:
         return most if self.high is None else np.minimum(most, self.high)
 
     @property
+    def enclosed(self) -> "Enclosed":
+        """Three arrays: the middle of what is open, the error, and how far it is open."""
+        down, up = np.asarray(self.down), np.asarray(self.up)
+        shape = self.x.shape
+        error = np.where(np.isnan(self.e), np.inf, self.e)
+        return Enclosed(
+            self.x + (up - down) / 2, np.broadcast_to(error, shape), np.broadcast_to((up + down) / 2, shape)
+        )
+
+    @property
     def is_exact(self) -> bool:
         """Whether every program has just this number."""
         return none(self.e) and not self.is_open
+
+
+class Enclosed(NamedTuple):
+    """An array that is known: what is right, how far rounding may carry it, and an undecided comparison."""
+
+    value: Array
+    error: Array
+    open: Array
 
 
 class Extreme(NamedTuple):
@@ -167,7 +185,9 @@ def _hull(x: Any, ends: Sequence[Any]) -> tuple[Any, Any]:
 def _part(values: Sequence[Bounded], name: str, function: Callable[..., Any]) -> Any:
     """A function of one part of several numbers, which is 0 where all of these are."""
     parts = [getattr(value, name) for value in values]
-    if all(map(none, parts)):
+    if all(
+        type(part) is float for part in parts
+    ):  # `none`, without the call: this is asked some 200 times a case
         return NONE
     return function(
         *(
@@ -179,9 +199,28 @@ def _part(values: Sequence[Bounded], name: str, function: Callable[..., Any]) ->
 
 def _low(values: Sequence[Bounded], function: Callable[..., Any]) -> Any:
     """A function that rises in each number, of what they are at least; None where one is unknown."""
-    if any(value.low is None for value in values):
+    lows = [value.low for value in values]
+    if any(low is None for low in lows):
         return None
-    return function(*(np.broadcast_to(value.low, value.x.shape) for value in values))
+    return function(
+        *(
+            np.asarray(low) if np.shape(low) == value.x.shape else np.broadcast_to(low, value.x.shape)
+            for low, value in zip(lows, values, strict=True)
+        )
+    )
+
+
+def hull(readings: Sequence[Bounded]) -> Bounded:
+    """One number out of those of several programs: the first one's x, and all that any of them admits."""
+    first = readings[0]
+    e, down, up = (
+        _part(readings, name, lambda *parts: np.maximum.reduce(parts)) for name in ("e", "down", "up")
+    )
+    for one in readings[1:]:
+        away = np.abs(one.x - first.x)
+        e = np.where(np.isnan(away), np.inf, np.maximum(e, one.e + away))
+    low = _low(readings, lambda *lows: np.minimum.reduce(lows))
+    return Bounded(first.x, e, down, up, low=low, varies=any(one.varies for one in readings))
 
 
 # --- moves: each part alike -----------------------------------------------------------------------------------
@@ -246,8 +285,9 @@ def _summed(self: "Bounding", values: Sequence[Bounded], add: Callable[..., Any]
     e, down, up = (_part(values, name, add) for name in ("e", "down", "up"))
     if x.dtype.kind != "f":
         return Bounded(x, e, down, up)
-    e = e + self.gamma_of_sums(terms) * add(*(value.size + value.e for value in values))
-    if np.isinf(x).any():  # -inf stands for "left out", and stays that
+    sizes = (value.size if type(value.e) is float else value.size + value.e for value in values)
+    e = e + self.gamma_of_sums(terms) * add(*sizes)
+    if not np.isfinite(x).all() and np.isinf(x).any():  # -inf stands for "left out", and stays that
         e = np.where(np.isinf(x), 0.0, e)
     return Bounded(x, e, down, up, low=_low(values, add))
 
@@ -370,8 +410,18 @@ def _ends_by_sign(a: Bounded, matrix: Array, times: Callable[[Any, Any], Any]) -
     return times(down, positive) + times(up, negative), times(up, positive) + times(down, negative)
 
 
+def _turned(a: Bounded) -> Bounded:
+    """A matrix transposed."""
+    e, down, up = (part if type(part) is float else part.T for part in (a.e, a.down, a.up))
+    return Bounded(a.x.T, e, down, up)
+
+
 def _dot_general(self: "Bounding", a: Bounded, b: Bounded, *, dimension_numbers: Any) -> Bounded:
     (left_contracted, right_contracted), (left_batch, right_batch) = dimension_numbers
+    if a.x.ndim == b.x.ndim == 2 and not left_batch and len(left_contracted) == 1:  # noqa: PLR2004  (two matrices)
+        return _matrices(
+            self, _turned(a) if left_contracted[0] == 0 else a, _turned(b) if right_contracted[0] == 1 else b
+        )
     shape = floats.dot_shape(a.x, b.x, dimension_numbers)
     left = _moved([a], lambda x: floats.matrices(x, left_batch, left_contracted, rows=True)[0])
     right = _moved([b], lambda x: floats.matrices(x, right_batch, right_contracted, rows=False)[0])
@@ -657,7 +707,11 @@ def _of_prefixes(sign: int) -> Rule:
 
 
 def _clamp(self: "Bounding", low: Bounded, x: Bounded, high: Bounded) -> Bounded:
-    return RULES["min"](self, RULES["max"](self, x, low), high)
+    """Between two exact numbers nothing errs by more than what lies between them."""
+    found = RULES["min"](self, RULES["max"](self, x, low), high)
+    if low.is_exact and high.is_exact and not none(found.e):
+        found.e = np.minimum(found.e, np.maximum(high.x - found.x, found.x - low.x))
+    return found
 
 
 def _bits(decided: Any, open_: Any) -> Bounded:
@@ -1054,11 +1108,13 @@ class Bounding(Arithmetic):
     def step(self, step: Any, found: list[Any]) -> None:
         """Read one equation, and note whether the result varies, and where a narrow format overflows."""
         super().step(step, found)
-        varies = any(found[slot].varies for slot in step.inputs)
+        varies = False
+        for slot in step.inputs:
+            varies = varies or found[slot].varies
         for slot in step.outputs:
             one = found[slot]
             one.varies = varies
-            if self.is_narrow and one.is_real:
+            if self.is_narrow and one.x.dtype.kind == "f":
                 over = (np.abs(one.x) + one.e > self.format.largest) & np.isfinite(one.x)
                 if over.any():
                     one.e = np.where(over, np.inf, one.e)

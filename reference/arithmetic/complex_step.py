@@ -1,7 +1,7 @@
 """The forward pass on complex numbers: its derivative along a tangent, to the last digits.
 
-f(x + ihv) = f(x) + ih Jv - h²…, so that Jv = Im f(x + ihv)/h: no two near numbers are subtracted, and with h = 2⁻¹⁰⁰
-the next term lies 200 bits below (J. N. Lyness, C. B. Moler, *Numerical Differentiation of Analytic Functions*, SIAM
+f(x + ihv) = f(x) + ih Jv - h²…, so that Jv = Im f(x + ihv)/h: no two near numbers are subtracted, and with h = 2⁻⁶⁰⁰
+h² is 0 (J. N. Lyness, C. B. Moler, *Numerical Differentiation of Analytic Functions*, SIAM
 J. Numer. Anal. 4, 1967; W. Squire, G. Trapp, SIAM Review 40, 1998). Comparisons go by the real parts; what no
 complex number has is refused.
 """
@@ -19,7 +19,7 @@ from reference.program import Derivative, Sizes
 
 Array = np.ndarray[Any, Any]
 
-STEP = 2.0**-100
+STEP = 2.0**-600
 
 
 def _apart(a: Any, b: Any) -> None:

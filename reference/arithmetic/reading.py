@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from reference.program import Instance, Program, Sizes
+from reference.program import Derivative, Instance, Program, Sizes
 
 Rule = Callable[..., Any]
 
@@ -59,6 +59,35 @@ class Arithmetic:
         for step in instance.dynamic:
             self.step(step, found)
         return found
+
+    def vjp(
+        self, known: Derivative, values: Sequence[Any], sizes: Sizes
+    ) -> tuple[list[Any], Callable[[Sequence[Any]], list[Any]]]:
+        """The outputs for the values of the inputs, and what pulls the values of the cotangents back to gradients.
+
+        The forward half is read once, however often the second is called.
+
+        Raises:
+            UnknownPrimitiveError: where a rule is missing.
+        """
+        program = known.program
+        instance = program.at(sizes)
+        forward, backward = instance.halves(len(values))
+        found = list(self._once(instance))
+        found[: len(values)] = values  # the inputs have the first slots
+        with np.errstate(all="ignore"):
+            for step in forward:
+                self.step(step, found)
+
+        def pull(cotangents: Sequence[Any]) -> list[Any]:
+            pulled = list(found)
+            pulled[len(values) : len(program.inputs)] = cotangents
+            with np.errstate(all="ignore"):
+                for step in backward:
+                    self.step(step, pulled)
+            return [pulled[slot] for slot in program.outputs[known.outputs :]]
+
+        return [found[slot] for slot in program.outputs[: known.outputs]], pull
 
     def step(self, step: Any, found: list[Any]) -> None:
         """Read one equation."""
