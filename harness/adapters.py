@@ -18,7 +18,8 @@ import re
 import sys
 import types
 from collections import OrderedDict
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -285,6 +286,41 @@ class Operations:
         call = run.plan["calls"][role]
         rest = arguments(run, {**call, "arguments": call["arguments"][2:]})
         return self.function(run.plan, role)(given, along, *rest, **keywords(run, call))
+
+    def program(
+        self, order: dict[str, Any], options: dict[str, Value], tracing: Any, folder: str
+    ) -> tuple[Any, list[Any], str]:
+        """The forward pass for inputs of some types and shapes as a program: see `tracing`.
+
+        Or that of a function of the module that an order names. Where there is none: None, no constants, and why.
+        """
+        plan = order["plan"]
+
+        def outputs(values: list[Value], *, wrapped: bool) -> list[Value]:
+            run = Run(plan, options, order["sizes"], None)
+            run.given.update(
+                (name, tracing.Traced(value) if wrapped else value)
+                for name, value in zip(plan["inputs"], values)  # noqa: B905 - Python 3.9
+            )
+            seed_all(order["seed"])
+            if order["function"]:
+                takes = order["keywords"]
+                own = {name: value for name, value in options.items() if name in takes}
+                return as_list(getattr(self.module, order["function"])(*run.given.values(), **own))
+            if plan["kind"] == "function":  # called as it is: jax.vjp would trace what belongs to its derivative
+                return as_list(self.called(run, "forward"))
+            self.forward(run)
+            return run.outputs
+
+        why = ""
+        for wrapped in (True, False) if plan["arrays"] == "numpy" else (False,):
+            seen = tracing.numpy_seen(tracing.own_modules(folder)) if wrapped else nullcontext()
+            try:
+                with seen:
+                    return (*tracing.traced(partial(outputs, wrapped=wrapped), order["shapes"], folder), "")
+            except Exception as error:  # noqa: BLE001 - whatever it is, it ends the attempt
+                why = why or f"{type(error).__name__}: {error}"
+        return None, [], why[:300]
 
     def draw(self, path: list[Any], seed: int, shape: list[int], sizes: dict[str, int]) -> Value:
         """The values of an input that the file draws itself."""

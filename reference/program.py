@@ -77,6 +77,8 @@ class Program:
         return tuple(resolved(size, sizes) for size in self.shapes[slot])
 
 
+LINE = re.compile(r"[\w.-]+\.py:\d+ \([\w.<>]+\)")
+"""A line as it is told: "mine.py:12 (forward)"."""
 KEPT = 64
 """Instances of a program that are kept."""
 
@@ -241,7 +243,12 @@ def _needed(equations: Iterable[Equation], outputs: Iterable[Slot]) -> tuple[Equ
 
 
 def _line(equation: Any) -> str:
-    """The line of the reference that an equation comes from: "norms.py:12 (layer_norm)"."""
+    """The line of the reference that an equation comes from: "norms.py:12 (layer_norm)".
+
+    Or the one of a subject, which a program that was traced elsewhere gives as a scope (`transcript`).
+    """
+    if said := LINE.search(str(equation.source_info.name_stack)):
+        return said[0]
     from jax._src import source_info_util  # noqa: PLC0415  (no public name)
 
     told = source_info_util.summarize(equation.source_info)
