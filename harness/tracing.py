@@ -16,7 +16,6 @@ What travels is data: equations by the names of their primitives, parameters, co
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 import types
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -44,6 +43,8 @@ MAKERS = (  # functions of NumPy that make an array, and don't ask what they mak
     *("array", "asarray", "asanyarray", "ascontiguousarray", "zeros", "ones", "empty", "full", "eye", "identity"),
     *("arange", "linspace", "tri", "zeros_like", "ones_like", "empty_like", "full_like"),
 )  # fmt: skip
+
+HERE = Path(__file__).resolve()
 
 Value = Any  # of the subject
 Index = Any
@@ -303,7 +304,7 @@ def own_modules(folder: str) -> list[types.ModuleType]:
         file = getattr(module, "__file__", None)
         if isinstance(file, str) and isinstance(module, types.ModuleType):
             path = Path(file)
-            if Path(folder) in path.parents and "site-packages" not in path.parts and path.name != "tracing.py":
+            if Path(folder) in path.parents and "site-packages" not in path.parts and path != HERE:
                 found.append(module)
     return found
 
@@ -316,10 +317,6 @@ def traced(
 ) -> tuple[dict[str, Any], list[Any]]:
     """The program of a function of a list of arrays, and its constants. Raises whatever the function raises."""
     framework = jax()
-    with suppress(Exception):  # so that a line that is told is one of the subject's
-        from jax._src import source_info_util  # noqa: PLC0415 - no public name
-
-        source_info_util.register_exclusion(__file__)
     arguments = [framework.ShapeDtypeStruct(tuple(shape), np.dtype(dtype)) for dtype, shape in shapes]
 
     def outputs(*values: Value) -> list[Value]:
@@ -370,8 +367,8 @@ class Transcription:
         self.constants.append([self.new(), np.asarray(value)])
         return self.constants[-1][0]
 
-    def inline(self, closed: Any, inputs: list[int]) -> list[int]:
-        """The equations of a jaxpr; the variables of its outputs."""
+    def inline(self, closed: Any, inputs: list[int], said: str = "") -> list[int]:
+        """The equations of a jaxpr, which is called at a line; the variables of its outputs."""
         jaxpr = getattr(closed, "jaxpr", closed)
         slots: dict[Any, int] = dict(zip(jaxpr.invars, inputs))  # noqa: B905 - Python 3.9
         for variable, value in zip(jaxpr.constvars, getattr(closed, "consts", ())):  # noqa: B905 - as above
@@ -382,14 +379,15 @@ class Transcription:
 
         for equation in jaxpr.eqns:
             given, name = [slot(one) for one in equation.invars], equation.primitive.name
+            line = said or self.line(equation)
             if name in INLINED:
-                found = self.inline(equation.params[INLINED[name]], given)
+                found = self.inline(equation.params[INLINED[name]], given, line)
             else:
                 found = [self.new() for _ in equation.outvars]
                 parameters = {
                     key: written(one) for key, one in equation.params.items() if key not in UNUSED
                 }
-                self.equations.append([name, given, found, parameters, self.line(equation)])
+                self.equations.append([name, given, found, parameters, line])
             slots.update(zip(equation.outvars, found))  # noqa: B905 - as above
         return [slot(one) for one in jaxpr.outvars]
 
@@ -398,10 +396,10 @@ class Transcription:
         with suppress(Exception):
             from jax._src import source_info_util  # noqa: PLC0415 - no public name
 
-            frame = source_info_util.user_frame(equation.source_info.traceback)
-            file, line = os.path.relpath(frame.file_name, self.folder), int(frame.start_line)
-            if not file.startswith(".."):
-                return f"{os.path.basename(file)}:{line} ({frame.function_name})"[:LONGEST]  # noqa: PTH119 - for JSON
+            for frame in source_info_util.user_frames(equation.source_info.traceback):
+                path = Path(frame.file_name)
+                if Path(self.folder) in path.parents and "site-packages" not in path.parts and path != HERE:
+                    return f"{path.name}:{int(frame.start_line)} ({frame.function_name})"[:LONGEST]
         return ""
 
 

@@ -79,6 +79,8 @@ class Program:
 
 LINE = re.compile(r"[\w.-]+\.py:\d+ \([\w.<>]+\)")
 """A line as it is told: "mine.py:12 (forward)"."""
+ELSEWHERE = "traced elsewhere"
+"""A scope for equations of which nobody knows the line."""
 KEPT = 64
 """Instances of a program that are kept."""
 
@@ -247,8 +249,10 @@ def _line(equation: Any) -> str:
 
     Or the one of a subject, which a program that was traced elsewhere gives as a scope (`transcript`).
     """
-    if said := LINE.search(str(equation.source_info.name_stack)):
+    if said := LINE.search(scope := str(equation.source_info.name_stack)):
         return said[0]
+    if ELSEWHERE in scope:
+        return ""
     from jax._src import source_info_util  # noqa: PLC0415  (no public name)
 
     told = source_info_util.summarize(equation.source_info)

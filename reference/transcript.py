@@ -21,7 +21,7 @@ from jax.extend import core
 from jax.extend.core import primitives
 
 from reference.arithmetic.bounded import Bounding
-from reference.program import LINE
+from reference.program import ELSEWHERE, LINE
 
 Array = np.ndarray[Any, Any]
 
@@ -64,7 +64,7 @@ class Transcript:
         found: dict[int, Any] = {**self.constants, **dict(zip(self.inputs, values, strict=True))}
         for step in self.steps:
             try:
-                with jax.named_scope(step.line or "forward"):
+                with jax.named_scope(step.line or ELSEWHERE):
                     made = _bound(step, [found[slot] for slot in step.inputs])
             except Exception as error:  # whatever the data is, it is none of ours
                 raise TranscriptError(f"{step.primitive}: {type(error).__name__}") from None

@@ -14,6 +14,7 @@ from properties.declaration.model import Signature
 from properties.operation import PROPERTIES, checks
 from properties.operation.cases import EDGES, REGULAR, NoCaseError, OperationCase, Seeded, make
 from properties.operation.explanations import OperationExplanations
+from properties.operation.programs import NoProgramError
 from properties.operation.truth import Judge
 from properties.search import (
     Effort,
@@ -145,6 +146,10 @@ class InProcess:
         """By names."""
         del options
         return self._more["hvp"](inputs, tangents)
+
+    def program(self, shapes: Any, options: Any, reference: str = "") -> Any:
+        """There is none."""
+        raise NoProgramError(reference or str((shapes, options)))
 
     def stand_in(self, inputs: Arrays, options: Any = None) -> tuple[Any, ...]:
         """Of which the derivative is meant to be."""

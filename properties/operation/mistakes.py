@@ -73,6 +73,7 @@ class _Asked:
         drawn = [one for one in drawn if all(one.sizes.get(axis) == drawn[0].sizes.get(axis) for axis in fixed)]
         best = drawn[:1] + [one for one in drawn[1:] if drawn and one.sizes != drawn[0].sizes][: CASES - 2]
         best += drawn[1:2]
+        best += drawn[:1] * (CASES - len(best))  # of the same sizes, with numbers of its own
         return [found for one in best if (found := self._case(_generic(one, self.judge, rng))) is not None]
 
     def _case(self, case: OperationCase) -> steps.Case | None:

@@ -540,15 +540,15 @@ class Judge:
         for _ in range(SAMPLES):
             try:
                 case = make(Seeded(rng), self, ("plain",), sizes=FEW)
-                outputs = self.subject.forward(case.inputs, case.options).outputs
                 found = found or self._traced(case)
+                outputs = self.subject.forward(case.inputs, case.options).outputs
                 cotangents = case.cotangents(outputs)
                 known = self._by_program(found, case, cotangents)
             except (NoCaseError, Violation):
                 continue
             except NoProgramError:
                 return None
-            if known is None or not self._is_program(case, outputs, known):
+            if known is None or not self._is_program(case, outputs, cotangents, known):
                 return None
         return found
 
@@ -564,7 +564,14 @@ class Judge:
             return None
         return Right({name: found[1][name] for name in self.declaration.differentiable}, found[0])
 
-    def _is_program(self, case: OperationCase, outputs: Sequence[Array], known: Right) -> bool:
+    def _is_program(
+        self,
+        case: OperationCase,
+        outputs: Sequence[Array],
+        cotangents: Sequence[Array],
+        known: Right,
+        gradients: Mapping[str, Array] | None = None,
+    ) -> bool:
         """Whether a program has the values of the forward pass, and the slopes.
 
         Its values alone would not tell a slope: x rounded to 50 binary places is x, and has the slope 0. The program
@@ -577,8 +584,8 @@ class Judge:
         if case.regime in EDGES:
             return True
         program = tuple(case.sizes.items()), repr(case.options)
-        _, cotangents, gradients = self.run(case)
-        if program not in self._followed or not _compared_named(gradients, known.gradients).holds:
+        accuses = gradients is not None and not _compared_named(gradients, known.gradients).holds
+        if accuses or program not in self._followed:
             try:
                 lines = self._measured(case, outputs, cotangents, entries=0).lines
             except Inconclusive:
@@ -665,10 +672,10 @@ class Judge:
         At the edges a forward pass may lose its digits and is meant all the same. Raises `Inconclusive` where nobody
         can tell.
         """
-        outputs, cotangents, _ = self.run(case)
+        outputs, cotangents, gradients = self.run(case)
         known = self.known(case)
         if self.reading is not None and self.reading.own:
-            if known is not None and self._is_program(case, outputs, known):
+            if known is not None and self._is_program(case, outputs, cotangents, known, gradients):
                 return known
             if case.regime in EDGES:
                 raise Inconclusive("the program of forward has other values here")
