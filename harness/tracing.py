@@ -37,6 +37,7 @@ INLINED = {  # calls, and the parameter that holds what they call
     "custom_vjp_call": "call_jaxpr",
     "custom_vjp_call_jaxpr": "fun_jaxpr",
 }
+THE_SAME = frozenset({"copy", "copy_p", "optimization_barrier", "stop_gradient"})  # as the values have it
 UNUSED = frozenset({"update_jaxpr", "update_consts"})  # of a scatter: its name says how it combines
 REDUCTIONS = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}
 MAKERS = (  # functions of NumPy that make an array, and don't ask what they make it of
@@ -196,6 +197,8 @@ def assigned(value: Value, index: Index, new: Value) -> Value:
     jnp = jax().numpy
     shape, dtype = np.shape(value), str(value.dtype)
     if is_traced(index):
+        if getattr(index, "dtype", None) == bool and not np.ndim(new):
+            return jnp.where(index.reshape(index.shape + (1,) * (len(shape) - index.ndim)), new, value).astype(dtype)
         if np.ndim(new):  # into a gradient that comes with the value, for one, which is no part of the program
             return jnp.asarray(value).at[index].set(new)
         hit = jnp.zeros(shape, "int64").at[index].add(1) > 0
@@ -380,7 +383,9 @@ class Transcription:
         for equation in jaxpr.eqns:
             given, name = [slot(one) for one in equation.invars], equation.primitive.name
             line = said or self.line(equation)
-            if name in INLINED:
+            if name in THE_SAME:
+                found = given
+            elif name in INLINED:
                 found = self.inline(equation.params[INLINED[name]], given, line)
             else:
                 found = [self.new() for _ in equation.outvars]
