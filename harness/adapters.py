@@ -307,7 +307,9 @@ class Operations:
                 takes = order["keywords"]
                 own = {name: value for name, value in options.items() if name in takes}
                 return as_list(getattr(self.module, order["function"])(*run.given.values(), **own))
-            if plan["kind"] == "function":  # called as it is: jax.vjp would trace what belongs to its derivative
+            if (
+                plan["kind"] == "function"
+            ):  # called as it is: jax.vjp would trace what belongs to its derivative
                 return as_list(self.called(run, "forward"))
             self.forward(run)
             return run.outputs

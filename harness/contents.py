@@ -136,7 +136,9 @@ def _check_reference(subject: OperationSubject) -> None:
         return
     try:
         operation_of(
-            subject, make(Seeded(np.random.default_rng(0)), subject, ("plain",), sizes=FEW), counterpart.operation
+            subject,
+            make(Seeded(np.random.default_rng(0)), subject, ("plain",), sizes=FEW),
+            counterpart.operation,
         )
     except NoProgramError as error:
         raise UnusableSubject(

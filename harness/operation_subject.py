@@ -1,11 +1,11 @@
 """The operations of a user's module as subjects: each in a worker of its own, behind the contract of an operation."""
 
+import sys
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
-import sys
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -318,7 +318,13 @@ class OperationSubject:
         sizes = self.declaration.sizes_of(
             dict(zip(self.declaration.inputs, (shape for _, shape in shapes), strict=True))
         )
-        order = {"do": "trace", "plan": self._plan, "sizes": sizes, "seed": 0, "function": function}
+        order: dict[str, Any] = {
+            "do": "trace",
+            "plan": self._plan,
+            "sizes": sizes,
+            "seed": 0,
+            "function": function,
+        }
         order |= {"shapes": [[dtype, list(shape)] for dtype, shape in shapes], "keywords": []}
         self.check_limit()
         try:

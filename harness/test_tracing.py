@@ -23,7 +23,7 @@ FORWARDS = {
     "operators": "def forward(x, y): return (2 * x + x / 3 - x**3) @ x.T",
     "functions": "def forward(x, y): return np.where(x > 0, np.log1p(np.exp(-x)), np.maximum(x, -1)).sum(axis=0)",
     "methods": "def forward(x, y): return x.reshape(3, 2).T.mean(axis=1, keepdims=True) + x.copy().max()",
-    "several outputs": "def forward(x, y): return x.var(axis=0, ddof=1), np.linalg.norm(x), np.einsum('ij,kj->ik', x, x)",
+    "several outputs": "def forward(x, y): return x.var(axis=0), np.linalg.norm(x), np.einsum('ij,kj->ik', x, x)",
     "labels": "def forward(x, y): return -np.log(np.exp(x) / np.exp(x).sum(axis=1, keepdims=True))[np.arange(2), y]",
     "a loop that writes": """
         def forward(x, y):
@@ -101,7 +101,7 @@ UNTRACEABLE = {
 @pytest.mark.parametrize("name", UNTRACEABLE)
 def test_a_forward_pass_that_asks_for_values_ends_the_attempt_and_leaves_the_module_alone(name: str) -> None:
     module = module_of(UNTRACEABLE[name])
-    with pytest.raises(Exception) as raised, tracing.numpy_seen([module]):  # noqa: PT011, PT012  (whatever it is)
+    with pytest.raises(Exception) as raised, tracing.numpy_seen([module]):  # noqa: PT011  (whatever it is)
         tracing.traced(
             lambda values: [module.forward(*map(tracing.Traced, values))],
             [("float64", X.shape), ("int64", Y.shape)],
@@ -238,7 +238,9 @@ def test_a_reference_of_its_author_decides(tmp_path: Path) -> None:
     other = judged(tmp_path, HUBER.replace("(d * d *", "(d *"))
     assert other.verdict is Verdict.FAIL
     assert other.diagnosis is not None
-    assert other.diagnosis.note.startswith("the derivative is that of theirs.py:pseudo_huber, and forward is another")
+    assert other.diagnosis.note.startswith(
+        "the derivative is that of theirs.py:pseudo_huber, and forward is another"
+    )
     untraceable = judged(tmp_path, HUBER.replace("pseudo_huber", "asks"))
     assert untraceable.verdict is Verdict.ERROR
     assert untraceable.message.startswith("REFERENCE is theirs.py:asks, which can't be traced by JAX (")

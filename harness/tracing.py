@@ -142,6 +142,7 @@ class Traced(NDArrayOperatorsMixin):
         self[...] = value
 
     def __getitem__(self, index: Index) -> Value:
+        """A view of a slice, and a copy of what is none."""
         index = plain(index)
         value = self.value
         found = value[index]
@@ -150,6 +151,7 @@ class Traced(NDArrayOperatorsMixin):
         return Traced(None, self, index)
 
     def __setitem__(self, index: Index, new: Value) -> None:
+        """In place: what this is a slice of has it too."""
         index, new = plain((index, new))
         value = self.value
         if is_traced((value, index, new)):
@@ -165,24 +167,32 @@ class Traced(NDArrayOperatorsMixin):
             self._base.replace(assigned(self._base.value, self._index, value))
 
     def __len__(self) -> int:
+        """Along the first axis."""
         return int(self.shape[0])
 
     def __iter__(self) -> Iterator[Value]:
+        """Row by row."""
         return (self[i] for i in range(len(self)))
 
     def __bool__(self) -> bool:
+        """Of a number that is not traced."""
         return bool(self.value)
 
     def __int__(self) -> int:
+        """As `__bool__`."""
         return int(self.value)
 
     def __float__(self) -> float:
+        """As `__bool__`."""
         return float(self.value)
 
     def __index__(self) -> int:
+        """As `__bool__`."""
         return self.value.__index__()
 
-    __hash__ = object.__hash__
+    def __hash__(self) -> int:
+        """One array is not another."""
+        return id(self)
 
 
 def is_slice(index: Index) -> bool:
@@ -197,15 +207,22 @@ def assigned(value: Value, index: Index, new: Value) -> Value:
     jnp = jax().numpy
     shape, dtype = np.shape(value), str(value.dtype)
     if is_traced(index):
-        if getattr(index, "dtype", None) == bool and not np.ndim(new):
-            return jnp.where(index.reshape(index.shape + (1,) * (len(shape) - index.ndim)), new, value).astype(dtype)
-        if np.ndim(new):  # into a gradient that comes with the value, for one, which is no part of the program
+        if str(getattr(index, "dtype", "")) == "bool" and not np.ndim(new):
+            return jnp.where(
+                index.reshape(index.shape + (1,) * (len(shape) - index.ndim)), new, value
+            ).astype(dtype)
+        if np.ndim(
+            new
+        ):  # into a gradient that comes with the value, for one, which is no part of the program
             return jnp.asarray(value).at[index].set(new)
         hit = jnp.zeros(shape, "int64").at[index].add(1) > 0
         return jnp.where(hit, jnp.asarray(new, dtype), value)
     places = np.arange(int(np.prod(shape))).reshape(shape)[index]
     new = jnp.broadcast_to(jnp.asarray(new, dtype), places.shape)
-    if places.size == np.size(places) == int(np.prod(shape)) and (places.ravel() == np.arange(places.size)).all():
+    if (
+        places.size == np.size(places) == int(np.prod(shape))
+        and (places.ravel() == np.arange(places.size)).all()
+    ):
         return new.reshape(shape)
     hit, source = np.zeros(shape, bool), np.zeros(shape, np.int64)
     hit.reshape(-1)[places.ravel()] = True
@@ -266,7 +283,9 @@ def made(name: str) -> Callable[..., Value]:
         args, keywords = plain(args), plain(keywords)
         if not is_traced((args, keywords)):
             return wrapped(function(*args, **keywords))
-        return wrapped(jax().numpy.array(*args, **keywords) if name == "array" else counterpart(name)(*args, **keywords))
+        return wrapped(
+            jax().numpy.array(*args, **keywords) if name == "array" else counterpart(name)(*args, **keywords)
+        )
 
     return make
 
@@ -281,6 +300,7 @@ class Seen(types.ModuleType):
         self.ndarray = (np.ndarray, Traced)  # for isinstance
 
     def __getattr__(self, name: str) -> Value:
+        """What is no maker of arrays."""
         return getattr(np, name)
 
 
@@ -305,7 +325,7 @@ def own_modules(folder: str) -> list[types.ModuleType]:
     found: list[types.ModuleType] = []
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)
-        if isinstance(file, str) and isinstance(module, types.ModuleType):
+        if isinstance(file, str):
             path = Path(file)
             if Path(folder) in path.parents and "site-packages" not in path.parts and path != HERE:
                 found.append(module)
@@ -389,9 +409,7 @@ class Transcription:
                 found = self.inline(equation.params[INLINED[name]], given, line)
             else:
                 found = [self.new() for _ in equation.outvars]
-                parameters = {
-                    key: written(one) for key, one in equation.params.items() if key not in UNUSED
-                }
+                parameters = {key: written(one) for key, one in equation.params.items() if key not in UNUSED}
                 self.equations.append([name, given, found, parameters, line])
             slots.update(zip(equation.outvars, found))  # noqa: B905 - as above
         return [slot(one) for one in jaxpr.outvars]
@@ -416,8 +434,9 @@ def written(value: Any) -> Any:
         return value
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return ["fields", type(value).__name__, {key: written(getattr(value, key)) for key in value._fields}]
+    fields = getattr(value, "_fields", None)  # of a named tuple
+    if fields is not None:
+        return ["fields", type(value).__name__, {key: written(getattr(value, key)) for key in fields}]
     if isinstance(value, (tuple, list)):
         return ["tuple", *map(written, value)]
     if isinstance(value, (np.dtype, type)):

@@ -66,7 +66,7 @@ class Transcript:
             try:
                 with jax.named_scope(step.line or ELSEWHERE):
                     made = _bound(step, [found[slot] for slot in step.inputs])
-            except Exception as error:  # whatever the data is, it is none of ours
+            except Exception as error:  # noqa: BLE001 - whatever the data is, it is none of ours
                 raise TranscriptError(f"{step.primitive}: {type(error).__name__}") from None
             if len(made) != len(step.outputs) or any(np.size(one) > LARGEST for one in made):
                 raise TranscriptError(f"{step.primitive} makes something else than it says")
@@ -91,7 +91,13 @@ def read_transcript(data: Any, constants: Sequence[Array]) -> Transcript:
     try:
         slots = _slots(data["constants"])
         steps = tuple(
-            Step(_name(name), _slots(given), _slots(made), {str(k): _read(v) for k, v in how.items()}, _line(line))
+            Step(
+                _name(name),
+                _slots(given),
+                _slots(made),
+                {str(k): _read(v) for k, v in how.items()},
+                _line(line),
+            )
             for name, given, made, how, line in data["equations"]
         )
         if len(slots) != len(constants):

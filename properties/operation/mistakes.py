@@ -70,7 +70,9 @@ class _Asked:
                 drawn.append(replace(one, options=dict(self.options)))
         drawn.sort(key=_telling, reverse=True)
         fixed = self.reading.operation.concrete  # of which another size makes another program
-        drawn = [one for one in drawn if all(one.sizes.get(axis) == drawn[0].sizes.get(axis) for axis in fixed)]
+        drawn = [
+            one for one in drawn if all(one.sizes.get(axis) == drawn[0].sizes.get(axis) for axis in fixed)
+        ]
         best = drawn[:1] + [one for one in drawn[1:] if drawn and one.sizes != drawn[0].sizes][: CASES - 2]
         best += drawn[1:2]
         best += drawn[:1] * (CASES - len(best))  # of the same sizes, with numbers of its own

@@ -1,9 +1,9 @@
 """The program of a forward pass that no library knows: the subject's own, or that of a `REFERENCE` of its author.
 
-It was traced under the subject's interpreter, and comes as data (`reference.transcript`). Bound again it is an operation
-as any known one: it has a bound, mistakes have names, and the smallest case is found with it. What it says is held
-against the subject's own values and slopes on every case (`truth.Judge`): a forward pass that was traced to something
-else than it computes is measured by differences.
+It was traced under the subject's interpreter, and comes as data (`reference.transcript`). Bound again it is an
+operation as any known one: it has a bound, mistakes have names, and the smallest case is found with it. What it says
+is held against the subject's own values on every case, and against its slopes (`truth.Judge`): a forward pass that
+was traced to something else than it computes is measured by differences.
 """
 
 from collections.abc import Mapping, Sequence
@@ -57,10 +57,15 @@ def operation_of(subject: Traceable, case: OperationCase, reference: str = "") -
             raise NoProgramError(str(error)) from None
 
     inputs = {
-        name: Input(one.axes, "real" if _is_real(case.inputs[name]) else "counts", constant=not one.differentiable)
+        name: Input(
+            one.axes, "real" if _is_real(case.inputs[name]) else "counts", constant=not one.differentiable
+        )
         for name, one in declared.inputs.items()
     }
-    first = [(("float64" if one.values == "real" else "int64"), np.shape(case.inputs[name])) for name, one in inputs.items()]
+    first = [
+        (("float64" if one.values == "real" else "int64"), np.shape(case.inputs[name]))
+        for name, one in inputs.items()
+    ]
     try:
         kinds = subject.program(first, case.options, reference).kinds(first)
     except TranscriptError as error:

@@ -534,7 +534,12 @@ class Judge:
     def _own(self) -> Reading | None:
         """The program of the subject's own forward pass, where on some cases it is what the subject computes."""
         declared = self.declaration
-        if declared.dtype != "float64" or declared.arrays == "torch" or declared.once or declared.has("stand_in"):
+        if (
+            declared.dtype != "float64"
+            or declared.arrays == "torch"
+            or declared.once
+            or declared.has("stand_in")
+        ):
             return None
         rng, found = np.random.default_rng(0), None
         for _ in range(SAMPLES):
@@ -552,9 +557,7 @@ class Judge:
                 return None
         return found
 
-    def _by_program(
-        self, reading: Reading, case: OperationCase, cotangents: Sequence[Array]
-    ) -> Right | None:
+    def _by_program(self, reading: Reading, case: OperationCase, cotangents: Sequence[Array]) -> Right | None:
         """What a program that was traced elsewhere says; None where it can't be read or differentiated."""
         try:
             found = reading.truth(case, self.declaration, cotangents, self.format)
@@ -690,7 +693,11 @@ class Judge:
         return known if is_that else self._measured(case, outputs, cotangents)
 
     def _measured(
-        self, case: OperationCase, outputs: Sequence[Array], cotangents: Sequence[Array], entries: int = ENTRIES
+        self,
+        case: OperationCase,
+        outputs: Sequence[Array],
+        cotangents: Sequence[Array],
+        entries: int = ENTRIES,
     ) -> Right:
         """By differences of the forward pass itself, or of the function that stands in for it.
 
