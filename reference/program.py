@@ -8,6 +8,7 @@ joined, and those that nothing needs left out; a scan stays a loop, and its body
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -106,6 +107,11 @@ class Instance:
                 self.dynamic.append(step)
         self.once: dict[Any, list[Any]] = {}
         """Of each arithmetic, all values that depend on no input."""
+
+    @cached_property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shapes of the outputs."""
+        return [self.program.shape(slot, self.sizes) for slot in self.program.outputs]
 
 
 def resolved(value: Any, sizes: Sizes) -> Any:
@@ -278,6 +284,11 @@ class Derivative:
     differentiable: tuple[int, ...]
     closed: core.ClosedJaxpr
     shapes: tuple[Any, ...]
+
+    @cached_property
+    def forward(self) -> Program:
+        """The forward pass alone; it still takes the cotangents."""
+        return self.program.first(self.outputs)
 
 
 def derivative(

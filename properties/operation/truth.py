@@ -50,6 +50,8 @@ ENTRIES, LINES = 64, 16
 """Of an input that is measured entry by entry, its numbers at most; and lines through larger ones."""
 _UNSUITABLE = (ValueError, TypeError, ZeroDivisionError)
 """What a program raises for inputs or options that it isn't made for."""
+DIRECTIONS = 3
+"""Projections of a gradient on each case: what is wrong hides from all of them in one case of eight at most."""
 LARGEST = 64
 """An axis of which the size is not given is looked for up to this."""
 
@@ -175,7 +177,7 @@ class Reading:
         if sizes is None:
             return {}
         known = derivative(self.operation, options, sizes)
-        found = projections(known, arrays, self._shaped(cotangents), sizes, format=fmt)
+        found = projections(known, arrays, self._shaped(cotangents), sizes, format=fmt, count=DIRECTIONS)
         names = self.counterpart.inputs or tuple(declared.inputs)
         return {names[place]: one for place, one in zip(known.differentiable, found, strict=True)}
 
