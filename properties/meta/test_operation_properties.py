@@ -293,6 +293,21 @@ WRONG: dict[str, tuple[InProcess, InProcess, str]] = {
         wrong_tanh(lambda dy, y: d_tanh(dy, y.reshape(dy.shape)), as_it_lies),
         "Fortran's order matters",
     ),
+    "gradient_of_a_batch_is_that_of_its_samples": (
+        InProcess(SCALE, scale, d_scale),
+        InProcess(SCALE, scale, lambda dy, cache: (dy * cache[1], (dy * cache[0]).mean(axis=0))),
+        "(1) is not (2): dgain[0] is ",
+    ),
+    "order_of_samples_does_not_matter": (
+        InProcess(SCALE, scale, d_scale),
+        InProcess(SCALE, scale, lambda dy, cache: (dy * cache[1], dy[0] * cache[0][0])),
+        "the order of the samples matters: dgain[0] is ",
+    ),
+    "doubled_batch_has_the_gradient_of_its_halves": (
+        InProcess({"x": "n d"}, lambda x: ((x**2).mean(), x), lambda dy, x: dy * 2 * x / x.size),
+        InProcess({"x": "n d"}, lambda x: ((x**2).mean(), x), lambda dy, x: dy * 2 * x / x.shape[1]),
+        "every sample twice: dx[",
+    ),
     "second_derivative_is_that_of_the_gradient": (
         BOWL,
         InProcess({"x": "d"}, bowl, d_bowl, more={"hessian": half_a_hessian}),
