@@ -283,13 +283,15 @@ class Lines:
             shares.append(moved)
         return cls(tuple(shares), found.value, found.error, found.open)
 
-    def suit(self, known: Mapping[str, Enclosed]) -> bool:
-        """Whether what is known has these derivatives, as far as its bound and the measured error tell."""
+    def suit(self, known: Mapping[str, Enclosed]) -> bool | None:
+        """Whether what is known has these derivatives, as far as its bound and the measured error tell; None: no word."""
         for moved, slope, error, opened in zip(self.shares, self.value, self.error, self.open, strict=True):
             terms = [(share, known[name], index) for (name, index), share in moved.items()]
             along = sum(share * float(one.value[index]) for share, one, index in terms)
             loose = sum(abs(share) * float(one.error[index] + one.open[index]) for share, one, index in terms)
-            if not np.isfinite(error) or not abs(along - slope) <= error + opened + loose:
+            if not np.isfinite([along, slope, loose, error]).all():
+                return None
+            if abs(along - slope) > error + opened + loose:
                 return False
         return True
 
@@ -595,8 +597,9 @@ class Judge:
                 lines = self._measured(case, outputs, cotangents, entries=0).lines
             except Inconclusive:
                 return False
-            if lines is None or not lines.suit(known.gradients):
-                self._is_distrusted = True
+            suits = None if lines is None else lines.suit(known.gradients)
+            if not suits:
+                self._is_distrusted = suits is False
                 return False
             self._followed.add(program)
         return True
