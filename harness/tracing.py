@@ -40,6 +40,9 @@ INLINED = {  # calls, and the parameter that holds what they call
 THE_SAME = frozenset({"copy", "copy_p", "optimization_barrier", "stop_gradient"})  # as the values have it
 UNUSED = frozenset({"update_jaxpr", "update_consts"})  # of a scatter: its name says how it combines
 REDUCTIONS = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}
+MOVES = frozenset(
+    {"sliding_window_view"}
+)  # of NumPy alone, which move numbers: where to is asked of their positions
 MAKERS = (  # functions of NumPy that make an array, and don't ask what they make it of
     *("array", "asarray", "asanyarray", "ascontiguousarray", "zeros", "ones", "empty", "full", "eye", "identity"),
     *("arange", "linspace", "tri", "zeros_like", "ones_like", "empty_like", "full_like"),
@@ -117,6 +120,9 @@ class Traced(NDArrayOperatorsMixin):
         args, keywords = plain(tuple(args)), plain(dict(keywords))
         if not is_traced((args, keywords)):
             return wrapped(function(*args, **keywords))
+        if function.__name__ in MOVES:
+            places = function(np.arange(args[0].size).reshape(args[0].shape), *args[1:], **keywords)
+            return Traced(args[0].reshape(-1)[places])
         inner = str(function.__module__).partition(".")[2].replace("lib", "").strip("._")
         return wrapped(counterpart(function.__name__, inner)(*args, **keywords))
 

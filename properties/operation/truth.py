@@ -284,7 +284,7 @@ class Lines:
         return cls(tuple(shares), found.value, found.error, found.open)
 
     def suit(self, known: Mapping[str, Enclosed]) -> bool | None:
-        """Whether what is known has these derivatives, as far as its bound and the measured error tell; None: no word."""
+        """Whether what is known has these derivatives, as far as bounds and measured errors tell; None: no word."""
         for moved, slope, error, opened in zip(self.shares, self.value, self.error, self.open, strict=True):
             terms = [(share, known[name], index) for (name, index), share in moved.items()]
             along = sum(share * float(one.value[index]) for share, one, index in terms)
@@ -684,7 +684,13 @@ class Judge:
         known = self.known(case)
         if self.reading is not None and self.reading.own:
             if known is not None and self._is_program(case, outputs, cotangents, known, gradients):
-                return known
+                if case.regime in EDGES or not any(
+                    _is_wide(one, self.format) for one in known.gradients.values()
+                ):
+                    return known
+                return self._measured(
+                    case, outputs, cotangents
+                )  # which tells more than a bound that has exploded
             if case.regime in EDGES:
                 raise Inconclusive("the program of forward has other values here")
         if known is None or self.reading is None or self.reading.own:
@@ -773,8 +779,8 @@ class Judge:
 
     def _off_in_projection(self, case: OperationCase, gradients: Mapping[str, Array], right: Right) -> str:
         """What is off along random directions, where bounds of entries have exploded: see `reference.projections`."""
-        if self.reading is None or (self.reading.own and (case.regime in EDGES or self.format != "float64")):
-            return ""  # a program of its own is traced for each size, and once more for its projections
+        if self.reading is None or self.reading.own:
+            return ""  # of a formula that nobody knows there are others, which round in other places
         _, cotangents, _ = self.run(case)
         for name, one in self.reading.projections(case, self.declaration, cotangents, self.format).items():
             if name not in gradients or right.gradients[name].open.any():
