@@ -18,7 +18,9 @@ import re
 import sys
 import types
 from collections import OrderedDict
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import nullcontext, suppress
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -45,13 +47,15 @@ class Run:
         self.plan, self.options, self.sizes, self.decoder = plan, options, sizes, decoder
         self.given: dict[str, Value] = {}  # inputs, as the subject gets them
         self.arrays: list[Any] = []  # the arrays behind them
-        self.outputs: list[Value] = []
+        self.outputs: list[Value] = []  # all of them, those of an output (h, c) too
+        self.whole: list[Value] = []  # the outputs as they were returned
         self.keeps = False  # whether forward returned a cache
         self.cache: Value = None
         self.object: Value = None  # of a class
         self.pull: Value = None  # of jax.vjp
         self.gradient: Value = None  # that came with the value
         self.cotangents: list[Value] = []  # of the last backward pass, the very objects
+        self.shaped: list[Value] = []  # the same, where an output is a tuple
         self.decoders: list[Value] = [decoder]  # of these too
         self.watched: list[tuple[str, Any, bytes]] = []  # the arrays in the cache, and their bytes
         self.told: set[Any] = set()  # what changed, and was said
@@ -178,6 +182,9 @@ class Operations:
         else:
             value = self.called(run, "forward")
             split(run, value)
+        run.whole = list(run.outputs)
+        if run.keeps:  # a tuple that is none of outputs is a cache that backward should take
+            run.outputs = [leaf for output in run.whole for leaf in leaves(output)]
         self.count += 1
         self.runs[self.count] = run
         while len(self.runs) > RUNS:
@@ -234,6 +241,12 @@ class Operations:
             return run.gradient
         if kind == "function":
             return self.pulled(run)
+        if run.keeps and any(isinstance(output, (tuple, list)) for output in run.whole):
+            if cotangents is not None:
+                rest = iter(filled(run))
+                run.shaped = [like(output, rest) for output in run.whole]
+            leading = run.shaped if plan["apart"] or len(run.shaped) == 1 else [tuple(run.shaped)]
+            return self.called(run, "backward", *leading, run.cache, inputs=False)
         dy: Value = run.cotangents[0] if len(run.cotangents) == 1 else tuple(run.cotangents)
         if kind == "class":
             if hasattr(run.object, "zero_grad"):
@@ -242,12 +255,7 @@ class Operations:
             return returned, [reached(run, name, attribute) for name, _, attribute in plan["parameters"]]
         leading = list(run.cotangents) if plan["apart"] else [dy]
         if plan["apart"]:
-            flags = plan["outputs"] or [True] * len(run.outputs)
-            rest = iter(leading)
-            leading = [
-                next(rest) if flag else to_subject(np.zeros_like(from_subject(output)), plan["arrays"])
-                for flag, output in zip(flags, run.outputs)  # noqa: B905 - Python 3.9
-            ]
+            leading = filled(run)
         return self.called(
             run, "backward", *leading, *([run.cache] if run.keeps else []), inputs=not run.keeps
         )
@@ -265,7 +273,7 @@ class Operations:
                 else np.zeros(output.shape, output.dtype if output.dtype.kind in "fc" else jax.dtypes.float0)
                 for flag, output in zip(flags, run.outputs)  # noqa: B905 - Python 3.9
             ]
-            return run.pull(tuple(full) if run.keeps else full[0])
+            return run.pull(like(tuple(run.whole), iter(full)) if run.keeps else full[0])
         torch = framework("torch")
         outputs = [output for flag, output in zip(flags, run.outputs) if flag]  # noqa: B905 - Python 3.9
         return torch.autograd.grad(
@@ -285,6 +293,41 @@ class Operations:
         call = run.plan["calls"][role]
         rest = arguments(run, {**call, "arguments": call["arguments"][2:]})
         return self.function(run.plan, role)(given, along, *rest, **keywords(run, call))
+
+    def program(
+        self, order: dict[str, Any], options: dict[str, Value], tracing: Any, folder: str
+    ) -> tuple[Any, list[Any], str]:
+        """The forward pass for inputs of some types and shapes as a program: see `tracing`.
+
+        Or that of a function of the module that an order names. Where there is none: None, no constants, and why.
+        """
+        plan = order["plan"]
+
+        def outputs(values: list[Value], *, wrapped: bool) -> list[Value]:
+            run = Run(plan, options, order["sizes"], None)
+            run.given.update(
+                (name, tracing.Traced(value) if wrapped else value)
+                for name, value in zip(plan["inputs"], values)  # noqa: B905 - Python 3.9
+            )
+            seed_all(order["seed"])
+            if order["function"]:
+                takes = order["keywords"]
+                own = {name: value for name, value in options.items() if name in takes}
+                return as_list(getattr(self.module, order["function"])(*run.given.values(), **own))
+            if plan["kind"] == "function":  # as it is: jax.vjp would trace what belongs to its derivative
+                return as_list(self.called(run, "forward"))
+            self.forward(run)
+            return run.outputs
+
+        why = ""
+        for wrapped in (True, False) if plan["arrays"] == "numpy" else (False,):
+            seen = tracing.numpy_seen(tracing.own_modules(folder)) if wrapped else nullcontext()
+            try:
+                with seen:
+                    return (*tracing.traced(partial(outputs, wrapped=wrapped), order["shapes"], folder), "")
+            except Exception as error:  # noqa: BLE001 - whatever it is, it ends the attempt
+                why = why or f"{type(error).__name__}: {error}"
+        return None, [], why[:300]
 
     def draw(self, path: list[Any], seed: int, shape: list[int], sizes: dict[str, int]) -> Value:
         """The values of an input that the file draws itself."""
@@ -308,7 +351,12 @@ def split(run: Run, value: Value) -> None:
                 f"or let it take the inputs: {backward}(dy, {names})"
             )
         run.outputs = as_list(value)
-    elif plan["outputs"] and len(plan["outputs"]) == len(value) and not plan["apart"]:
+    elif (
+        plan["outputs"]
+        and len(plan["outputs"]) == len(value)
+        and not plan["apart"]
+        and not isinstance(value[0], (tuple, list))
+    ):
         if not plan["calls"]["backward"]["arguments"]:
             raise Broken(f"{forward} returns its {len(value)} outputs and no cache, which {backward} takes")
         run.outputs = list(value)
@@ -320,6 +368,30 @@ def split(run: Run, value: Value) -> None:
                 f"{backward} takes {plan['apart']} cotangents and a cache, and {forward} returns {len(value)} values: "
                 "it has to be one output for each cotangent, and the cache"
             )
+
+
+def leaves(value: Value) -> list[Value]:
+    """The arrays of an output, which may be a tuple of some: (h, c), (y, (h, c))."""
+    if isinstance(value, (tuple, list)) and value:
+        return [leaf for one in value for leaf in leaves(one)]
+    return [value]
+
+
+def like(value: Value, rest: Iterator[Value]) -> Value:
+    """The next cotangents, as an output has them."""
+    if isinstance(value, (tuple, list)) and value:
+        found = [like(one, rest) for one in value]
+        return found if isinstance(value, list) else tuple(found)
+    return next(rest)
+
+
+def filled(run: Run) -> list[Value]:
+    """A cotangent for each output: 0 for one that has no derivative."""
+    flags, rest = run.plan["outputs"] or [True] * len(run.outputs), iter(run.cotangents)
+    return [
+        next(rest) if flag else to_subject(np.zeros_like(from_subject(output)), run.plan["arrays"])
+        for flag, output in zip(flags, run.outputs)  # noqa: B905 - Python 3.9
+    ]
 
 
 def arguments(

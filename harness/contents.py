@@ -12,7 +12,8 @@ from harness.isolation import IsolatedModule, Limits, Sandbox
 from harness.loading import UnusableSubject
 from harness.operation_subject import OperationSubject, as_meant, contents_of
 from properties.declaration import Argument, Call, Declaration
-from properties.operation.cases import NoCaseError, Seeded, make
+from properties.operation.cases import FEW, NoCaseError, Seeded, make
+from properties.operation.programs import NoProgramError, operation_of
 from properties.search import SubjectGone, Violation
 
 OPERATION = "?"
@@ -103,6 +104,7 @@ def load_operation(
             if name in (OPERATION, one.name):
                 subject = as_meant(one, module)
                 _check_cases(subject)
+                _check_reference(subject)
                 yield subject
                 return
         for one in contents.missing:
@@ -121,6 +123,24 @@ def _check_cases(subject: OperationSubject) -> None:
     except (Violation, SubjectGone) as fault:
         sentence, _, trace = str(fault).partition("\n")
         raise UnusableSubject(sentence, trace) from None
+
+
+def _check_reference(subject: OperationSubject) -> None:
+    """Read the reference that a file brings itself as a program. Raises `UnusableSubject`."""
+    counterpart = subject.declaration.counterpart
+    if counterpart is None or ":" not in counterpart.operation:
+        return
+    try:
+        operation_of(
+            subject,
+            make(Seeded(np.random.default_rng(0)), subject, ("plain",), sizes=FEW),
+            counterpart.operation,
+        )
+    except NoProgramError as error:
+        raise UnusableSubject(
+            f"REFERENCE is {counterpart.operation}, which can't be traced by JAX ({error}): write it in jax.numpy, "
+            "with branches on shapes and options alone."
+        ) from None
 
 
 # --- a case as Python to paste -------------------------------------------------------------------------------

@@ -112,6 +112,7 @@ class Description:
     problem: Any  # PROBLEM as plain JSON data, with `Unsupported` for what is not; None where there is none
     functions: dict[str, Signature]  # those of gradient, loss and step that it has
     module: Module  # all that a declaration of operations is read from
+    has_jax: bool  # whether its interpreter does
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,8 @@ class Operated:
     overwritten: tuple[tuple[str, tuple[int, ...]], ...]  # earlier results: of forward or backward, place
     warnings: tuple[str, ...]
     processor: float  # as of `Result`
+    program: Any  # of a forward pass that was traced, as `reference.transcript` reads it
+    why: str  # there is none
     seconds: float
 
 
@@ -202,6 +205,20 @@ class IsolatedModule:
         self._final: SubjectFault | None = None  # what every further call raises
         self._output = bytearray()
         self._dropped = 0
+        self._beside: dict[tuple[str, str], IsolatedModule] = {}
+
+    def beside(self, file: str = "", *, python: str = "") -> "IsolatedModule":
+        """Another process for the same subject, or for a file beside it; it ends with this one.
+
+        Under the interpreter of this one, or another.
+        """
+        key = file, python
+        if key not in self._beside:
+            path = self._folder / file if file else self._path or self._module
+            self._beside[key] = IsolatedModule(
+                path, python=python or self._python, limits=self.limits, sandbox=self.sandbox
+            )
+        return self._beside[key]
 
     def __enter__(self) -> Self:
         """Nothing is started yet."""
@@ -348,8 +365,9 @@ class IsolatedModule:
 
         Returns whether there were daemons, or the supervisor that would know was killed, or had to be.
         """
+        left = [one.close() for one in self._beside.values()]
         status = 0 if self._process is None else self._stop()
-        return status == worker.DAEMONS or (status < 0 and os.name == "posix")
+        return any(left) or status == worker.DAEMONS or (status < 0 and os.name == "posix")
 
     def _check_file(self) -> None:
         """Raise the fault of a path that leads to no Python file."""
@@ -702,7 +720,7 @@ def _describe(answer: dict[str, Any], payload: bytearray) -> Description:
     constants = {_text(name): _declared(tree, (_text(name),)) for name, tree in module["constants"].items()}
     own = {_text(name): _function(one, (_text(name),)) for name, one in module["functions"].items()}
     problem = worker.Decoder(payload, plain=True).decode(answer["problem"])
-    return Description(problem, functions, Module("", constants, own))
+    return Description(problem, functions, Module("", constants, own), bool(module["jax"]))
 
 
 def _signature(signature: dict[str, Any]) -> Signature:
@@ -758,6 +776,8 @@ def _operated(answer: dict[str, Any], payload: bytearray) -> dict[str, Any]:
         "overwritten": tuple((_text(who), _path(place)) for who, place in answer["overwritten"]),
         "warnings": tuple(map(_text, answer["warnings"])),
         "processor": float(answer["processor"]),
+        "program": answer["program"],
+        "why": _text(answer["why"]),
     }
 
 

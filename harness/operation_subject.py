@@ -1,5 +1,6 @@
 """The operations of a user's module as subjects: each in a worker of its own, behind the contract of an operation."""
 
+import sys
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,9 +16,11 @@ from harness.isolation import IsolatedModule, Limits, Operated, Sandbox, Subject
 from harness.loading import UnusableSubject
 from properties.conventions import CONVENTIONS
 from properties.declaration import Call, Contents, Declaration, DeclarationError, Function, Missing, read
+from properties.operation.programs import NoProgramError
 from properties.search import SubjectGone
 from reference import operations
 from reference.operations.operation import Input, Operation
+from reference.transcript import Transcript, TranscriptError, read_transcript
 
 Array: TypeAlias = NDArray[Any]
 Layout: TypeAlias = Literal["C", "F", "strided", "broadcast"]
@@ -298,6 +301,52 @@ class OperationSubject:
             return True
         order = {"do": "valid", "plan": self._plan, "sizes": _integers(sizes)}
         return self._operate(order, (), options, declared.calls["valid"].function.name).value is True
+
+    def program(
+        self, shapes: Sequence[tuple[str, tuple[int, ...]]], options: Mapping[str, Any], reference: str = ""
+    ) -> Transcript:
+        """The forward pass for inputs of these types and shapes as a program, or a function "mine.py:function".
+
+        Either is traced in a process of its own, which is none that is judged: what tracing leaves behind in a module
+        is no fault of it.
+
+        Raises:
+            NoProgramError: where it can't be traced; the message says why.
+        """
+        file, _, function = reference.rpartition(":")
+        module = self._module.beside(file)
+        sizes = self.declaration.sizes_of(
+            dict(zip(self.declaration.inputs, (shape for _, shape in shapes), strict=True))
+        )
+        order: dict[str, Any] = {
+            "do": "trace",
+            "plan": self._plan,
+            "sizes": sizes,
+            "seed": 0,
+            "function": function,
+        }
+        order |= {"shapes": [[dtype, list(shape)] for dtype, shape in shapes], "keywords": []}
+        self.check_limit()
+        try:
+            if not self._module.description.has_jax:
+                if not function:
+                    raise NoProgramError("the interpreter has no JAX")
+                module = self._module.beside(file, python=sys.executable)
+            if function:
+                known = module.description.module.functions.get(function)
+                if known is None:
+                    raise NoProgramError(f"{file} has no function {function}")
+                order["keywords"] = sorted(known.signature.keywords)
+            done = module.operate(order, options=options, doing=reference or "tracing forward")
+        except SubjectFault as fault:
+            raise NoProgramError(str(fault).rstrip(".")) from None
+        self._processor[module.worker_id] = done.processor
+        if done.program is None:
+            raise NoProgramError(done.why)
+        try:
+            return read_transcript(done.program, done.value)
+        except TranscriptError as error:
+            raise NoProgramError(str(error)) from None
 
     def first_call(self) -> bool:
         """Whether the forward and the backward pass take small inputs as they are declared."""

@@ -276,6 +276,34 @@ def test_several_outputs_have_a_cotangent_each(style: str, tmp_path: Path) -> No
         assert_close(gradients, {"x": 2 * db * TWO["x"] + (0 if "alone" in style else 2 * da)})
 
 
+NESTED = {
+    "(a, b), cache": "a, b = dy; return 2 * a + 2 * b * cache",
+    "[a, b], cache": "assert type(dy) is list; return 2 * dy[0] + 2 * dy[1] * cache",
+    "(a, (b,)), cache": "a, (b,) = dy; return 2 * a + 2 * b * cache",
+}
+
+
+@pytest.mark.parametrize("returned", NESTED)
+def test_outputs_in_a_tuple_have_their_cotangents_in_such_a_tuple(returned: str, tmp_path: Path) -> None:
+    source = f"""
+    OPERATION = {{"x": "n"}}
+    def forward(x):
+        a, b, cache = 2 * x, x * x, x
+        return {returned}
+    def backward(dy, cache): {NESTED[returned]}
+    """
+    da, db = np.array([1.0, 2.0, 3.0]), np.array([-1.0, 0.5, 4.0])
+    with loaded(tmp_path, source) as found:
+        subject = found.subjects[0]
+        forward = subject.forward(TWO)
+        gradients = [
+            subject.backward(forward, [da, db]),
+            subject.backward(forward),
+        ]  # and once more for the same
+        for one in gradients:
+            assert_close(one.gradients, {"x": 2 * da + 2 * db * TWO["x"]})
+
+
 def test_two_outputs_and_the_input_are_no_output_and_a_cache_where_outputs_says_so(tmp_path: Path) -> None:
     source = """
     OPERATION = {"x": "n"}

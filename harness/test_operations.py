@@ -143,7 +143,7 @@ def test_a_forward_pass_that_is_not_its_reference_is_told_beside_a_derivative_th
     assert outcome.verdict is Verdict.FAIL
     assert outcome.message.startswith("forward differs from layer_norm_without_affine, its REFERENCE: y[0, ")
     assert outcome.message.endswith("; backward is right for *your* forward.")
-    assert outcome.remark.startswith("Measured by differences of your own forward pass: it is not layer_norm")
+    assert outcome.remark.startswith("Judged by the program of your own forward pass: it is not layer_norm")
 
 
 def test_where_both_are_wrong_both_are_told(tmp_path: Path) -> None:

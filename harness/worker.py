@@ -126,7 +126,7 @@ CONTRACT = frozenset(  # functions that are known by their names, wherever they 
 )
 LIBRARIES = frozenset({"numpy", "scipy", "jax", "jaxlib", "torch", "math", "autograd"})
 HERE = Path(__file__).resolve()
-ADAPTERS = HERE.with_name("adapters.py")
+ADAPTERS, TRACING = HERE.with_name("adapters.py"), HERE.with_name("tracing.py")
 ROOT = HERE.parents[1]
 LIBRARY = Path(os.__file__).parent
 
@@ -654,6 +654,7 @@ class Subject:
         self.reserve = b""
         self.functions: dict[str, Callable[..., Value]] = {}
         self.operations: Any = None  # those of `adapters`
+        self.tracing: Any = None  # that file, once it was asked for
         self.answered: list[tuple[str, Place, Any, bytes]] = []  # by the last two calls of an operation
         self.warnings: list[str] = []
         self.returned: list[tuple[Place, Any, bytes]] = []  # place, array, its bytes at the time
@@ -719,7 +720,7 @@ class Subject:
             elif callable(value) and (self.owns(value) or (name in CONTRACT and not in_library(value))):
                 with suppress(Exception):  # one that can't be looked at is none that we could call
                     functions[name] = described(value)
-        return {"constants": constants, "functions": functions}
+        return {"constants": constants, "functions": functions, "jax": find_spec("jax") is not None}
 
     def owns(self, value: Value) -> bool:
         """Whether a function or a class was written in the subject's folder."""
@@ -740,12 +741,17 @@ class Subject:
         do, plan = order["do"], order["plan"]
         options = Decoder(bytearray(), plain=True).decode(order["options"])
         self.warnings.clear()
-        answer: dict[str, Any] = {"run": 0, "once": "", "keys": None}
+        answer: dict[str, Any] = {"run": 0, "once": "", "keys": None, "program": None, "why": ""}
         run: Any = None  # of `adapters`
         if do == "draw":
             value = self.operations.draw(order["path"], order["seed"], order["shape"], order["sizes"])
         elif do == "valid":
             value = bool(self.operations.function(plan, "valid")(order["sizes"], options))
+        elif do == "trace":
+            self.tracing = self.tracing or standing_alone(TRACING)
+            answer["program"], value, answer["why"] = self.operations.program(
+                order, options, self.tracing, self.folder
+            )
         elif do == "backward":
             run = self.operations.runs.get(order["run"])
             if run is None:
@@ -884,7 +890,7 @@ class Subject:
     def own(self, filename: str | None) -> str:
         """The file's path in the subject's folder; empty for one of a library, or of ours."""
         path, folder = Path(filename or ""), Path(self.folder)
-        if folder not in path.parents or LIBRARY in path.parents or path in (HERE, ADAPTERS):
+        if folder not in path.parents or LIBRARY in path.parents or path in (HERE, ADAPTERS, TRACING):
             return ""
         inner = path.relative_to(folder)
         return "" if "site-packages" in inner.parts else str(inner)

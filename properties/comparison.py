@@ -44,7 +44,7 @@ class Entry:
 
     def __str__(self) -> str:
         """`dW1[0, 2] is 0.5, and should be 0.25 (rounding explains 1e-17)`."""
-        place = f"{self.array}[{', '.join(map(str, self.index))}]"
+        place = f"{self.array}[{', '.join(map(str, self.index))}]" if self.index else self.array
         actual, expected = told_apart(self.actual, self.expected)
         return f"{place} is {actual}, and should be {expected} (rounding explains {self.bound:.1g})"
 

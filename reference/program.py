@@ -8,6 +8,7 @@ joined, and those that nothing needs left out; a scan stays a loop, and its body
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -77,6 +78,10 @@ class Program:
         return tuple(resolved(size, sizes) for size in self.shapes[slot])
 
 
+LINE = re.compile(r"[\w.-]+\.py:\d+ \([\w.<>]+\)")
+"""A line as it is told: "mine.py:12 (forward)"."""
+ELSEWHERE = "traced elsewhere"
+"""A scope for equations of which nobody knows the line."""
 KEPT = 64
 """Instances of a program that are kept."""
 
@@ -117,6 +122,11 @@ class Instance:
                     second.append(step)
             self._halves[inputs] = first, second
         return self._halves[inputs]
+
+    @cached_property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shapes of the outputs."""
+        return [self.program.shape(slot, self.sizes) for slot in self.program.outputs]
 
 
 def resolved(value: Any, sizes: Sizes) -> Any:
@@ -256,7 +266,14 @@ def _needed(equations: Iterable[Equation], outputs: Iterable[Slot]) -> tuple[Equ
 
 
 def _line(equation: Any) -> str:
-    """The line of the reference that an equation comes from: "norms.py:12 (layer_norm)"."""
+    """The line of the reference that an equation comes from: "norms.py:12 (layer_norm)".
+
+    Or the one of a subject, which a program that was traced elsewhere gives as a scope (`transcript`).
+    """
+    if said := LINE.search(scope := str(equation.source_info.name_stack)):
+        return said[0]
+    if ELSEWHERE in scope:
+        return ""
     from jax._src import source_info_util  # noqa: PLC0415  (no public name)
 
     told = source_info_util.summarize(equation.source_info)
@@ -282,6 +299,11 @@ class Derivative:
     differentiable: tuple[int, ...]
     closed: core.ClosedJaxpr
     shapes: tuple[Any, ...]
+
+    @cached_property
+    def forward(self) -> Program:
+        """The forward pass alone; it still takes the cotangents."""
+        return self.program.first(self.outputs)
 
 
 def derivative(

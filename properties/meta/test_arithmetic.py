@@ -307,6 +307,14 @@ def test_an_undecided_index_may_be_that_of_either() -> None:
         assert found.most >= 9
 
 
+@pytest.mark.parametrize("name", PRIMITIVES)
+def test_a_primitive_is_read_as_jax_computes_it(name: str) -> None:
+    row, rng = PRIMITIVES[name], np.random.default_rng(0)
+    arrays = [rng.uniform(row.low, row.high, shape) for shape in row.shapes]
+    for one, other in zip(Floats().read(of_primitive(name), arrays, {}), row.computed(*arrays), strict=True):
+        np.testing.assert_allclose(np.asarray(one), other, rtol=1e-13, atol=1e-13)
+
+
 def test_sums_may_be_kept_in_a_wider_format_than_their_results() -> None:
     rng, terms = np.random.default_rng(0), 2000
     a, b = rng.uniform(-1, 1, (1, terms)), rng.uniform(-1, 1, (terms, 1))

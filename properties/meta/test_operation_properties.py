@@ -14,6 +14,7 @@ from properties.declaration.model import Signature
 from properties.operation import PROPERTIES, checks
 from properties.operation.cases import EDGES, REGULAR, NoCaseError, OperationCase, Seeded, make
 from properties.operation.explanations import OperationExplanations
+from properties.operation.programs import NoProgramError
 from properties.operation.truth import Judge
 from properties.search import (
     Effort,
@@ -145,6 +146,10 @@ class InProcess:
         """By names."""
         del options
         return self._more["hvp"](inputs, tangents)
+
+    def program(self, shapes: Any, options: Any, reference: str = "") -> Any:
+        """There is none."""
+        raise NoProgramError(reference or str((shapes, options)))
 
     def stand_in(self, inputs: Arrays, options: Any = None) -> tuple[Any, ...]:
         """Of which the derivative is meant to be."""
@@ -287,6 +292,21 @@ WRONG: dict[str, tuple[InProcess, InProcess, str]] = {
         TANH,
         wrong_tanh(lambda dy, y: d_tanh(dy, y.reshape(dy.shape)), as_it_lies),
         "Fortran's order matters",
+    ),
+    "gradient_of_a_batch_is_that_of_its_samples": (
+        InProcess(SCALE, scale, d_scale),
+        InProcess(SCALE, scale, lambda dy, cache: (dy * cache[1], (dy * cache[0]).mean(axis=0))),
+        "(1) is not (2): dgain[0] is ",
+    ),
+    "order_of_samples_does_not_matter": (
+        InProcess(SCALE, scale, d_scale),
+        InProcess(SCALE, scale, lambda dy, cache: (dy * cache[1], dy[0] * cache[0][0])),
+        "the order of the samples matters: dgain[0] is ",
+    ),
+    "doubled_batch_has_the_gradient_of_its_halves": (
+        InProcess({"x": "n d"}, lambda x: ((x**2).mean(), x), lambda dy, x: dy * 2 * x / x.size),
+        InProcess({"x": "n d"}, lambda x: ((x**2).mean(), x), lambda dy, x: dy * 2 * x / x.shape[1]),
+        "every sample twice: dx[",
     ),
     "second_derivative_is_that_of_the_gradient": (
         BOWL,

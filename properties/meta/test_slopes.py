@@ -351,6 +351,14 @@ def test_one_measurement_serves_every_cotangent_and_skips_what_has_no_derivative
         assert not judged(vjp, (1 + 1e-8) * right, None).holds
 
 
+def test_a_number_alone_is_an_input_too() -> None:
+    found = slopes(lambda given: [given[0] * given[1] ** 2], [np.array(3.0), np.array([1.0, 2.0])])
+    by_number = found.vjp([np.array([1.0, 10.0])]).entries[0]
+    assert by_number is not None
+    assert by_number.value.shape == ()
+    assert abs(by_number.value - 41) <= by_number.error <= 1e-9
+
+
 def test_empty_and_constant_inputs_are_left_alone() -> None:
     point = [np.empty((0, 3)), np.ones(2), np.ones(2)]
     found = slopes(lambda point: (point[1] * point[2],), point, differentiable=[True, True, False]).vjp(

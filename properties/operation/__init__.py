@@ -1,6 +1,6 @@
 """The properties of an operation's derivative: the one list that `manual-backprop verify` runs through for each."""
 
-from properties.operation import checks
+from properties.operation import batches, checks
 from properties.operation.truth import Judge
 from properties.search import Kind, Property
 
@@ -20,6 +20,9 @@ PROPERTIES: tuple[Property[Judge], ...] = (
     Property(checks.second_backward_gives_the_same, checks.regular_cases, share=FEWER),
     Property(checks.forward_leaves_its_inputs_alone, checks.regular_cases, share=FEWER),
     Property(checks.memory_layout_does_not_matter, checks.regular_cases, share=FEWER),
+    Property(batches.gradient_of_a_batch_is_that_of_its_samples, batches.batches, share=FEWER),
+    Property(batches.order_of_samples_does_not_matter, batches.batches, share=FEWER),
+    Property(batches.doubled_batch_has_the_gradient_of_its_halves, batches.batches, share=FEWER),
     Property(
         checks.second_derivative_is_that_of_the_gradient,
         checks.cases_of_second_order,

@@ -20,9 +20,8 @@ Array = NDArray[Any]
 
 CASES = 4
 """One is searched, and the others confirm: of other numbers, and of other sizes."""
-REPLACED = (
-    f"the right program with this step replaced gives the same gradients in {CASES} cases of other sizes"
-)
+REPLACED = f"the right program with this step replaced gives the same gradients in {CASES} cases"
+OF_OTHER_SIZES = f"{REPLACED} of other sizes"
 TRIED = 60
 """Draws of sizes and options of which the most telling are taken."""
 
@@ -44,7 +43,7 @@ def named(judge: Judge, case: OperationCase) -> Diagnosis | None:
     found = steps.diagnose(reading.operation, asked, cases, unit=unit)
     if found.verdict not in {"named", "several", "other operation", "located"}:
         return None
-    return _told(found, asked.own)
+    return _told(found, asked.own, REPLACED if reading.own else OF_OTHER_SIZES)
 
 
 class _Asked:
@@ -70,8 +69,13 @@ class _Asked:
             if self.judge.valid(one.sizes, self.options):
                 drawn.append(replace(one, options=dict(self.options)))
         drawn.sort(key=_telling, reverse=True)
+        fixed = self.reading.operation.concrete  # of which another size makes another program
+        drawn = [
+            one for one in drawn if all(one.sizes.get(axis) == drawn[0].sizes.get(axis) for axis in fixed)
+        ]
         best = drawn[:1] + [one for one in drawn[1:] if drawn and one.sizes != drawn[0].sizes][: CASES - 2]
         best += drawn[1:2]
+        best += drawn[:1] * (CASES - len(best))  # of the same sizes, with numbers of its own
         return [found for one in best if (found := self._case(_generic(one, self.judge, rng))) is not None]
 
     def _case(self, case: OperationCase) -> steps.Case | None:
@@ -137,7 +141,7 @@ def _generic(case: OperationCase, judge: Judge, rng: np.random.Generator) -> Ope
     return replace(case, inputs=inputs)
 
 
-def _told(found: steps.Diagnosis, own: Mapping[str, str]) -> Diagnosis:
+def _told(found: steps.Diagnosis, own: Mapping[str, str], replaced: str) -> Diagnosis:
     """The search's answer as a report has it, in the subject's own names."""
     names = {f"d{name}": f"d{other}" for name, other in own.items()}
 
@@ -151,7 +155,7 @@ def _told(found: steps.Diagnosis, own: Mapping[str, str]) -> Diagnosis:
         explanation="",
         evidence="all steps after this one carry its value rightly"
         if found.verdict == "located"
-        else REPLACED,
+        else replaced,
         contributions=None,
         where="",
         note="; ".join(found.census),

@@ -3,7 +3,8 @@
 A known operation gives outputs and gradients to the last digit, each with a bound (`reference.truth`). Which one it is,
 and with which of the options that nobody named, is found out once, on cases of its own: the forward pass has to
 agree with it to rounding, in single precision's sense, on all of them. Where none agrees, the forward pass
-itself is differenced (`reference.slopes`).
+itself is read as a program, if it can be (`programs`), and is held against its own values and slopes; else it is
+differenced (`reference.slopes`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +30,7 @@ from properties.operation.cases import (
     make,
 )
 from properties.operation.guesses import guesses
+from properties.operation.programs import NoProgramError, Traceable, operation_of
 from properties.search import Inconclusive, NotApplicable, Violation
 from reference.arithmetic.reading import UnknownPrimitiveError
 from reference.operations import KNOWN
@@ -44,6 +46,12 @@ BATCH = ("n", "b")
 """What people call the axis of the samples."""
 SAMPLES = 6
 """Cases on which a known operation has to agree with the forward pass."""
+ENTRIES, LINES = 64, 16
+"""Of an input that is measured entry by entry, its numbers at most; and lines through larger ones."""
+_UNSUITABLE = (ValueError, TypeError, ZeroDivisionError)
+"""What a program raises for inputs or options that it isn't made for."""
+DIRECTIONS = 3
+"""Projections of a gradient on each case: what is wrong hides from all of them in one case of eight at most."""
 LARGEST = 64
 """An axis of which the size is not given is looked for up to this."""
 
@@ -66,7 +74,7 @@ class Gradients(Protocol):
         ...
 
 
-class Subject(Caller, Protocol):
+class Subject(Caller, Traceable, Protocol):
     """An operation under test, from outside."""
 
     name: str
@@ -108,11 +116,15 @@ class Subject(Caller, Protocol):
 
 @dataclass(frozen=True)
 class Reading:
-    """A known operation, and how a case of the subject becomes a call of it."""
+    """A known operation, and how a case of the subject becomes a call of it.
+
+    Or the subject's `own` forward pass as a program: what it says counts where it is what the subject computes.
+    """
 
     operation: Operation
     counterpart: Counterpart
     open: Mapping[str, Any]
+    own: bool = False
 
     def options(self, case: OperationCase) -> dict[str, Any]:
         """The operation's options for a case."""
@@ -165,7 +177,7 @@ class Reading:
         if sizes is None:
             return {}
         known = derivative(self.operation, options, sizes)
-        found = projections(known, arrays, self._shaped(cotangents), sizes, format=fmt)
+        found = projections(known, arrays, self._shaped(cotangents), sizes, format=fmt, count=DIRECTIONS)
         names = self.counterpart.inputs or tuple(declared.inputs)
         return {names[place]: one for place, one in zip(known.differentiable, found, strict=True)}
 
@@ -271,6 +283,18 @@ class Lines:
             shares.append(moved)
         return cls(tuple(shares), found.value, found.error, found.open)
 
+    def suit(self, known: Mapping[str, Enclosed]) -> bool | None:
+        """Whether what is known has these derivatives, as far as bounds and measured errors tell; None: no word."""
+        for moved, slope, error, opened in zip(self.shares, self.value, self.error, self.open, strict=True):
+            terms = [(share, known[name], index) for (name, index), share in moved.items()]
+            along = sum(share * float(one.value[index]) for share, one, index in terms)
+            loose = sum(abs(share) * float(one.error[index] + one.open[index]) for share, one, index in terms)
+            if not np.isfinite([along, slope, loose, error]).all():
+                return None
+            if abs(along - slope) > error + opened + loose:
+                return False
+        return True
+
     def contradicted(self, gradients: Mapping[str, Array], right: Mapping[str, Enclosed]) -> str:
         """How a gradient differs from the derivative along a line; empty where it does along none."""
         for moved, slope, error, opened in zip(self.shares, self.value, self.error, self.open, strict=True):
@@ -340,11 +364,14 @@ class Judge:
         """Whether a gradient was found to be wrong."""
         self._last: tuple[Any, Any, Any] | None = None
         self._valid: dict[Any, bool] = {}
+        self._followed: set[Any] = set()
+        self._is_distrusted = False
 
     def in_format(self, fmt: str) -> "Judge":
         """The same under the bound of another format."""
         other = Judge(self.subject, fmt, self.calls)
         other.remarks, other._last, other._valid = self.remarks, self._last, self._valid
+        other._followed, other._is_distrusted = self._followed, self._is_distrusted
         if "reading" in vars(self):
             vars(other)["reading"] = self.reading
         return other
@@ -372,8 +399,8 @@ class Judge:
 
     @property
     def pool(self) -> Sequence[int]:
-        """Sizes to draw from: smaller ones where the truth is measured."""
-        return SIZES if self.reading is not None else FEW
+        """Sizes to draw from: smaller ones where the truth is measured, or traced for each."""
+        return SIZES if self.reading is not None and not self.reading.own else FEW
 
     def remark(self, sentence: str) -> None:
         """Keep a remark for whoever uses the subject: nothing against it."""
@@ -396,14 +423,15 @@ class Judge:
         found: list[str] = []
         if self.declaration.has("stand_in"):
             found.append("The derivative is judged as that of stand_in, and not of forward.")
-        elif self.seen and self.reading is None:
+        elif self.seen and (self.reading is None or self.reading.own):
             counterpart = self.declaration.counterpart
             why = (
                 f"it is not {counterpart.operation} as we know it"
                 if counterpart is not None
                 else 'where it is a known operation, say which, as in REFERENCE = "layer_norm"'
             )
-            found.append(f"Measured by differences of your own forward pass: {why}.")
+            how = "Measured by differences" if self.reading is None else "Judged by the program"
+            found.append(f"{how} of your own forward pass: {why}.")
         if passes and self.seen:
             error = float(np.median(self.seen))
             found.append(
@@ -472,7 +500,7 @@ class Judge:
     @cached_property
     def reading(self) -> Reading | None:
         """The known operation whose values are those of the forward pass; None where there is none."""
-        candidates = readings(self.declaration)
+        candidates = self.candidates
         rng, agreed = np.random.default_rng(0), False
         for _ in range(SAMPLES):
             try:
@@ -483,15 +511,105 @@ class Judge:
             candidates = [one for one in candidates if self._distance(one, case, outputs).holds]
             agreed = True
             if not candidates:
-                return None
+                return self._own()
         return candidates[0] if agreed and candidates else None
+
+    @cached_property
+    def candidates(self) -> list[Reading]:
+        """The known operations that the forward pass may be. A reference of its author's is one that is traced."""
+        counterpart = self.declaration.counterpart
+        if counterpart is None or ":" not in counterpart.operation:
+            return readings(self.declaration)
+        try:
+            case = make(Seeded(np.random.default_rng(0)), self, ("plain",), sizes=FEW)
+            return [self._traced(case, counterpart)]
+        except (NoProgramError, NoCaseError) as error:
+            self.remark(f"{counterpart.operation}, its REFERENCE, can't be read as a program: {error}")
+            return []
+
+    def _traced(self, case: OperationCase, counterpart: Counterpart | None = None) -> Reading:
+        """The program of the subject's own forward pass, or of the counterpart. Raises `NoProgramError`."""
+        declared = self.declaration
+        operation = operation_of(self.subject, case, "" if counterpart is None else counterpart.operation)
+        options = {name: name for name in declared.options}
+        meant = Counterpart(operation.name, tuple(declared.inputs), options=options)
+        return Reading(operation, meant, {}, own=counterpart is None)
+
+    def _own(self) -> Reading | None:
+        """The program of the subject's own forward pass, where on some cases it is what the subject computes."""
+        declared = self.declaration
+        if (
+            declared.dtype != "float64"
+            or declared.arrays == "torch"
+            or declared.once
+            or declared.has("stand_in")
+        ):
+            return None
+        rng, found = np.random.default_rng(0), None
+        for _ in range(SAMPLES):
+            try:
+                case = make(Seeded(rng), self, ("plain",), sizes=FEW)
+                found = found or self._traced(case)
+                outputs = self.subject.forward(case.inputs, case.options).outputs
+                cotangents = case.cotangents(outputs)
+                known = self._by_program(found, case, cotangents)
+            except (NoCaseError, Violation):
+                continue
+            except NoProgramError:
+                return None
+            if known is None or not self._is_program(case, outputs, cotangents, known):
+                return None
+        return found
+
+    def _by_program(self, reading: Reading, case: OperationCase, cotangents: Sequence[Array]) -> Right | None:
+        """What a program that was traced elsewhere says; None where it can't be read or differentiated."""
+        try:
+            found = reading.truth(case, self.declaration, cotangents, self.format)
+        except (NoProgramError, UnknownPrimitiveError, NotImplementedError, *_UNSUITABLE):
+            return None
+        if found is None or not set(self.declaration.differentiable) <= set(found[1]):
+            return None
+        return Right({name: found[1][name] for name in self.declaration.differentiable}, found[0])
+
+    def _is_program(
+        self,
+        case: OperationCase,
+        outputs: Sequence[Array],
+        cotangents: Sequence[Array],
+        known: Right,
+        gradients: Mapping[str, Array] | None = None,
+    ) -> bool:
+        """Whether a program has the values of the forward pass, and the slopes.
+
+        Its values alone would not tell a slope: x rounded to 50 binary places is x, and has the slope 0. The program
+        comes from the subject's own process, and the truth can't hang on what that says. So its slope along a random
+        line is measured with the first case of each program, and with each that would be told against the subject;
+        and one that has another slope is followed nowhere any more.
+        """
+        if self._is_distrusted or not _compared(outputs, known.outputs).holds:
+            return False
+        if case.regime in EDGES:
+            return True
+        program = tuple(case.sizes.items()), repr(case.options)
+        accuses = gradients is not None and not _compared_named(gradients, known.gradients).holds
+        if accuses or program not in self._followed:
+            try:
+                lines = self._measured(case, outputs, cotangents, entries=0).lines
+            except Inconclusive:
+                return False
+            suits = None if lines is None else lines.suit(known.gradients)
+            if not suits:
+                self._is_distrusted = suits is False
+                return False
+            self._followed.add(program)
+        return True
 
     def _distance(self, reading: Reading, case: OperationCase, outputs: Sequence[Array]) -> Comparison:
         """How the outputs of a case compare with those of a known operation, in single precision's sense."""
         cotangents = [np.zeros(np.shape(one)) for one in outputs]
         try:
             found = reading.truth(case, self.declaration, cotangents, "float32")
-        except (UnknownPrimitiveError, ValueError, TypeError, ZeroDivisionError):
+        except (NoProgramError, UnknownPrimitiveError, *_UNSUITABLE):
             return _APART
         if found is None or not set(self.declaration.differentiable) <= set(found[1]):
             return _APART
@@ -502,10 +620,11 @@ class Judge:
 
         Empty where they do not. Raises `NotApplicable` where nothing is known of it.
         """
-        candidates = readings(self.declaration)
-        if not candidates:
+        if not self.candidates:
             raise NotApplicable("the reference is no known operation")
-        found = min((self._distance(one, case, outputs) for one in candidates), key=lambda one: one.ratio)
+        found = min(
+            (self._distance(one, case, outputs) for one in self.candidates), key=lambda one: one.ratio
+        )
         if found.holds:
             return ""
         if found is _APART or found.worst is None:
@@ -518,11 +637,11 @@ class Judge:
         counterpart = self.declaration.counterpart
         if counterpart is None or self.declaration.has("stand_in"):
             return ""
-        if self.reading is not None:
+        if self.reading is not None and not self.reading.own:
             return f"forward agrees with {counterpart.operation}: it is the derivative that is wrong."
         _, cotangents, gradients = self.run(case)
-        for one in readings(self.declaration):
-            with suppress(UnknownPrimitiveError, ValueError, TypeError, ZeroDivisionError):
+        for one in self.candidates:
+            with suppress(NoProgramError, UnknownPrimitiveError, *_UNSUITABLE):
                 found = one.truth(case, self.declaration, cotangents, self.format)
                 if found is not None and set(gradients) <= set(found[1]):
                     other = {name: found[1][name] for name in gradients}
@@ -544,6 +663,8 @@ class Judge:
         if self.reading is None or self.declaration.has("stand_in"):
             return None
         _, cotangents, _ = self.run(case)
+        if self.reading.own:
+            return self._by_program(self.reading, case, cotangents)
         try:
             found = self.reading.truth(case, self.declaration, cotangents, self.format)
         except UnknownPrimitiveError as error:
@@ -559,9 +680,20 @@ class Judge:
         At the edges a forward pass may lose its digits and is meant all the same. Raises `Inconclusive` where nobody
         can tell.
         """
-        outputs, cotangents, _ = self.run(case)
+        outputs, cotangents, gradients = self.run(case)
         known = self.known(case)
-        if known is None or self.reading is None:
+        if self.reading is not None and self.reading.own:
+            if known is not None and self._is_program(case, outputs, cotangents, known, gradients):
+                if case.regime in EDGES or not any(
+                    _is_wide(one, self.format) for one in known.gradients.values()
+                ):
+                    return known
+                return self._measured(
+                    case, outputs, cotangents
+                )  # which tells more than a bound that has exploded
+            if case.regime in EDGES:
+                raise Inconclusive("the program of forward has other values here")
+        if known is None or self.reading is None or self.reading.own:
             return self._measured(case, outputs, cotangents)
         is_that = (
             case.regime in EDGES
@@ -571,8 +703,17 @@ class Judge:
         )
         return known if is_that else self._measured(case, outputs, cotangents)
 
-    def _measured(self, case: OperationCase, outputs: Sequence[Array], cotangents: Sequence[Array]) -> Right:
-        """By differences of the forward pass itself, or of the function that stands in for it."""
+    def _measured(
+        self,
+        case: OperationCase,
+        outputs: Sequence[Array],
+        cotangents: Sequence[Array],
+        entries: int = ENTRIES,
+    ) -> Right:
+        """By differences of the forward pass itself, or of the function that stands in for it.
+
+        Inputs of at most so many numbers entry by entry; with none, one line through all numbers is all there is.
+        """
         names = list(case.inputs)
         stand_in = "stand_in" in self.declaration.calls
 
@@ -598,6 +739,8 @@ class Judge:
                 differentiable=moving,
                 within=[_interval(self.declaration.inputs[name].values) for name in names],
                 single=self.declaration.dtype == "float32",
+                entries=entries,
+                lines=LINES if entries else 0,
             )
         except NotRepeatableError as error:
             raise Inconclusive(str(error)) from None
@@ -636,8 +779,8 @@ class Judge:
 
     def _off_in_projection(self, case: OperationCase, gradients: Mapping[str, Array], right: Right) -> str:
         """What is off along random directions, where bounds of entries have exploded: see `reference.projections`."""
-        if self.reading is None:
-            return ""
+        if self.reading is None or self.reading.own:
+            return ""  # of a formula that nobody knows there are others, which round in other places
         _, cotangents, _ = self.run(case)
         for name, one in self.reading.projections(case, self.declaration, cotangents, self.format).items():
             if name not in gradients or right.gradients[name].open.any():

@@ -16,10 +16,9 @@ Array = np.ndarray[Any, Any]
 Pairs = Sequence[tuple[int, int]]
 
 
-def reshape(x: Array, *, new_sizes: Sequence[int], dimensions: None = None) -> Array:
-    """The same numbers in the same order."""
-    del dimensions
-    return x.reshape(new_sizes)
+def reshape(x: Array, *, new_sizes: Sequence[int], dimensions: Sequence[int] | None = None) -> Array:
+    """The same numbers in the same order, or first with the axes in the order of `dimensions`."""
+    return (x if dimensions is None else x.transpose(dimensions)).reshape(new_sizes)
 
 
 def broadcast_in_dim(x: Array, *, shape: Sequence[int], broadcast_dimensions: Sequence[int]) -> Array:

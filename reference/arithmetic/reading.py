@@ -142,8 +142,8 @@ def scan(
         carry = results[:num_carry]
         for column, result in zip(made, results[num_carry:], strict=True):
             column.append(result)
-    shapes = [program.shape(slot, jaxpr.sizes) for slot in program.outputs[num_carry:]]
     stacked = [
-        stack(column[::-1] if reverse else column, shape) for column, shape in zip(made, shapes, strict=True)
+        stack(column[::-1] if reverse else column, shape)
+        for column, shape in zip(made, jaxpr.shapes[num_carry:], strict=True)
     ]
     return [*carry, *stacked]

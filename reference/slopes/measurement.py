@@ -125,8 +125,8 @@ class Slopes:
         for line, direction in enumerate(self.directions):
             if direction.entry is not None:
                 number, index = direction.entry
-                nothing = np.zeros((3, *self.point[number].shape))
-                entries = found.setdefault(number, Entries(nothing[0], nothing[1], nothing[2]))
+                nothing = Entries(*(np.zeros(self.point[number].shape) for _ in range(3)))
+                entries = found.setdefault(number, nothing)
                 entries.value[index] = value[line] / direction.length
                 entries.error[index] = error[line] / direction.length
                 entries.open[index] = opened[line] / direction.length

@@ -1,0 +1,250 @@
+"""A forward pass is read as a program, which travels as data; it is trusted no further than it is what is computed."""
+
+import re
+import textwrap
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness import tracing
+from harness.contents import OPERATION
+from harness.outcomes import Outcome, Request, verify
+from properties.search import Effort, Verdict
+from reference.transcript import LARGEST, TranscriptError, read_transcript
+
+X = np.array([[0.5, -1.5, 2.25], [3.0, 0.125, -0.75]])
+Y = np.array([2, 0])
+
+FORWARDS = {
+    "operators": "def forward(x, y): return (2 * x + x / 3 - x**3) @ x.T",
+    "functions": "def forward(x, y): return np.where(x > 0, np.log1p(np.exp(-x)), np.maximum(x, -1)).sum(axis=0)",
+    "methods": "def forward(x, y): return x.reshape(3, 2).T.mean(axis=1, keepdims=True) + x.copy().max()",
+    "several outputs": "def forward(x, y): return x.var(axis=0), np.linalg.norm(x), np.einsum('ij,kj->ik', x, x)",
+    "labels": "def forward(x, y): return -np.log(np.exp(x) / np.exp(x).sum(axis=1, keepdims=True))[np.arange(2), y]",
+    "a loop that writes": """
+        def forward(x, y):
+            out = np.zeros((2, 2))
+            for i in range(2):
+                for j in range(2):
+                    out[i, j] = np.sum(x[i, j : j + 2] * x[0, :2])
+            return out
+        """,
+    "changes in place": """
+        def forward(x, y):
+            a = x.copy(); b = a; b -= a.max(axis=1, keepdims=True); a[0, 1:] *= 2; a[a < -1] = 0
+            total = a[0, 2]; total += 1
+            return a + total
+        """,
+    "a slice that is written to": """
+        def forward(x, y):
+            a = np.zeros_like(x); row = a[1]; row[:] = x[0]; row[0] += 1
+            return a
+        """,
+    "padding and positions": """
+        def forward(x, y):
+            p = np.pad(x, 1); i = np.repeat(np.arange(2), 2)
+            return p[i, i + 1] * np.eye(4)[:, 1]
+        """,
+    "windows": """
+        def forward(x, y):
+            return np.lib.stride_tricks.sliding_window_view(x, (2, 2), axis=(0, 1)).max(axis=(2, 3))
+        """,
+    "a mask at labels": """
+        def forward(x, y):
+            hot = np.zeros(x.shape); hot[np.arange(2), y] = 1
+            return (hot * x).sum()
+        """,
+    "SciPy": "from scipy.special import expit\ndef forward(x, y): return expit(x)",
+    "NumPy by its names": "from numpy import exp, zeros\ndef forward(x, y): a = zeros(3); a[:] = exp(x)[0]; return a",
+    "random numbers": "def forward(x, y): np.random.seed(1); return x * (np.random.rand(*x.shape) < 0.5)",
+}
+
+
+def module_of(source: str) -> types.ModuleType:
+    """A module with this text."""
+    module = types.ModuleType("mine")
+    exec("import numpy as np\n" + textwrap.dedent(source), vars(module))  # noqa: S102  (ours)
+    return module
+
+
+def transcribed(source: str) -> tuple[Callable[..., Any], dict[str, Any], list[Any]]:
+    """A forward pass of x and y, and its program as data."""
+    module = module_of(source)
+
+    def of(values: list[Any]) -> list[Any]:
+        found = module.forward(*map(tracing.Traced, values))
+        return list(found) if isinstance(found, tuple) else [found]
+
+    with tracing.numpy_seen([module]):
+        program, constants = tracing.traced(of, [("float64", X.shape), ("int64", Y.shape)], "/")
+    return module.forward, program, constants
+
+
+@pytest.mark.parametrize("name", FORWARDS)
+def test_a_forward_pass_as_a_program_has_its_values(name: str) -> None:
+    forward, program, constants = transcribed(FORWARDS[name])
+    for x in (X, 3 - X[::-1]):
+        found, right = read_transcript(program, constants)(x, Y), forward(x.copy(), Y)
+        for one, other in zip(found, right if isinstance(right, tuple) else (right,), strict=True):
+            assert np.shape(one) == np.shape(other)
+            np.testing.assert_allclose(one, other, rtol=1e-14, atol=0)  # sums in another order
+
+
+UNTRACEABLE = {
+    "a branch": "def forward(x, y): return x if x.sum() > 0 else -x",
+    "a number": "def forward(x, y): return x * float(x[0, 0])",
+    "a function that JAX has not": "def forward(x, y): return np.apply_along_axis(np.sort, 0, x)",
+    "endless growth": "def forward(x, y):\n    for i in range(300): x = np.sin(x) + i\n    return x",
+}
+
+
+@pytest.mark.parametrize("name", UNTRACEABLE)
+def test_a_forward_pass_that_asks_for_values_ends_the_attempt_and_leaves_the_module_alone(name: str) -> None:
+    module = module_of(UNTRACEABLE[name])
+    with pytest.raises(Exception) as raised, tracing.numpy_seen([module]):  # noqa: PT011  (whatever it is)
+        tracing.traced(
+            lambda values: [module.forward(*map(tracing.Traced, values))],
+            [("float64", X.shape), ("int64", Y.shape)],
+            "/",
+        )
+    assert not isinstance(raised.value, AssertionError)
+    assert module.np is np
+
+
+def altered(**changes: Any) -> dict[str, Any]:
+    """The program of exp(x) as data, with a part replaced."""
+    equation = {"name": "exp", "inputs": [0], "outputs": [2], "parameters": {"accuracy": None}, "line": ""}
+    program = {"inputs": [0, 1], "outputs": [2], "constants": [], "slots": 3}
+    equation |= {key: value for key, value in changes.items() if key in equation and key not in program}
+    equation |= {key: changes[f"its_{key}"] for key in ("inputs", "outputs") if f"its_{key}" in changes}
+    program |= {key: value for key, value in changes.items() if key in program}
+    return program | {"equations": [list(equation.values())]}
+
+
+WORTHLESS = {
+    "code": altered(name="pure_callback", parameters={"callback": "os.system"}),
+    "no primitive": altered(name=["exp"]),
+    "a primitive that nothing reads": altered(name="cholesky"),
+    "a parameter that is none": altered(parameters={"accuracy": {"a": 1}}),
+    "an enumeration that is none": altered(parameters={"accuracy": ["enum", "os", "system"]}),
+    "a variable before it is made": altered(its_inputs=[7]),
+    "a variable that is no number": altered(its_inputs=["0"]),
+    "too many outputs": altered(its_outputs=[2, 3]),
+    "an output that nothing makes": altered(outputs=[9]),
+    "a constant that is missing": altered(constants=[5]),
+    "an array that is too large": altered(
+        name="broadcast_in_dim",
+        parameters={
+            "shape": ["tuple", LARGEST, 2, 3],
+            "broadcast_dimensions": ["tuple", 1, 2],
+            "sharding": None,
+        },
+    ),
+    "nothing": None,
+}
+
+
+@pytest.mark.parametrize("name", WORTHLESS)
+def test_data_that_is_no_program_is_refused(name: str) -> None:
+    with pytest.raises(TranscriptError):
+        read_transcript(WORTHLESS[name], [])(X, Y)
+
+
+def test_the_data_of_a_program_is_read() -> None:
+    np.testing.assert_array_equal(read_transcript(altered(), [])(X, Y)[0], np.exp(X))
+
+
+# --- Judged -----------------------------------------------------------------------------------------------------
+
+SCORE = """
+OPERATION = {"x": "n", "a": "", "b": {"axes": "", "values": "positive"}}
+SIZES = {"n": [3, 4]}
+def forward(x, a, b):
+    r = x - a
+    return np.sum(np.log1p(r**2 / b**2)) + np.log(1 + b**2)
+def gradient(x, a, b):
+    r = x - a
+    s = 2 * r / (r**2 + b**2)
+    return s, -s.sum(), -np.sum(2 * r**2 / (r**2 + b**2)) / b + 2 * b / (1 + b**2)
+"""
+EFFORT = Effort(cases=4, seed=1, shrinking=20)
+
+
+def judged(folder: Path, source: str) -> Outcome:
+    """What comes of the one operation of a file with this text."""
+    path = folder / "mine.py"
+    path.write_text("import numpy as np\n" + textwrap.dedent(source), "utf-8")
+    return verify(Request(str(path), EFFORT, operation=OPERATION))
+
+
+def test_a_likelihood_that_no_library_has_is_judged_to_the_last_digit(tmp_path: Path) -> None:
+    outcome = judged(tmp_path, SCORE)
+    assert outcome.verdict is Verdict.PASS, outcome.message
+    assert outcome.remark.startswith("Judged by the program of your own forward pass")
+    assert re.search(r"An error of \de-1[3-6] in a typical entry would have failed", outcome.remark)
+
+
+def test_its_mistake_is_named_with_the_line_of_the_forward_pass(tmp_path: Path) -> None:
+    outcome = judged(tmp_path, SCORE.replace("-s.sum()", "s.sum()"))
+    assert outcome.verdict is Verdict.FAIL
+    assert outcome.message.startswith("da is ")
+    assert outcome.diagnosis is not None
+    assert outcome.diagnosis.mistakes == ("factor",)
+    assert "sign" in outcome.diagnosis.sentence
+    assert "mine.py (forward)" in outcome.diagnosis.sentence
+
+
+LIES = """
+OPERATION = {"x": "n d"}
+def forward(x):
+    if type(x) is not np.ndarray:
+        x = np.round(x * 2.0**40) / 2.0**40  # the same values, and a slope of 0
+    return x * 2, None
+def backward(dy, cache):
+    return 0 * dy
+"""
+
+
+def test_a_program_of_other_slopes_than_the_forward_pass_is_not_believed(tmp_path: Path) -> None:
+    outcome = judged(tmp_path, LIES)
+    assert outcome.verdict is Verdict.FAIL
+    assert outcome.message.startswith("dx[0, 0] is 0, and should be ")
+    assert judged(tmp_path, LIES.replace("0 * dy", "2 * dy")).verdict is Verdict.PASS
+
+
+HUBER = """
+OPERATION = {"x": "n"}
+REFERENCE = "theirs.py:pseudo_huber"
+OPTIONS = {"d": [1.0, 0.5]}
+def forward(x, d): return (d * d * (np.sqrt(1 + (x / d)**2) - 1)).sum(), (x, d)
+def backward(dy, cache):
+    x, d = cache
+    return dy * x / np.sqrt(1 + (x / d)**2)
+"""
+THEIRS = """
+import jax.numpy as jnp
+def pseudo_huber(x, *, d):
+    return jnp.sum(d**2 * (jnp.sqrt(1 + (x / d)**2) - 1))
+def asks(x, *, d):
+    return x.sum() if x.sum() > 0 else x
+"""
+
+
+def test_a_reference_of_its_author_decides(tmp_path: Path) -> None:
+    (tmp_path / "theirs.py").write_text(THEIRS, "utf-8")
+    right = judged(tmp_path, HUBER)
+    assert (right.verdict, right.message) == (Verdict.PASS, "")
+    assert right.remark.startswith("An error of ")
+    other = judged(tmp_path, HUBER.replace("(d * d *", "(d *"))
+    assert other.verdict is Verdict.FAIL
+    assert other.diagnosis is not None
+    assert other.diagnosis.note.startswith(
+        "the derivative is that of theirs.py:pseudo_huber, and forward is another"
+    )
+    untraceable = judged(tmp_path, HUBER.replace("pseudo_huber", "asks"))
+    assert untraceable.verdict is Verdict.ERROR
+    assert untraceable.message.startswith("REFERENCE is theirs.py:asks, which can't be traced by JAX (")

@@ -1,0 +1,450 @@
+"""Read a subject's forward pass as a program: in a worker, under an interpreter that has JAX.
+
+`worker.py` loads this file by its path where it is asked for a program, so it stands alone, as that one does. NumPy's
+functions let an array of another kind answer for itself (`__array_ufunc__`, `__array_function__`): `Traced` is such an
+array, and answers with the function of that name in `jax.numpy`, or with NumPy's own where no traced number is
+involved. So a forward pass runs as it is. Those of NumPy's functions that make an array out of numbers and shapes don't
+ask; while a forward pass is traced, its modules see a NumPy in which these make a `Traced` (`numpy_seen`).
+
+A forward pass that asks a traced number for its value (a branch, float(), compiled code) can't be traced: whatever it
+raises then ends the attempt. One that writes through a view that is no slice is traced wrongly; the judge holds the
+program's values and slopes against those of the forward pass itself, and trusts it no further.
+
+What travels is data: equations by the names of their primitives, parameters, constants (`reference.transcript`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import types
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+MOST = 500  # equations; a longer program costs more to differentiate than its values to difference
+LONGEST = 200  # characters of a line that is told
+INLINED = {  # calls, and the parameter that holds what they call
+    **dict.fromkeys(
+        ("jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint", "custom_lin"), "jaxpr"
+    ),
+    "custom_jvp_call": "call_jaxpr",  # the function itself: a rule for its derivative is the subject's word
+    "custom_vjp_call": "call_jaxpr",
+    "custom_vjp_call_jaxpr": "fun_jaxpr",
+}
+THE_SAME = frozenset({"copy", "copy_p", "optimization_barrier", "stop_gradient"})  # as the values have it
+UNUSED = frozenset({"update_jaxpr", "update_consts"})  # of a scatter: its name says how it combines
+REDUCTIONS = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}
+MOVES = frozenset(
+    {"sliding_window_view"}
+)  # of NumPy alone, which move numbers: where to is asked of their positions
+MAKERS = (  # functions of NumPy that make an array, and don't ask what they make it of
+    *("array", "asarray", "asanyarray", "ascontiguousarray", "zeros", "ones", "empty", "full", "eye", "identity"),
+    *("arange", "linspace", "tri", "zeros_like", "ones_like", "empty_like", "full_like"),
+)  # fmt: skip
+
+HERE = Path(__file__).resolve()
+
+Value = Any  # of the subject
+Index = Any
+
+
+class UntraceableError(Exception):
+    """The forward pass can't be read as a program."""
+
+
+def jax() -> Any:
+    """The interpreter's own JAX, which takes a second to import."""
+    return importlib.import_module("jax")
+
+
+# --- arrays that are traced ------------------------------------------------------------------------------------
+
+
+class Traced(NDArrayOperatorsMixin):
+    """An array of JAX, or one of NumPy that may become one when a traced number is written into it.
+
+    A slice is a view, as in NumPy: writing into it changes what it is a slice of.
+    """
+
+    def __init__(self, value: Value, base: Traced | None = None, index: Index = None) -> None:
+        """A value, or a slice of another."""
+        self._own, self._base, self._index = value, base, index
+
+    @property
+    def value(self) -> Value:
+        """The array itself."""
+        return self._own if self._base is None else self._base.value[self._index]
+
+    def __array_ufunc__(
+        self, ufunc: Any, method: str, *inputs: Value, out: tuple[Value, ...] | None = None, **keywords: Value
+    ) -> Value:
+        """NumPy's ufuncs, and those of SciPy, of a traced array."""
+        if method == "at":
+            return self._at(ufunc, *inputs)
+        given, keywords = plain(inputs), plain(keywords)
+        if not is_traced((given, keywords)):
+            result = getattr(ufunc, method)(*given, **keywords)
+        elif method == "__call__":
+            result = counterpart(ufunc.__name__)(*given, **keywords)
+        elif method == "reduce":
+            axis = keywords.pop("axis", given[1] if len(given) > 1 else 0)
+            result = counterpart(REDUCTIONS[ufunc.__name__])(given[0], axis=axis, **keywords)
+        else:
+            result = getattr(counterpart(ufunc.__name__), method)(*given, **keywords)
+        if out is None or not isinstance(out[0], Traced) or out[0].ndim == 0:  # `s += 1` makes another number
+            return wrapped(result)
+        out[0][...] = result
+        return out[0]
+
+    def _at(self, ufunc: Any, array: Value, index: Index, value: Value) -> None:
+        """np.add.at."""
+        index, value = plain((index, value))
+        if not isinstance(array, Traced) or ufunc.__name__ != "add":
+            raise UntraceableError(f"{ufunc.__name__}.at")
+        array.replace(jax().numpy.asarray(array.value).at[index].add(value))
+
+    def __array_function__(
+        self, function: Callable[..., Value], kinds: Any, args: Sequence[Value], keywords: Mapping[str, Value]
+    ) -> Value:
+        """NumPy's other functions."""
+        del kinds
+        if function.__name__ in ("zeros_like", "ones_like", "empty_like"):  # of the shape alone
+            shape = Traced(np.empty(args[0].shape, str(args[0].dtype)))
+            return wrapped(function(shape.value, *plain(args[1:]), **plain(keywords)))
+        args, keywords = plain(tuple(args)), plain(dict(keywords))
+        if not is_traced((args, keywords)):
+            return wrapped(function(*args, **keywords))
+        if function.__name__ in MOVES:
+            places = function(np.arange(args[0].size).reshape(args[0].shape), *args[1:], **keywords)
+            return Traced(args[0].reshape(-1)[places])
+        inner = str(function.__module__).partition(".")[2].replace("lib", "").strip("._")
+        return wrapped(counterpart(function.__name__, inner)(*args, **keywords))
+
+    def __jax_array__(self) -> Value:
+        """For functions of JAX that the subject calls itself."""
+        return jax().numpy.asarray(self.value)
+
+    def __array__(self, *args: Value, **keywords: Value) -> Any:
+        """For code that has to have numbers, which there are only where none is traced."""
+        return np.asarray(self.value).__array__(*args, **keywords)
+
+    def __getattr__(self, name: str) -> Value:
+        """The attributes and methods that JAX's arrays have too."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        found = getattr(self.value, name)
+        if not callable(found):
+            return wrapped(found)
+        return lambda *args, **keywords: wrapped(found(*plain(args), **plain(keywords)))
+
+    def fill(self, value: Value) -> None:
+        """As an assignment."""
+        self[...] = value
+
+    def __getitem__(self, index: Index) -> Value:
+        """A view of a slice, and a copy of what is none."""
+        index = plain(index)
+        value = self.value
+        found = value[index]
+        if np.ndim(found) == 0 or not is_slice(index):
+            return wrapped(found)
+        return Traced(None, self, index)
+
+    def __setitem__(self, index: Index, new: Value) -> None:
+        """In place: what this is a slice of has it too."""
+        index, new = plain((index, new))
+        value = self.value
+        if is_traced((value, index, new)):
+            self.replace(assigned(value, index, new))
+        else:
+            value[index] = new
+
+    def replace(self, value: Value) -> None:
+        """Another value for this array, and for what it is a slice of."""
+        if self._base is None:
+            self._own = value
+        else:
+            self._base.replace(assigned(self._base.value, self._index, value))
+
+    def __len__(self) -> int:
+        """Along the first axis."""
+        return int(self.shape[0])
+
+    def __iter__(self) -> Iterator[Value]:
+        """Row by row."""
+        return (self[i] for i in range(len(self)))
+
+    def __bool__(self) -> bool:
+        """Of a number that is not traced."""
+        return bool(self.value)
+
+    def __int__(self) -> int:
+        """As `__bool__`."""
+        return int(self.value)
+
+    def __float__(self) -> float:
+        """As `__bool__`."""
+        return float(self.value)
+
+    def __index__(self) -> int:
+        """As `__bool__`."""
+        return self.value.__index__()
+
+    def __hash__(self) -> int:
+        """One array is not another."""
+        return id(self)
+
+
+def is_slice(index: Index) -> bool:
+    """Whether an index makes a view in NumPy."""
+    parts = index if isinstance(index, tuple) else (index,)
+    basic = (int, np.integer, slice, type(None), type(Ellipsis))
+    return all(isinstance(one, basic) and not isinstance(one, bool) for one in parts)
+
+
+def assigned(value: Value, index: Index, new: Value) -> Value:
+    """The array after `value[index] = new`, made of choices: where it is new, and which of the new numbers is there."""
+    jnp = jax().numpy
+    shape, dtype = np.shape(value), str(value.dtype)
+    if is_traced(index):
+        if str(getattr(index, "dtype", "")) == "bool" and not np.ndim(new):
+            return jnp.where(
+                index.reshape(index.shape + (1,) * (len(shape) - index.ndim)), new, value
+            ).astype(dtype)
+        if np.ndim(
+            new
+        ):  # into a gradient that comes with the value, for one, which is no part of the program
+            return jnp.asarray(value).at[index].set(new)
+        hit = jnp.zeros(shape, "int64").at[index].add(1) > 0
+        return jnp.where(hit, jnp.asarray(new, dtype), value)
+    places = np.arange(int(np.prod(shape))).reshape(shape)[index]
+    new = jnp.broadcast_to(jnp.asarray(new, dtype), places.shape)
+    if (
+        places.size == np.size(places) == int(np.prod(shape))
+        and (places.ravel() == np.arange(places.size)).all()
+    ):
+        return new.reshape(shape)
+    hit, source = np.zeros(shape, bool), np.zeros(shape, np.int64)
+    hit.reshape(-1)[places.ravel()] = True
+    source.reshape(-1)[places.ravel()] = np.arange(places.size)  # of several, the last stays
+    return jnp.where(hit, new.reshape(-1)[source], value)
+
+
+def is_traced(value: Value) -> bool:
+    """Whether there is an array of JAX in a structure of arguments."""
+    if isinstance(value, (tuple, list)):
+        return any(map(is_traced, value))
+    if isinstance(value, dict):
+        return any(map(is_traced, value.values()))
+    if isinstance(value, slice):
+        return is_traced((value.start, value.stop, value.step))
+    return isinstance(value, jax().Array)
+
+
+def plain(value: Value) -> Value:
+    """The same structure with the arrays themselves in place of `Traced`."""
+    if isinstance(value, Traced):
+        return value.value
+    if type(value) in (tuple, list):
+        return type(value)(plain(one) for one in value)
+    if type(value) is dict:
+        return {key: plain(one) for key, one in value.items()}
+    if isinstance(value, slice):
+        return slice(*(plain(one) for one in (value.start, value.stop, value.step)))
+    return value
+
+
+def wrapped(value: Value) -> Value:
+    """The same structure with `Traced` in place of the arrays."""
+    if isinstance(value, (np.ndarray, jax().Array)):
+        return Traced(value)
+    if isinstance(value, (tuple, list)):
+        return [wrapped(one) for one in value] if isinstance(value, list) else tuple(map(wrapped, value))
+    return value
+
+
+def counterpart(name: str, inner: str = "") -> Callable[..., Value]:
+    """JAX's function of that name."""
+    for place in ("jax.numpy", f"jax.numpy.{inner}" if inner else "", "jax.scipy.special"):
+        with suppress(ImportError, ValueError):
+            found = getattr(importlib.import_module(place), name, None)
+            if found is not None:
+                return found
+    raise UntraceableError(name)
+
+
+def made(name: str) -> Callable[..., Value]:
+    """A function of NumPy that makes an array, with the array as one that may be written to."""
+    function = getattr(np, name)
+
+    def make(*args: Value, **keywords: Value) -> Value:
+        if name.endswith("_like") and isinstance(args[0], Traced):
+            return function(*args, **keywords)
+        args, keywords = plain(args), plain(keywords)
+        if not is_traced((args, keywords)):
+            return wrapped(function(*args, **keywords))
+        return wrapped(
+            jax().numpy.array(*args, **keywords) if name == "array" else counterpart(name)(*args, **keywords)
+        )
+
+    return make
+
+
+class Seen(types.ModuleType):
+    """NumPy, as a forward pass sees it while it is traced."""
+
+    def __init__(self) -> None:
+        """With its own makers of arrays."""
+        super().__init__("numpy")
+        self.__dict__.update({name: made(name) for name in MAKERS})
+        self.ndarray = (np.ndarray, Traced)  # for isinstance
+
+    def __getattr__(self, name: str) -> Value:
+        """What is no maker of arrays."""
+        return getattr(np, name)
+
+
+@contextmanager
+def numpy_seen(modules: Sequence[types.ModuleType]) -> Generator[None]:
+    """While it lasts, NumPy in these modules is `Seen`."""
+    seen = Seen()
+    instead = {id(getattr(np, name)): getattr(seen, name) for name in MAKERS}
+    instead[id(np)] = seen
+    before = [(vars(module), dict(vars(module))) for module in modules]
+    try:
+        for names, was in before:
+            names.update({name: instead[id(value)] for name, value in was.items() if id(value) in instead})
+        yield
+    finally:
+        for names, was in before:
+            names.update(was)
+
+
+def own_modules(folder: str) -> list[types.ModuleType]:
+    """The modules of the subject: those that lie in its folder."""
+    found: list[types.ModuleType] = []
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        if isinstance(file, str):
+            path = Path(file)
+            if Path(folder) in path.parents and "site-packages" not in path.parts and path != HERE:
+                found.append(module)
+    return found
+
+
+# --- a program as data -----------------------------------------------------------------------------------------
+
+
+def traced(
+    function: Callable[[list[Value]], list[Value]], shapes: Sequence[tuple[str, Sequence[int]]], folder: str
+) -> tuple[dict[str, Any], list[Any]]:
+    """The program of a function of a list of arrays, and its constants. Raises whatever the function raises."""
+    framework = jax()
+    arguments = [framework.ShapeDtypeStruct(tuple(shape), np.dtype(dtype)) for dtype, shape in shapes]
+
+    def outputs(*values: Value) -> list[Value]:
+        return [framework.numpy.asarray(plain(one)) for one in function(list(values))]
+
+    return Transcription(folder).of(framework.make_jaxpr(outputs)(*arguments))
+
+
+class Transcription:
+    """Writes a jaxpr down: variables by number, calls inlined, constants apart."""
+
+    def __init__(self, folder: str) -> None:
+        """Lines are told of files in the subject's folder."""
+        self.folder = folder
+        self.equations: list[list[Any]] = []
+        self.constants: list[list[Any]] = []  # slot, and the array
+        self.slots = 0
+
+    def of(self, closed: Any) -> tuple[dict[str, Any], list[Any]]:
+        """The program as JSON, and its constants in order."""
+        inputs = [self.new() for _ in closed.jaxpr.invars]
+        outputs = self.inline(closed, inputs)
+        needed = set(outputs)
+        kept = []
+        for one in reversed(self.equations):
+            if needed.intersection(one[2]):
+                needed.update(one[1])
+                kept.append(one)
+        if len(kept) > MOST:
+            raise UntraceableError(f"{len(kept)} equations")
+        constants = [(slot, array) for slot, array in self.constants if slot in needed]
+        program = {
+            "inputs": inputs,
+            "outputs": outputs,
+            "constants": [slot for slot, _ in constants],
+            "equations": kept[::-1],
+            "slots": self.slots,
+        }
+        return program, [array for _, array in constants]
+
+    def new(self) -> int:
+        """The next variable."""
+        self.slots += 1
+        return self.slots - 1
+
+    def constant(self, value: Value) -> int:
+        """A variable for a constant."""
+        self.constants.append([self.new(), np.asarray(value)])
+        return self.constants[-1][0]
+
+    def inline(self, closed: Any, inputs: list[int], said: str = "") -> list[int]:
+        """The equations of a jaxpr, which is called at a line; the variables of its outputs."""
+        jaxpr = getattr(closed, "jaxpr", closed)
+        slots: dict[Any, int] = dict(zip(jaxpr.invars, inputs))  # noqa: B905 - Python 3.9
+        for variable, value in zip(jaxpr.constvars, getattr(closed, "consts", ())):  # noqa: B905 - as above
+            slots[variable] = self.constant(value)
+
+        def slot(atom: Any) -> int:
+            return self.constant(atom.val) if hasattr(atom, "val") else slots[atom]
+
+        for equation in jaxpr.eqns:
+            given, name = [slot(one) for one in equation.invars], equation.primitive.name
+            line = said or self.line(equation)
+            if name in THE_SAME:
+                found = given
+            elif name in INLINED:
+                found = self.inline(equation.params[INLINED[name]], given, line)
+            else:
+                found = [self.new() for _ in equation.outvars]
+                parameters = {key: written(one) for key, one in equation.params.items() if key not in UNUSED}
+                self.equations.append([name, given, found, parameters, line])
+            slots.update(zip(equation.outvars, found))  # noqa: B905 - as above
+        return [slot(one) for one in jaxpr.outvars]
+
+    def line(self, equation: Any) -> str:
+        """Where the subject says so, "mine.py:12 (forward)"; empty where that is not known."""
+        with suppress(Exception):
+            from jax._src import source_info_util  # noqa: PLC0415 - no public name
+
+            for frame in source_info_util.user_frames(equation.source_info.traceback):
+                path = Path(frame.file_name)
+                if Path(self.folder) in path.parents and "site-packages" not in path.parts and path != HERE:
+                    return f"{path.name}:{int(frame.start_line)} ({frame.function_name})"[:LONGEST]
+        return ""
+
+
+def written(value: Any) -> Any:
+    """A parameter as JSON. Raises UntraceableError for what is none."""
+    if isinstance(value, Enum):
+        return ["enum", type(value).__name__, value.name]
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    fields = getattr(value, "_fields", None)  # of a named tuple
+    if fields is not None:
+        return ["fields", type(value).__name__, {key: written(getattr(value, key)) for key in fields}]
+    if isinstance(value, (tuple, list)):
+        return ["tuple", *map(written, value)]
+    if isinstance(value, (np.dtype, type)):
+        return ["dtype", np.dtype(value).name]
+    raise UntraceableError(type(value).__name__)

@@ -1,0 +1,181 @@
+"""What holds along an axis of samples, called n or b: a batch is its samples, one after another.
+
+Where the values of a batch are those of its parts, each for itself, the loss Σ dy · y is a sum over the samples, and
+its derivative with respect to what all samples share is the sum of the parts' derivatives; with respect to a sample it
+is that of its part. A mean over the samples is a sum with 1/n of the cotangent for each. So nothing is
+assumed of an operation: its own forward pass says whether its samples mix (batch normalisation, a mean over those
+labels that are not ignored), and where they do, nothing is claimed.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from hypothesis.strategies import SearchStrategy
+from numpy.typing import NDArray
+
+from properties.comparison import told_apart
+from properties.operation.cases import OperationCase, cases
+from properties.operation.truth import BATCH, Judge, differ
+from properties.search import Inconclusive, NotApplicable, Violation
+from reference.operations.operation import names_of
+
+Array = NDArray[Any]
+Gradients = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """An axis of samples: its name, and its place in each input that has it."""
+
+    axis: str
+    places: Mapping[str, int]
+
+    @classmethod
+    def of(cls, judge: Judge) -> "Samples":
+        """The one of an operation. Raises `NotApplicable` where there is none."""
+        declared = judge.declaration
+        if judge.reading is not None and judge.reading.operation.mixes:
+            raise NotApplicable("its samples mix, as they should")
+        for axis in BATCH:
+            places = {
+                name: one.dimensions.index(axis)
+                for name, one in declared.inputs.items()
+                if axis in one.dimensions
+            }
+            every = [(name, one) for name, some in declared.inputs.items() for one in some.dimensions]
+            alone = all(one == axis or axis not in names_of([one]) for _, one in every)
+            counted = any(some.below == axis for some in declared.inputs.values())
+            once = len(places) == sum(one == axis for _, one in every)
+            if any(name in declared.differentiable for name in places) and alone and once and not counted:
+                if 1 not in declared.sizes.get(axis, (1,)):
+                    raise NotApplicable("it takes no single sample")
+                return cls(axis, places)
+        raise NotApplicable("it has no axis of samples, called n or b")
+
+    def part(self, case: OperationCase, indices: Sequence[int]) -> OperationCase:
+        """The case of some of the samples."""
+        inputs = {
+            name: np.take(array, list(indices), self.places[name]) if name in self.places else array
+            for name, array in case.inputs.items()
+        }
+        return replace(case, inputs=inputs, sizes={**case.sizes, self.axis: len(indices)}, shapes=[])
+
+
+def batches(judge: Judge) -> SearchStrategy[OperationCase]:
+    """Cases of two samples or more."""
+    samples = Samples.of(judge)
+    if judge.is_random:
+        raise NotApplicable("its forward pass is random")
+    if max(judge.declaration.sizes.get(samples.axis, (2,))) < 2:  # noqa: PLR2004  (a batch)
+        raise NotApplicable("it takes no batch")
+    drawn = cases(judge, ("plain",), sizes=judge.pool, calls=judge.calls)
+    return drawn.filter(lambda case: case.sizes[samples.axis] > 1)
+
+
+def gradient_of_a_batch_is_that_of_its_samples(judge: Judge, case: OperationCase) -> None:
+    """(1) = (2): the gradient of a batch is that of its samples, added up, or averaged where the loss is a mean."""
+    n = case.sizes[Samples.of(judge).axis]
+    told = _difference(judge, case, range(n), [[i] for i in range(n)])
+    if told:
+        raise Violation(f"(1) is not (2): {told} of each of the {n} samples alone, put together")
+
+
+def order_of_samples_does_not_matter(judge: Judge, case: OperationCase) -> None:
+    """The samples in another order have the same gradients, in that order."""
+    n = case.sizes[Samples.of(judge).axis]
+    told = _difference(judge, case, [*range(1, n), 0], [list(range(n))], order=[*range(1, n), 0])
+    if told:
+        raise Violation(f"the order of the samples matters: {told} of the same samples in another order")
+
+
+def doubled_batch_has_the_gradient_of_its_halves(judge: Judge, case: OperationCase) -> None:
+    """A batch in which every sample comes twice has the gradient of the batch, twice, or as it is for a mean."""
+    n = case.sizes[Samples.of(judge).axis]
+    told = _difference(judge, case, [*range(n), *range(n)], [list(range(n))] * 2)
+    if told:
+        raise Violation(f"every sample twice: {told} of the two halves of the batch, put together")
+
+
+def _difference(
+    judge: Judge,
+    case: OperationCase,
+    whole: Sequence[int],
+    parts: Sequence[Sequence[int]],
+    order: Sequence[int] | None = None,
+) -> str:
+    """How the gradient of a batch differs from those of its parts; empty where it does not.
+
+    Args:
+        judge: with the subject.
+        case: of which `whole` and `parts` take the samples.
+        whole: the batch.
+        parts: batches that make up the whole when they are put one after another, and brought into the `order`.
+        order: as it is, where left out.
+
+    Raises:
+        NotApplicable: where the values of the whole are not those of the parts.
+    """
+    samples = Samples.of(judge)
+    many = samples.part(case, whole)
+    some = [samples.part(case, one) for one in parts]
+    if not all(judge.valid(one.sizes, one.options) for one in (many, *some)):
+        raise NotApplicable("it takes no such batch")
+    forward = judge.subject.forward(many.inputs, many.options)
+    passes = [judge.subject.forward(one.inputs, one.options) for one in some]
+    cotangents = [np.asarray(dy) for dy in many.cotangents(forward.outputs)]
+    shares: list[list[Array]] = [[] for _ in parts]  # the cotangents of each part
+    for number, (y, dy) in enumerate(zip(forward.outputs, cotangents, strict=True)):
+        given = [np.asarray(one.outputs[number]) for one in passes]
+        found = _shared(np.asarray(y), dy, given, [len(one) for one in parts], order)
+        if found is None:
+            raise NotApplicable(
+                f"samples mix along {samples.axis}: a batch has other values than its samples alone"
+            )
+        for part, share in zip(shares, found, strict=True):
+            part.append(share)
+    is_now = judge.subject.backward(forward, cotangents).gradients
+    alone = [judge.subject.backward(*pair).gradients for pair in zip(passes, shares, strict=True)]
+    for name, array in is_now.items():
+        columns = [np.asarray(one[name]) for one in alone]
+        if name in samples.places:
+            place = samples.places[name]
+            expected = np.concatenate(columns, place)
+            expected = expected if order is None else np.take(expected, list(order), place)
+            size = float(np.abs(expected).max(initial=0))
+        else:
+            expected, size = sum(columns[1:], columns[0]), float(np.abs(columns).sum(axis=0).max(initial=0))
+        if not np.isfinite(array).all() or not np.isfinite(size):
+            raise Inconclusive("the gradient is not finite")
+        off = np.abs(array - expected)
+        if off.max(initial=0) > float(np.sqrt(np.finfo(array.dtype).eps)) * size:
+            at = np.unravel_index(int(off.argmax()), array.shape)
+            index = f"[{', '.join(map(str, map(int, at)))}]" if array.ndim else ""
+            mine, should = told_apart(float(array[at]), float(expected[at]))
+            return f"d{name}{index} is {mine}, and is {should} by those"
+    return ""
+
+
+def _shared(
+    y: Array, dy: Array, given: Sequence[Array], counts: Sequence[int], order: Sequence[int] | None
+) -> list[Array] | None:
+    """The cotangent of each part of an output; None where the output is not made of those of the parts.
+
+    It has a row for each sample, or is the sum or the mean of the parts.
+    """
+    total = sum(counts)
+    rows = y.ndim > 0 and len(y) == total and [one.shape[:1] for one in given] == [(n,) for n in counts]
+    if rows and all(one.shape[1:] == y.shape[1:] for one in given):
+        back = np.arange(total) if order is None else np.argsort(order)
+        if differ(y[back], np.concatenate(given)):
+            return None
+        return np.split(dy[back], np.cumsum(counts)[:-1])
+    if any(one.shape != y.shape for one in given) or y.dtype.kind != "f":
+        return None
+    for weights in (np.ones(len(counts)), np.array(counts) / total):
+        terms = [weight * one for weight, one in zip(weights, given, strict=True)]
+        size = sum(np.abs(one) for one in terms)
+        if bool((np.abs(y - sum(terms)) <= np.sqrt(np.finfo(y.dtype).eps) * size).all()):
+            return [weight * dy for weight in weights]
+    return None

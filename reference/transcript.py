@@ -1,0 +1,170 @@
+"""A forward program that was traced elsewhere: data that is read, checked, and bound again.
+
+Under the interpreter of a subject its forward pass is written down as equations (`harness.tracing`). Nothing of that
+is code: primitives are called by their names, and only those that an arithmetic reads; parameters are numbers, types
+and the enumerations of `jax.lax`; constants are arrays. Binding them one after another is a function in `jax.numpy`
+as good as any of `operations`, and is differentiated, bounded and edited as those are.
+
+Whether it is the program of what the subject computes is another question: whoever uses it holds its values, and its
+slopes, against the subject's own.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import jax
+import numpy as np
+from jax import lax
+from jax.extend import core
+from jax.extend.core import primitives
+
+from reference.arithmetic.bounded import Bounding
+from reference.program import ELSEWHERE, LINE
+
+Array = np.ndarray[Any, Any]
+
+LARGEST = 1 << 22
+"""Numbers of an array of a program that was traced elsewhere."""
+MOST = 1 << 16
+"""Variables of such a program."""
+
+
+class TranscriptError(Exception):
+    """The data is no program that can be bound."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One equation: a primitive's name, the numbers of its variables, its parameters, and where it was said."""
+
+    primitive: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    parameters: Mapping[str, Any]
+    line: str
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """A forward program for inputs of given shapes and types."""
+
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    constants: Mapping[int, Array]
+    steps: tuple[Step, ...]
+
+    def __call__(self, *values: Any) -> tuple[Any, ...]:
+        """The outputs for these inputs: the primitives are bound one after another.
+
+        Raises:
+            TranscriptError: where one doesn't take what it is given, or makes an array that is too large.
+        """
+        found: dict[int, Any] = {**self.constants, **dict(zip(self.inputs, values, strict=True))}
+        for step in self.steps:
+            try:
+                with jax.named_scope(step.line or ELSEWHERE):
+                    made = _bound(step, [found[slot] for slot in step.inputs])
+            except Exception as error:  # noqa: BLE001 - whatever the data is, it is none of ours
+                raise TranscriptError(f"{step.primitive}: {type(error).__name__}") from None
+            if len(made) != len(step.outputs) or any(np.size(one) > LARGEST for one in made):
+                raise TranscriptError(f"{step.primitive} makes something else than it says")
+            found.update(zip(step.outputs, made, strict=True))
+        try:
+            return tuple(found[slot] for slot in self.outputs)
+        except KeyError:
+            raise TranscriptError("an output is made by nothing") from None
+
+    def kinds(self, shapes: Sequence[tuple[str, Sequence[int]]]) -> list[str]:
+        """The kinds of the outputs' types ("f", "i", ...) for inputs of these types and shapes."""
+        arguments = [jax.ShapeDtypeStruct(tuple(shape), np.dtype(dtype)) for dtype, shape in shapes]
+        return [np.dtype(one.dtype).kind for one in jax.eval_shape(self, *arguments)]
+
+
+def read_transcript(data: Any, constants: Sequence[Array]) -> Transcript:
+    """A program from the data that came from a subject's interpreter.
+
+    Raises:
+        TranscriptError: where it is none, or has a primitive that no arithmetic reads.
+    """
+    try:
+        slots = _slots(data["constants"])
+        steps = tuple(
+            Step(
+                _name(name),
+                _slots(given),
+                _slots(made),
+                {str(k): _read(v) for k, v in how.items()},
+                _line(line),
+            )
+            for name, given, made, how, line in data["equations"]
+        )
+        if len(slots) != len(constants):
+            raise TranscriptError("constants are missing")
+        return Transcript(
+            _slots(data["inputs"]), _slots(data["outputs"]), dict(zip(slots, constants, strict=True)), steps
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise TranscriptError(f"no program: {type(error).__name__}") from None
+
+
+def _slots(value: Any) -> tuple[int, ...]:
+    if type(value) is not list or any(type(one) is not int or not 0 <= one < MOST for one in value):
+        raise TranscriptError("no variables")
+    return tuple(value)
+
+
+def _name(value: Any) -> str:
+    if value not in _known():
+        raise TranscriptError(f"the primitive {value!s:.40} is not read")
+    return str(value)
+
+
+def _line(value: Any) -> str:
+    return value if type(value) is str and LINE.fullmatch(value) else ""
+
+
+@cache
+def _known() -> Mapping[str, Any]:
+    """The primitives that can be bound and read, by name."""
+    every = (*vars(primitives).values(), *(getattr(lax, name) for name in dir(lax) if name.endswith("_p")))
+    found = {one.name: one for one in every if isinstance(one, core.Primitive)}
+    return {name: one for name, one in found.items() if name in Bounding.rules and name != "scan"}
+
+
+_ENUMS = {one.__name__: one for one in (lax.GatherScatterMode, lax.RoundingMethod, lax.Precision)}
+_FIELDS = {
+    one.__name__: one
+    for one in (lax.GatherDimensionNumbers, lax.ScatterDimensionNumbers, lax.ConvDimensionNumbers)
+}
+
+
+def _read(value: Any) -> Any:
+    """A parameter. Raises as `read_transcript` catches."""
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case ["tuple", *items]:
+            return tuple(map(_read, items))
+        case ["dtype", str(name)]:
+            return np.dtype(name)
+        case ["enum", str(kind), str(name)]:
+            return _ENUMS[kind][name]
+        case ["fields", str(kind), dict(fields)]:
+            return _FIELDS[kind](**{str(key): _read(one) for key, one in fields.items()})
+        case _:
+            raise TranscriptError("no parameter")
+
+
+_SCATTERS: Mapping[str, Callable[..., Any]] = {"scatter-add": lax.scatter_add}
+"""Primitives with a function as parameter, which is not sent: the functions that bind them."""
+
+
+def _bound(step: Step, inputs: Sequence[Any]) -> Sequence[Any]:
+    """What a primitive makes of its inputs."""
+    if step.primitive in _SCATTERS:
+        return [_SCATTERS[step.primitive](*inputs, **step.parameters)]
+    primitive = _known()[step.primitive]
+    made = primitive.bind(*inputs, **step.parameters)
+    return made if primitive.multiple_results else [made]
