@@ -308,6 +308,8 @@ def split(run: Run, value: Value) -> None:
                 f"or let it take the inputs: {backward}(dy, {names})"
             )
         run.outputs = as_list(value)
+    elif len(value) == 2 and isinstance(value[0], tuple) and not plan["apart"]:  # noqa: PLR2004 - (y1, y2), cache
+        run.outputs, run.cache, run.keeps = list(value[0]), value[1], True
     elif plan["outputs"] and len(plan["outputs"]) == len(value) and not plan["apart"]:
         if not plan["calls"]["backward"]["arguments"]:
             raise Broken(f"{forward} returns its {len(value)} outputs and no cache, which {backward} takes")

@@ -276,6 +276,15 @@ def test_several_outputs_have_a_cotangent_each(style: str, tmp_path: Path) -> No
         assert_close(gradients, {"x": 2 * db * TWO["x"] + (0 if "alone" in style else 2 * da)})
 
 
+@pytest.mark.parametrize("said", ["", "OUTPUTS = [True, True]\n"])
+def test_several_outputs_may_come_as_a_tuple_beside_the_cache(said: str, tmp_path: Path) -> None:
+    source = f'OPERATION = {{"x": "n"}}\n{said}def forward(x): return (2 * x, x * x), x\n'
+    source += TWO_STYLES["cotangents together"]
+    with loaded(tmp_path, source) as found:
+        gradients = gradients_of(found.subjects[0], TWO, [np.ones(3), np.ones(3)])
+        assert_close(gradients, {"x": 2 + 2 * TWO["x"]})
+
+
 def test_two_outputs_and_the_input_are_no_output_and_a_cache_where_outputs_says_so(tmp_path: Path) -> None:
     source = """
     OPERATION = {"x": "n"}
