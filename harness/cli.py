@@ -18,7 +18,7 @@ from harness.isolation import IsolatedModule, Sandbox, SubjectFault
 from harness.paths import NoSubjectError, expanded, left_out
 from harness.worker import printable
 
-OTHER_COMMANDS = {"lesson": "lesson.command", "table": "harness.table"}
+OTHER_COMMANDS = {"lesson": "lesson.command", "mistakes": "harness.mistakes", "table": "harness.table"}
 """Commands that live elsewhere, imported only when they are called."""
 
 _FILE = click.Path(dir_okay=False, writable=True)
