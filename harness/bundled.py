@@ -39,8 +39,9 @@ DRAWS = ("plain", "plain", "coarse")
 SIMPLE = 11
 """Numbers that a smallest case is made of: 1, -1, 2, -2, 0.5, ..."""
 VISIBLE, DIGITS = 1e-2, 1e-3
-"""By how much the wrong numbers of a smallest case differ, at least, so that it is seen in what is printed; and, relative
-to them, those of a network: one of its mistakes costs digits, and no more."""
+"""By how much the wrong numbers of a smallest case differ, at least, so that it is seen in what is printed.
+
+In a network it is relative to them, and less: one of its mistakes costs digits, and no more."""
 
 
 @dataclass
