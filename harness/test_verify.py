@@ -13,7 +13,6 @@ from click.testing import CliRunner
 
 from harness.cli import INTERRUPTED, main
 from harness.test_examples import verify
-from manual_backprop.operations import PAGES
 from properties.network import PROPERTIES
 from properties.search import Kind
 
@@ -288,21 +287,6 @@ def test_an_empty_folder_is_a_wrong_call(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["verify", str(tmp_path)])
     assert done.exit_code == 2
     assert "has no Python files" in done.output
-
-
-def test_without_a_file_the_network_and_every_operation_of_every_page_is_judged(tmp_path: Path) -> None:
-    only = "same call gives the same answer"  # a property of operations: the network is left out
-    status, found, output = verify("--only", only, "--cases", "1", folder=tmp_path)
-    assert status == 0
-    judged = [one["subject"] for one in found]
-    assert judged[0] == "manual_backprop.operations.dense"
-    assert "manual_backprop.operations.lstm: lstm_step" in judged
-    assert {name.split(":")[0] for name in judged} == {page.__name__ for page in PAGES}
-    assert all(f"\n{name}  " in output for name in judged)
-    assert (
-        verify("--only", "gradient is pure", "--cases", "1", folder=tmp_path)[1][0]["subject"]
-        == "manual_backprop"
-    )
 
 
 def test_a_report_can_be_read_by_other_programs(tmp_path: Path) -> None:
