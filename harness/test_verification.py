@@ -27,10 +27,10 @@ from harness.reports import Reports
 from harness.scratch import scratch
 from harness.test_isolation import left
 from harness.verification import SEARCHING, Verification, as_text
+from manual_backprop.operations import PAGES
 from properties import checks
 from properties.cases import Case
 from properties.meta.samples import samples
-from manual_backprop.operations import PAGES
 from properties.network import PROPERTIES
 from properties.network.explanations import NetworkExplanations
 from properties.search import (
