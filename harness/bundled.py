@@ -209,7 +209,7 @@ def smallest(mistake: Mistake) -> Smallest:
     """
     subject, right = (Page(mistake.page, mistake.operation, one) for one in (mistake.backward, None))
     judge, seen = Fitting(subject), 0
-    for sizes, options in _combinations(subject):
+    for sizes, options in sizes_and_options(subject):
         for seed, regime in enumerate(DRAWS):
             source = Chosen(sizes, options, regime, np.random.default_rng(seed))
             case = make(source, subject, (regime,), sizes=range(1, LARGEST + 1))
@@ -240,7 +240,7 @@ def _is_seen(case: OperationCase, one: Page, other: Page) -> bool:
         return True
 
 
-def _combinations(subject: Page) -> list[tuple[dict[str, int], dict[str, Any]]]:
+def sizes_and_options(subject: Page) -> list[tuple[dict[str, int], dict[str, Any]]]:
     """The sizes and options that the page takes, the smallest first."""
     declared = subject.declaration
     free = tuple(range(1, LARGEST + 1))
