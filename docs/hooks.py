@@ -48,6 +48,8 @@ MOST = 9
 """Rows and columns of a picture."""
 CELL = 46
 """Its unit, in pixels."""
+SEEN = 0.005
+"""A contribution that is smaller is shown as 0.00."""
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -124,9 +126,14 @@ def paragraphs(texts: list[str]) -> list[str]:
 
 def plain(text: str) -> str:
     """A plain text in which Markdown finds nothing to mark; x_k gets its subscript."""
-    for sign in "\\`*_[]":
-        text = text.replace(sign, f"\\{sign}")
-    return re.sub(r"(?<=[^\W_])\\_([a-z]{1,2}|\d)(?!\w)", r"<sub>\1</sub>", escape(text, quote=False))
+    parts = text.split("`")
+    for k in range(0, len(parts), 2):  # what stands between backticks is code, and stays
+        for sign in "\\*_[]":
+            parts[k] = parts[k].replace(sign, f"\\{sign}")
+        parts[k] = re.sub(
+            r"(?<=[^\W_])\\_([a-z]{1,2}|\d)(?!\w)", r"<sub>\1</sub>", escape(parts[k], quote=False)
+        )
+    return "`".join(parts)
 
 
 # --- operations ------------------------------------------------------------------------------------------------
@@ -246,8 +253,9 @@ def picture(page: ModuleType, operation: str) -> Iterator[str]:
     )
     yield ""
     yield (
-        f'<figure class="contributions"><svg viewBox="-{CELL} -{CELL // 2} {wide} {high}" role="img" '
-        f'style="max-width:{wide}px" aria-labelledby="{key}-title {key}-desc"><title id="{key}-title">Contributions to d{name}</title>'
+        f'<figure class="contributions" tabindex="0"><svg viewBox="-{CELL} -{CELL // 2} {wide} {high}" role="img" '
+        f'style="min-width:{wide * 3 // 5}px;max-width:{wide}px" aria-labelledby="{key}-title {key}-desc">'
+        f'<title id="{key}-title">Contributions to d{name}</title>'
         f'<desc id="{key}-desc">{told}</desc>{"".join(parts)}</svg></figure>'
     )
 
@@ -289,37 +297,36 @@ def subscript(number: int) -> str:
 def contributions(page: ModuleType, operation: str) -> tuple[OperationCase, str, Array]:
     """A case, the name of its first input with a gradient, and dy_j ∂y_j/∂x_k for it, (outputs, entries).
 
-    The case is the one with the most axes longer than 1 of which the picture has not too many rows or columns.
+    Of the cases that give at most `MOST` rows and columns, or else as few as can be, it is the one on which the most
+    contributions are seen.
     """
     subject = Page(page, operation)
     name = subject.declaration.differentiable[0]
-
-    def fits(sizes: dict[str, int]) -> bool:
-        return prod(subject.declaration.inputs[name].shape(sizes)) <= MOST
-
-    allowed = [one for one in sizes_and_options(subject) if fits(one[0])] or sizes_and_options(subject)[:1]
-    allowed.sort(key=lambda one: telling(one[0]), reverse=True)
-    for sizes, options in allowed:
+    every = sizes_and_options(subject)
+    columns = [prod(subject.declaration.inputs[name].shape(sizes)) for sizes, _ in every]
+    found: list[tuple[int, OperationCase, Array]] = []
+    for (sizes, options), count in zip(every, columns, strict=True):
+        if count > max(MOST, min(columns)):
+            continue
         source = Chosen(sizes, options, "plain", np.random.default_rng(1))
         case = make(source, subject, ("plain",), sizes=range(1, 4))
-        forward = subject.forward(case.inputs, case.options)
-        cotangents = case.cotangents(forward.outputs)
-        if cotangents[0].size <= MOST or (sizes, options) == allowed[-1]:
-            break
-    matrix: list[Array] = []
+        cotangents = case.cotangents(subject.forward(case.inputs, case.options).outputs)
+        if cotangents[0].size <= MOST or not found:
+            matrix = jacobian(subject, case, cotangents, name)
+            found.append((int((np.abs(matrix) > SEEN).sum()), case, matrix))
+    _, case, matrix = max(found, key=lambda one: one[0])
+    return case, name, matrix
+
+
+def jacobian(subject: Page, case: OperationCase, cotangents: tuple[Array, ...], name: str) -> Array:
+    """Row j: the gradient of an input where the first output's entry j alone has its cotangent."""
+    rows: list[Array] = []
     for j in range(cotangents[0].size):
         one = [np.zeros_like(dy) for dy in cotangents]
         one[0].reshape(-1)[j] = cotangents[0].reshape(-1)[j]
-        matrix.append(
-            subject.backward(subject.forward(case.inputs, case.options), one).gradients[name].ravel()
-        )
-    return case, name, np.array(matrix)[:, : 4 * MOST] + 0.0
-
-
-def telling(sizes: dict[str, int]) -> tuple[int, int, int]:
-    """How many axes are longer than 1, how many lengths differ, and how long they are."""
-    longer = [size for size in sizes.values() if size > 1]
-    return len(longer), len(set(longer)), sum(longer)
+        forward = subject.forward(case.inputs, case.options)
+        rows.append(subject.backward(forward, one).gradients[name].ravel())
+    return np.array(rows)
 
 
 # --- mistakes --------------------------------------------------------------------------------------------------
