@@ -18,7 +18,7 @@ from harness.isolation import IsolatedModule, Sandbox, SubjectFault
 from harness.paths import NoSubjectError, expanded, left_out
 from harness.worker import printable
 
-OTHER_COMMANDS = {"lesson": "lesson.command", "table": "harness.table"}
+OTHER_COMMANDS = {"lesson": "lesson.command", "mistakes": "harness.mistakes", "table": "harness.table"}
 """Commands that live elsewhere, imported only when they are called."""
 
 _FILE = click.Path(dir_okay=False, writable=True)
@@ -79,7 +79,9 @@ def main() -> None:
 @main.command()
 @click.argument("subjects", nargs=-1, metavar="[FILE]...")
 @click.option(
-    "--cases", type=click.IntRange(min=1), help="Cases for each property.  [default: 100, or 25 with --quick]"
+    "--cases",
+    type=click.IntRange(min=1),
+    help="Cases for each property.  [default: 100; with --quick, and of bundled pages, 25]",
 )
 @click.option(
     "--only", multiple=True, metavar="PROPERTY", help="Try this property alone; may be given several times."
@@ -121,7 +123,7 @@ def main() -> None:
 @click.option("--gradescope", type=_FILE, help="Write the grade of one FILE, as Gradescope reads it.")
 @click.option("--github", is_flag=True, help="Annotate the failing files, and write the summary of the job.")
 def verify(subjects: tuple[str, ...], **given: Any) -> None:
-    """Verify the gradient in each FILE (or in all files of a folder), or the bundled one.
+    """Verify what is in each FILE (or in all files of a folder), or the bundled network and pages of operations.
 
     Exit status: 0 if all pass, 1 if one fails or could not be judged, 2 for a wrong call, 130 if interrupted.
     """
@@ -142,7 +144,7 @@ def verify(subjects: tuple[str, ...], **given: Any) -> None:
 
     only = _checked(given["only"])
     jobs = given["jobs"] or os.cpu_count() or 1
-    with scratch() as run_, Judges(jobs, len(paths) or 1) as judges:
+    with scratch() as run_, Judges(jobs, len(paths) or jobs) as judges:
         sandbox = _sandbox_of(given["python"], given["sandbox"])
         reports = Reports([path for name in REPORTS if (path := given[name]) is not None], run_)
         with on_interrupt(_leave):
@@ -150,6 +152,7 @@ def verify(subjects: tuple[str, ...], **given: Any) -> None:
 
         options = Options(
             cases=given["cases"] or (QUICK if given["quick"] else USUAL),
+            page_cases=given["cases"] or QUICK,
             only=only,
             quick=given["quick"],
             quiet=given["quiet"],

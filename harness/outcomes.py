@@ -58,7 +58,8 @@ class Request:
 
     `path` is None for the bundled backprop; `operation` names one of the file's, and is empty for the gradient of a
     network (see `harness.contents`); `only` names some of the properties, none for all; with `stops` the first
-    that fails is the last; `seconds` is all the time that it has (see `harness.clock`).
+    that fails is the last; `seconds` is all the time that it has (see `harness.clock`); `title` is what reports call
+    the file, in place of its path.
     """
 
     path: str | None
@@ -69,6 +70,7 @@ class Request:
     stops: bool = False
     operation: str = ""
     sandbox: Sandbox = "auto"
+    title: str = ""
 
     @property
     def properties(self) -> tuple[Property[Any], ...]:
@@ -79,7 +81,7 @@ class Request:
     @property
     def name(self) -> str:
         """What reports call the subject."""
-        path = printable(self.path or Bundled().name)
+        path = printable(self.title or self.path or Bundled().name)
         return path if self.operation in ("", OPERATION) else f"{path}: {self.operation}"
 
 

@@ -80,7 +80,7 @@ class Judges:
         Args:
             requests: what to judge.
             done: called with the outcome of each subject as soon as it is there.
-            announce: called with the record of each property as soon as it is there.
+            announce: called with the record of each property of the first subject as soon as it is there.
 
         Raises:
             KeyboardInterrupt: within `GLANCE` seconds of Ctrl-C.
@@ -106,7 +106,7 @@ class Judges:
             if interrupted.is_set():
                 raise KeyboardInterrupt
             for one in list(self._busy):
-                outcome = one.answer(announce)
+                outcome = one.answer(announce if one.number == 0 else _silently)
                 if outcome is None:
                     continue
                 self._busy.remove(one)
@@ -126,6 +126,10 @@ class Judges:
         one = _Judge(self._variables)
         self._siblings.add(one.process.pid or 0)
         return one
+
+
+def _silently(record: "Record") -> None:
+    """Announce nothing."""
 
 
 class _Judge:

@@ -19,6 +19,7 @@ from harness.outcomes import Outcome, Request
 from harness.pool import Judges
 from harness.reports import Reports
 from harness.worker import printable
+from manual_backprop.operations import PAGES
 from properties.counterexamples import smallest_counterexamples
 from properties.search import Effort, Record, Verdict
 from properties.seed_problem import consequences, real_digits, teacher
@@ -26,10 +27,11 @@ from properties.seed_problem import consequences, real_digits, teacher
 
 @dataclass(frozen=True)
 class Options:
-    """How `verify` was called; paths of reports are None where none is wanted."""
+    """How `verify` was called; `page_cases` for a bundled page; paths of reports are None where none is wanted."""
 
     cases: int
     seed: int
+    page_cases: int = 25
     only: tuple[str, ...] = ()
     quick: bool = False
     quiet: bool = False
@@ -55,7 +57,7 @@ class Options:
 
 
 def run(paths: list[str], options: Options, judges: Judges, reports: Reports) -> int:
-    """Judge the subjects, or the bundled backprop for none, and return the exit status."""
+    """Judge the subjects, or the bundled network and pages for none, and return the exit status."""
     with annotations.no_commands() if options.github else nullcontext():
         outcomes = _judge(paths, options, judges, reports)
     if options.github:
@@ -66,12 +68,11 @@ def run(paths: list[str], options: Options, judges: Judges, reports: Reports) ->
 def _judge(paths: list[str], options: Options, judges: Judges, reports: Reports) -> list[Outcome]:
     """Judge the subjects, show what was found, and write the reports."""
     console = Console() if sys.stdout.isatty() else Console(width=report.WIDTH)
-    effort = Effort(options.cases, options.seed)
     shared = left_in_memory()
     requests = [
         Request(
             path,
-            effort,
+            Effort(options.cases, options.seed),
             options.python,
             options.seconds,
             options.only,
@@ -85,21 +86,19 @@ def _judge(paths: list[str], options: Options, judges: Judges, reports: Reports)
         console.print(
             f"seed {options.seed} (repeat with --seed {options.seed})", style="dim", highlight=False
         )
-    outcomes = (
-        _with_progress(console, requests, judges, quiet=options.quiet)
-        if len(requests) == 1
-        else _in_parallel(console, requests, options, judges)
-    )
-    if any(one.contents for one in outcomes):
-        outcomes = _one_by_one(outcomes, requests, console, options, judges)
-    if options.quiet:
-        for outcome in outcomes:
-            console.print(report.headline(outcome), soft_wrap=True)
-    elif len(outcomes) == 1:
-        shown = {"show_output": options.show_output, "verbose": options.verbose}
-        report.one(console, outcomes[0], hints=options.hints, **shown)
+    if not paths:
+        requests += _pages(options)
+    requests = [one for one in requests if one.properties]
+    outcomes = _judged(console, requests, options, judges)
+    if paths or len(outcomes) < 2:  # noqa: PLR2004  (the network, and pages)
+        _show(console, outcomes, options)
     else:
-        report.several(console, outcomes, hints=options.hints, show_output=options.show_output)
+        alone = requests[0].path is None
+        _show(console, outcomes[:alone], options)
+        if not options.quiet:
+            title = f"The pages of operations, {options.page_cases} cases for each property"
+            console.print(Text(f"\n{title}\n", style="bold"))
+        _show(console, outcomes[alone:], options)
     if not options.quiet and (used := sorted({outcome.sandbox for outcome in outcomes} - {""})):
         console.print(f"sandbox {' and '.join(used)}", style="dim", highlight=False)
     if "none" in {outcome.sandbox for outcome in outcomes} and (left := sorted(left_in_memory() - shared)):
@@ -111,6 +110,47 @@ def _judge(paths: list[str], options: Options, judges: Judges, reports: Reports)
         _show_consequences(console)
     _write(outcomes, options, reports)
     return outcomes
+
+
+def _judged(console: Console, requests: list[Request], options: Options, judges: Judges) -> list[Outcome]:
+    """Judge the subjects: one, or one and then the bundled pages, property by property; several over the cores."""
+    outcomes = (
+        _with_progress(console, requests, judges, quiet=options.quiet)
+        if requests and (len(requests) == 1 or requests[0].path is None)
+        else _in_parallel(console, requests, options, judges)
+    )
+    if any(one.contents for one in outcomes):
+        return _one_by_one(outcomes, requests, console, options, judges)
+    return outcomes
+
+
+def _show(console: Console, outcomes: list[Outcome], options: Options) -> None:
+    """What was found: of one subject the whole story, of several a line each."""
+    if options.quiet:
+        for outcome in outcomes:
+            console.print(report.headline(outcome), soft_wrap=True)
+    elif len(outcomes) == 1:
+        shown = {"show_output": options.show_output, "verbose": options.verbose}
+        report.one(console, outcomes[0], hints=options.hints, **shown)
+    elif outcomes:
+        report.several(console, outcomes, hints=options.hints, show_output=options.show_output)
+
+
+def _pages(options: Options) -> list[Request]:
+    """The bundled pages of operations, which are judged as anybody's files are."""
+    return [
+        Request(
+            page.__file__,
+            Effort(options.page_cases, options.seed),
+            seconds=options.seconds,
+            only=options.only,
+            stops=options.quick,
+            operation=OPERATION,
+            sandbox=options.sandbox,
+            title=page.__name__,
+        )
+        for page in PAGES
+    ]
 
 
 def _one_by_one(
@@ -141,7 +181,7 @@ def left_in_memory() -> set[str]:
 def _with_progress(
     console: Console, requests: list[Request], judges: Judges, *, quiet: bool
 ) -> list[Outcome]:
-    """Verify one subject with a bar on a terminal, and a line for each property elsewhere."""
+    """Verify a subject with a bar on a terminal, and a line for each property elsewhere; others with a second bar."""
     if quiet:
         return judges.judge_all(requests, lambda _: None)
     if not console.is_terminal:
@@ -150,6 +190,7 @@ def _with_progress(
     waiting = [one.name.replace("_", " ") for one in requests[0].properties]
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(waiting[0], total=len(waiting))
+        others = progress.add_task("subjects", total=len(requests), visible=len(requests) > 1)
 
         def advance(_: Record) -> None:
             done = int(progress.tasks[0].completed) + 1
@@ -157,7 +198,7 @@ def _with_progress(
                 task, completed=done, description=waiting[done] if done < len(waiting) else "", refresh=True
             )
 
-        return judges.judge_all(requests, lambda _: None, advance)
+        return judges.judge_all(requests, lambda _: progress.advance(others), advance)
 
 
 def _line(console: Console, record: Record) -> None:

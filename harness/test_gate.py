@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,9 @@ from properties.search import Effort, Kind, Record, Verdict, Violation, search
 
 ROOT = Path(__file__).parent.parent
 WORKFLOW, ACTION, GITLAB = (f"vendor.{name}" for name in ("github-workflows", "github-actions", "gitlab-ci"))
+FORM, DEPENDABOT, CITATION = (
+    f"vendor.{name}" for name in ("github-issue-forms", "dependabot", "citation-file-format")
+)
 REPORTS = {"json": "results.json", "junit": "junit.xml", "html": "report.html"}
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "docs/gate.md").read_text("utf-8"), re.DOTALL)
 SNIPPETS = {text.splitlines()[0].removeprefix("# "): text for language, text in BLOCKS if language == "yaml"}
@@ -62,6 +66,17 @@ CHECKED: dict[str, tuple[Callable[[Any, str, Path], int], Any, str, tuple[str, s
         path.name: (check, WORKFLOW, path.read_text("utf-8"), ("runs-on:", "run-on:"))
         for path in (ROOT / ".github/workflows").glob("*.yml")
     },
+    **{
+        path.name: (check, FORM, path.read_text("utf-8"), ("attributes:", "attribute:"))
+        for path in (ROOT / ".github/ISSUE_TEMPLATE").glob("[!c]*.yml")
+    },
+    "dependabot": (
+        check,
+        DEPENDABOT,
+        (ROOT / ".github/dependabot.yml").read_text("utf-8"),
+        ("weekly", "wekly"),
+    ),
+    "citation": (check, CITATION, (ROOT / "CITATION.cff").read_text("utf-8"), ("authors:", "author:")),
     "action": (check, ACTION, (ROOT / "action.yml").read_text("utf-8"), ("shell: bash", "shel: bash")),
     "hook": (
         check_hooks,
@@ -81,6 +96,14 @@ def test_files_and_snippets_follow_their_schemas_and_a_slip_does_not(name: str, 
     assert right in text
     assert judge(schema, text, tmp_path) == 0
     assert judge(schema, text.replace(right, wrong), tmp_path) == 1
+
+
+def test_the_citation_and_the_gate_name_the_version_that_is_released() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))["version"] == version
+    gate = (ROOT / "docs/gate.md").read_text("utf-8")
+    assert set(re.findall(r"v(\d+\.\d+\.\d+)", gate)) == {version}
+    assert set(re.findall(r"manual-backprop==(\S+)", gate)) == {version}
 
 
 def action() -> dict[str, Any]:

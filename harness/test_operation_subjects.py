@@ -304,6 +304,15 @@ def test_outputs_in_a_tuple_have_their_cotangents_in_such_a_tuple(returned: str,
             assert_close(one.gradients, {"x": 2 * da + 2 * db * TWO["x"]})
 
 
+@pytest.mark.parametrize("said", ["", "OUTPUTS = [True, True]\n"])
+def test_several_outputs_may_come_as_a_tuple_beside_the_cache(said: str, tmp_path: Path) -> None:
+    source = f'OPERATION = {{"x": "n"}}\n{said}def forward(x): return (2 * x, x * x), x\n'
+    source += TWO_STYLES["cotangents together"]
+    with loaded(tmp_path, source) as found:
+        gradients = gradients_of(found.subjects[0], TWO, [np.ones(3), np.ones(3)])
+        assert_close(gradients, {"x": 2 + 2 * TWO["x"]})
+
+
 def test_two_outputs_and_the_input_are_no_output_and_a_cache_where_outputs_says_so(tmp_path: Path) -> None:
     source = """
     OPERATION = {"x": "n"}

@@ -27,6 +27,7 @@ from harness.reports import Reports
 from harness.scratch import scratch
 from harness.test_isolation import left
 from harness.verification import SEARCHING, Verification, as_text
+from manual_backprop.operations import PAGES
 from properties import checks
 from properties.cases import Case
 from properties.meta.samples import samples
@@ -296,6 +297,26 @@ def test_a_bar_moves_with_every_property_and_ends_with_all() -> None:
     shown = console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
     assert all(f"{done}/{len(PROPERTIES)}" in plain for done in range(1, len(PROPERTIES) + 1)), repr(plain)
+
+
+@pytest.mark.parametrize(("only", "network"), [((), 1), (("same_call_gives_the_same_answer",), 0)])
+def test_without_a_file_the_network_is_judged_and_every_page_a_line_each(
+    only: tuple[str, ...], network: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Passing:
+        def judge_all(self, requests: Any, *_: object) -> list[Outcome]:
+            assert all(Path(one.path).is_file() for one in requests[network:])
+            return [Outcome(one.name) for one in requests]
+
+    judges, options = cast("pool.Judges", Passing()), session.Options(cases=1, seed=1, only=only)
+    with pytest.MonkeyPatch.context() as patch, scratch() as run:
+        patch.setattr(session, "smallest_counterexamples", lambda seed: [])  # pyright: ignore[reportUnknownLambdaType]
+        patch.setattr(session, "_show_consequences", lambda console: None)  # pyright: ignore[reportUnknownLambdaType]
+        assert session.run([], options, judges, Reports([], run)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for page in PAGES:
+        assert sum(line.startswith(f"{page.__name__} ") and "PASS" in line for line in lines) == 1
+    assert sum(line.startswith("PASS manual_backprop:") for line in lines) == network
 
 
 def test_an_interrupted_class_shows_what_was_decided(capsys: pytest.CaptureFixture[str]) -> None:
