@@ -1,7 +1,7 @@
 """The one place where numbers are compared: by what rounding explains, or exactly.
 
 It knows named arrays only, and nothing of networks. There is no tolerance to choose: a difference is
-wrong where it is larger than the bound that comes with the truth (`reference.rounding`).
+wrong where it is larger than the bound that comes with the truth (`reference.arithmetic.bounded`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

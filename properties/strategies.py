@@ -48,7 +48,7 @@ _WEIGHTS = {
 """How often each regime is drawn, relative to the others."""
 
 LARGEST = 8
-"""Units and samples of a case that is not wide; as much as the small envelope holds."""
+"""Units and samples of a case that is not wide."""
 WIDEST = 40
 TYPICAL_EXTREME = 27
 """2^27 > 1e8: the powers of two by which the arrays of an extreme case are scaled."""

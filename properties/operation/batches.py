@@ -162,7 +162,7 @@ def _shared(
 ) -> list[Array] | None:
     """The cotangent of each part of an output; None where the output is not made of those of the parts.
 
-    It has a row for each sample, or is the sum or the mean of the parts.
+    It has a row for each sample, or is the sum or the mean of the parts. Raises `Inconclusive` where it is both: 0.
     """
     total = sum(counts)
     rows = y.ndim > 0 and len(y) == total and [one.shape[:1] for one in given] == [(n,) for n in counts]
@@ -173,9 +173,12 @@ def _shared(
         return np.split(dy[back], np.cumsum(counts)[:-1])
     if any(one.shape != y.shape for one in given) or y.dtype.kind != "f":
         return None
+    found: list[list[Array]] = []
     for weights in (np.ones(len(counts)), np.array(counts) / total):
         terms = [weight * one for weight, one in zip(weights, given, strict=True)]
         size = sum(np.abs(one) for one in terms)
         if bool((np.abs(y - sum(terms)) <= np.sqrt(np.finfo(y.dtype).eps) * size).all()):
-            return [weight * dy for weight in weights]
-    return None
+            found.append([weight * dy for weight in weights])
+    if len(found) > 1 and len(counts) > 1:
+        raise Inconclusive("the values are as well a sum over the samples as their mean")
+    return found[0] if found else None
