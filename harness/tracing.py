@@ -58,9 +58,14 @@ class UntraceableError(Exception):
     """The forward pass can't be read as a program."""
 
 
+def framework(name: str) -> Any:
+    """The interpreter's own JAX, or a part of it: we know it by name alone, as `adapters` does."""
+    return importlib.import_module(name)
+
+
 def jax() -> Any:
-    """The interpreter's own JAX, which takes a second to import."""
-    return importlib.import_module("jax")
+    """The whole of it, which takes a second to import."""
+    return framework("jax")
 
 
 # --- arrays that are traced ------------------------------------------------------------------------------------
@@ -273,7 +278,7 @@ def counterpart(name: str, inner: str = "") -> Callable[..., Value]:
     """JAX's function of that name."""
     for place in ("jax.numpy", f"jax.numpy.{inner}" if inner else "", "jax.scipy.special"):
         with suppress(ImportError, ValueError):
-            found = getattr(importlib.import_module(place), name, None)
+            found = getattr(framework(place), name, None)
             if found is not None:
                 return found
     raise UntraceableError(name)
@@ -423,9 +428,8 @@ class Transcription:
     def line(self, equation: Any) -> str:
         """Where the subject says so, "mine.py:12 (forward)"; empty where that is not known."""
         with suppress(Exception):
-            from jax._src import source_info_util  # noqa: PLC0415 - no public name
-
-            for frame in source_info_util.user_frames(equation.source_info.traceback):
+            frames = framework("jax._src.source_info_util").user_frames  # no public name
+            for frame in frames(equation.source_info.traceback):
                 path = Path(frame.file_name)
                 if Path(self.folder) in path.parents and "site-packages" not in path.parts and path != HERE:
                     return f"{path.name}:{int(frame.start_line)} ({frame.function_name})"[:LONGEST]
