@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import manual_backprop
+from benchmarks import speed_of_pages
 from benchmarks.report import Table, json_option, show
 from benchmarks.timing import medians
 from manual_backprop.activations import Array
@@ -115,10 +116,11 @@ def point(samples: int, dtype: Any) -> tuple[Any, ...]:
 @click.command("speed")
 @json_option
 def command(path: Path | None) -> None:
-    """The backward pass by hand at 128-64-10, beside jitted jax.grad, torch.autograd and its products alone."""
+    """The backward pass by hand at 128-64-10, and pages of operations, beside jitted JAX and torch.autograd."""
     jax.config.update("jax_enable_x64", True)  # noqa: FBT003  (takes its value by position)
     rows = [point(samples, dtype) for samples, dtype in product(ROUNDS, (np.float32, np.float64))]
     note = (
         "medians, taking turns; the goals: at most 1.1 of the best peer, at 1000 samples 1.4 of the products"
     )
-    show("speed", [Table("A gradient of 128-64-10, tanh, mse", COLUMNS, rows, note)], path)
+    network = Table("A gradient of 128-64-10, tanh, mse", COLUMNS, rows, note)
+    show("speed", [network, speed_of_pages.table()], path)

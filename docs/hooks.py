@@ -13,12 +13,14 @@ from math import prod
 from types import ModuleType
 from typing import Any
 
+import click
 import numpy as np
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from numpy.typing import NDArray
 
 from harness.bundled import Chosen, Page, network_calls, sizes_and_options, smallest, smallest_network
+from harness.cli import main
 from harness.mistakes import hiding_places
 from lesson import story
 from lesson.content import build
@@ -80,6 +82,7 @@ def written() -> Iterator[tuple[str, str]]:
     for page in PAGES:
         yield f"operations/{stem(page)}.md", "\n".join(operation_page(page))
     yield "mistakes.md", "\n".join(gallery())
+    yield "reference/command.md", "\n".join(command())
 
 
 def stem(page: ModuleType) -> str:
@@ -327,6 +330,38 @@ def jacobian(subject: Page, case: OperationCase, cotangents: tuple[Array, ...], 
         forward = subject.forward(case.inputs, case.options)
         rows.append(subject.backward(forward, one).gradients[name].ravel())
     return np.array(rows)
+
+
+# --- the command -----------------------------------------------------------------------------------------------
+
+
+def command() -> Iterator[str]:
+    """The command as click knows it: what each subcommand does, how it is called, and its options."""
+    whole = click.Context(main, info_name="manual-backprop")
+    yield "# The command"
+    yield ""
+    yield plain(inspect.cleandoc(main.help or ""))
+    for name in main.list_commands(whole):
+        one = main.get_command(whole, name)
+        if one is None:
+            continue
+        context = click.Context(one, info_name=name, parent=whole)
+        options = [
+            record
+            for param in one.get_params(context)
+            if (record := param.get_help_record(context)) and record[1]
+        ]
+        yield ""
+        yield f"## {name}"
+        yield ""
+        yield from plain(inspect.cleandoc(one.help or "")).splitlines()
+        yield ""
+        yield f"```text\nmanual-backprop {name} {' '.join(one.collect_usage_pieces(context))}\n```"
+        yield ""
+        yield "| option | what it does |"
+        yield "|---|---|"
+        for names, told in options:
+            yield f"| `{names.replace('|', chr(92) + '|')}` | {plain(told).replace('|', chr(92) + '|')} |"
 
 
 # --- mistakes --------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from lesson.inside import Inside, inside
 from lesson.setting import (
     OUTPUTS,
     REDUCTIONS,
@@ -159,6 +160,7 @@ class Lesson:
     runs: Mapping[str, Mapping[str, Run]]  # data, then keep
     unseen: int  # digits that no run was trained on
     answers: Mapping[str, int]  # of the quiz
+    inside: Mapping[str, Inside]  # "norm" and "head"
     expected_cosine: float  # of one output with all, were the outputs' gradients alike and at right angles
 
 
@@ -445,5 +447,6 @@ def build() -> Lesson:
         runs=_runs(),
         unseen=len(all_digits()[0]) - TRAINING,
         answers=_answers(verdicts["8.o1.identity"], ragged, predictions["W2o4.8.softmax"]),
+        inside=inside(),
         expected_cosine=OUTPUTS**-0.5,
     )

@@ -84,6 +84,8 @@ def render(lesson: Lesson) -> str:
         curves=_curves(lesson),
         runs=_runs(lesson),
         runs_note=story.told([story.RUNS], lesson)[0],
+        inside=lesson.inside,
+        signed=signed,
         valley=Markup(figures.valley(lesson)),  # noqa: S704  (our own figure)
         valley_rows=_valley(lesson),
         style=Markup(style),  # noqa: S704  (our own files)

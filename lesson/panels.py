@@ -14,14 +14,16 @@ import numpy as np
 from lesson import figures, setting, story, wording
 from lesson.content import STEPS, Kept, Ledger, Lesson, Verdict, key, relative
 from lesson.setting import CONTROLS, DEFAULT, OUTPUTS, SAMPLES, Floats, keys
-from lesson.wording import in_units, number, power, rounding, short, signed, unit
+from lesson.wording import in_units, number, percent, power, rounding, short, signed, unit
 
 VALUES = {
     **{control: keys(control) for control in CONTROLS},
     "paths": [str(count) for count in range(1, OUTPUTS + 1)],  # step 2: how many have been added
     "h": [str(place) for place in range(1, len(STEPS) + 1)],  # step 7: the place in STEPS, from 1
+    "norm": ["0", "1", "2", "3"],  # step 8: the path that is dropped; 0 for none
+    "head": ["0", "1", "2", "3"],
 }
-START = DEFAULT | {"paths": VALUES["paths"][-1], "h": "5"}
+START = DEFAULT | {"paths": VALUES["paths"][-1], "h": "5", "norm": "0", "head": "0"}
 LABELS = {name: {choice.key: choice.label for choice in choices} for name, choices in CONTROLS.items()}
 ARRAYS = {"W1": "W₁", "b1": "b₁", "W2": "W₂", "b2": "b₂"}
 
@@ -30,6 +32,9 @@ ROWS = range(SAMPLES)
 FULL_BAR = 50  # the longest bar: bars start from the middle of 100
 SHADES = 4
 WIDEST = 9  # the line of the largest path
+AGREES = (
+    1e-6  # two numbers that differ by less, relative to them, differ by the error of the difference quotient
+)
 
 Fields = dict[str, str]
 
@@ -265,6 +270,24 @@ def _step(lesson: Lesson, h: str) -> Fields:
     return {"h-text": power(-int(h))}
 
 
+def _inside(name: str) -> Callable[..., Fields]:
+    """What is left of the sum in one layer, for the path that is dropped."""
+
+    def shown(lesson: Lesson, dropped: str) -> Fields:
+        layer = lesson.inside[name]
+        left = layer.without(int(dropped))
+        off = float(relative(np.array([layer.measured]), left)[0])
+        fields = {
+            f"{name}-left": signed(left),
+            f"{name}-off": rounding(off) if off < AGREES else percent(off),
+        }
+        for place in range(1, len(layer.paths) + 1):
+            fields[f"{name}-path-{place}@class"] = "gone" if str(place) == dropped else ""
+        return fields
+
+    return shown
+
+
 SHOWN: tuple[tuple[str, Callable[..., Fields]], ...] = (
     ("weight", _at),
     (" ".join(CONTROLS), _summary),
@@ -283,6 +306,8 @@ SHOWN: tuple[tuple[str, Callable[..., Fields]], ...] = (
     ("weight batch reduction output h", _slopes),
     ("weight batch keep reduction output h", _checked),
     ("h", _step),
+    ("norm", _inside("norm")),
+    ("head", _inside("head")),
 )
 """The controls, and what they change."""
 

@@ -305,6 +305,18 @@ def _catch(lesson: Lesson) -> list[RenderableType]:
     ]
 
 
+def _inside(lesson: Lesson) -> list[RenderableType]:
+    told: list[RenderableType] = []
+    for title, layer in zip(("layer norm", "attention head"), lesson.inside.values(), strict=True):
+        table = _table(title, "contributes", "the sum without it")
+        for place, (path, value) in enumerate(layer.paths.items(), start=1):
+            table.add_row(path, coloured(signed(value), value), signed(layer.without(place)))
+        table.add_section()
+        table.add_row("all", Text(signed(layer.total), "bold"), f"measured {signed(layer.measured)}")
+        told += [table, Text()]
+    return told
+
+
 PICTURES: tuple[Callable[[Lesson], list[RenderableType]], ...] = (
     _predict,
     _tempting,
@@ -314,4 +326,5 @@ PICTURES: tuple[Callable[[Lesson], list[RenderableType]], ...] = (
     _layers,
     _matters,
     _catch,
+    _inside,
 )

@@ -125,7 +125,8 @@ def covering() -> list[dict[str, str]]:
     found: list[dict[str, str]] = []
     for index, values in enumerate(product(VALUES["weight"], VALUES["keep"], VALUES["output"])):
         state = START | dict(zip(("weight", "keep", "output"), values, strict=True))
-        for step, control in ((1, "batch"), (4, "reduction"), (1, "paths"), (1, "h")):
+        steps = {"batch": 1, "reduction": 4, "paths": 1, "h": 1, "norm": 1, "head": 2}
+        for control, step in steps.items():
             state[control] = VALUES[control][(index // step + index // 16) % len(VALUES[control])]
         found.append(state)
     return found
