@@ -12,7 +12,7 @@ from properties.cases import Case
 from properties.diagnosis import choices, contributions, corners, guards, losses, steps, structure, wording
 from properties.diagnosis.hypotheses import Account
 from properties.diagnosis.matching import Matcher
-from properties.diagnosis.other_arrays import LEFT_OVER, WEIGHED
+from properties.diagnosis.other_data import LEFT_OVER, WEIGHED
 from properties.diagnosis.probes import STEPS, Interview, Maker, OutOfSteps, Probe, claim_of
 from properties.search import SubjectGone, TimeIsOver
 from properties.subjects import Subject

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from manual_backprop import gradient
-from manual_backprop.mistakes import one_cell_only
 from properties.cases import Array
-from properties.comparison import named
+from properties.diagnosis.networks import Network
 from properties.diagnosis.probes import Probe
 
 MOST_CELLS = 256
@@ -36,14 +35,21 @@ class Counted:
 
 
 def contributions(probe: Probe) -> dict[str, Array]:
-    """g_ij by array, (N·K, size)."""
-    case = probe.wide
+    """g_ij by array, (N·K, size): what comes back where ∂L/∂o is kept at one cell."""
+    network = Network(probe.case)
+    (error,) = network.of("error")
     cells = [
-        named(gradient(case.parameters, case.inputs, case.targets, **case.choices, rule=one_cell_only(i, j)))
-        for i in range(case.samples)
-        for j in range(case.outputs)
+        network.with_edits(probe, [network.edit(error, partial(_one_cell, i, j))]) or {}
+        for i in range(probe.case.samples)
+        for j in range(probe.case.outputs)
     ]
-    return {name: np.stack([cell[name].ravel() for cell in cells]) for name in cells[0]}
+    return {name: np.stack([cell[name].ravel() for cell in cells]) for name in probe.right}
+
+
+def _one_cell(i: int, j: int, v: Array) -> Array:
+    kept = np.zeros_like(v)
+    kept[i, j] = v[i, j]
+    return kept
 
 
 def fitted(probe: Probe, arrays: Sequence[str]) -> Counted | None:

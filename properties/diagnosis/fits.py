@@ -1,28 +1,23 @@
 """Mistakes with a number in them, which is read off one answer: a divisor, a rate, a strength, a threshold."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain, product
 
 import numpy as np
 
-import manual_backprop
-from manual_backprop.mistakes.catalogue import following
-from manual_backprop.mistakes.changed_afterwards import afterwards, each_array
-from manual_backprop.mistakes.means_and_factors import SQUARES_WITHOUT_HALF, fixed_divisor
-from manual_backprop.mistakes.order_and_state import updated_weights_used
-from manual_backprop.network import Parameters
 from properties.cases import Array
 from properties.comparison import named
-from properties.diagnosis.hypotheses import Account, Hypothesis
+from properties.diagnosis.hypotheses import Account, Hypotheses, Hypothesis
 from properties.diagnosis.probes import Probe
 
 Predicted = Callable[[Probe, str], Array]
 
 
-def of(first: Probe, probes: Sequence[Probe]) -> list[Hypothesis]:
+def of(hypotheses: Hypotheses, first: Probe, probes: Sequence[Probe]) -> list[Hypothesis]:
     """The hypotheses whose number one wrong answer shows."""
-    divisors = _divisors(first) if len({probe.case.samples for probe in probes}) > 1 else ()
-    return list(chain(divisors, _rates(first), _thresholds(first)))
+    divisors = _divisors(hypotheses, first) if len({probe.case.samples for probe in probes}) > 1 else ()
+    return list(chain(divisors, _rates(hypotheses, first), _thresholds(hypotheses, first)))
 
 
 def ratio(probe: Probe, name: str, given: Array, other: Array) -> float | None:
@@ -45,32 +40,31 @@ NEAT = 2.0**-26
 """The sixth digit leaves a relative difference of up to 5e-6: one in 300 numbers is as near to its neighbour."""
 
 
-def _divisors(probe: Probe) -> Iterator[Hypothesis]:
+def _divisors(hypotheses: Hypotheses, probe: Probe) -> Iterator[Hypothesis]:
     """A constant in the place of N: the right gradient is N/size times too large."""
     if probe.case.reduction == "sum":
         return
     found = {ratio(probe, name, probe.answer[name], probe.right[name]) for name in probe.wrong}
     # A half of the sum over the samples is no batch of two, but what a square's factor 2 and a 1/N have lost.
-    taken = {0, 1, 2} if probe.case.loss in SQUARES_WITHOUT_HALF else {0, 1}
+    taken = {0, 1, 2} if probe.case.loss in ("mse", "sse") else {0, 1}
     for size in {round(probe.case.samples / r) for r in found if r is not None and r > 0} - taken:
-        yield Hypothesis(("fixed_divisor",), str(size), following(fixed_divisor(size)))
+        yield hypotheses.scaled(lambda case, size=size: case.samples / size, "fixed_divisor", str(size))
 
 
-def _rates(probe: Probe) -> Iterator[Hypothesis]:
+def _rates(hypotheses: Hypotheses, probe: Probe) -> Iterator[Hypothesis]:
     """An update before its time: dW of the last layer but one is off in proportion to the rate."""
     layers = len(probe.case.parameters)
     if layers == 1:
         return
     name = f"dW{layers - 1}"
-    whole = Hypothesis(("updated_weights_used",), "rate 1", updated_weights_used(1.0))(probe)
+    whole = hypotheses.updated(1.0)(probe)
     if whole is not None:
         rate = ratio(probe, name, probe.answer[name] - probe.right[name], whole[name] - probe.right[name])
         if rate is not None and rate > 0:
-            rate = neat(rate)
-            yield Hypothesis(("updated_weights_used",), f"rate {rate:.6g}", updated_weights_used(rate))
+            yield hypotheses.updated(neat(rate))
 
 
-def _thresholds(probe: Probe) -> Iterator[Hypothesis]:
+def _thresholds(hypotheses: Hypotheses, probe: Probe) -> Iterator[Hypothesis]:
     """Clipping: what is largest in the answer is the threshold."""
     sizes = [abs(array).max(initial=0) for array in probe.answer.values()]
     norms = [float(np.sqrt((array**2).sum())) for array in probe.answer.values()]
@@ -80,26 +74,24 @@ def _thresholds(probe: Probe) -> Iterator[Hypothesis]:
         ("the norm of all", float(np.hypot.reduce(norms)), _shortened_together),
     ):
         if threshold:
-            change = clipped(float(threshold))
-            yield Hypothesis(("gradient_clipped",), f"{text} to {threshold:.6g}", afterwards(change))
+            change = partial(clipped, float(threshold))
+            yield hypotheses.afterwards(f"{text} to {threshold:.6g}", change, "gradient_clipped")
 
 
-def _clipped(threshold: float) -> Callable[[Parameters], Parameters]:
-    return lambda right: each_array(right, lambda array: array.clip(-threshold, threshold))
+Arrays = dict[str, Array]
 
 
-def _shortened(threshold: float) -> Callable[[Parameters], Parameters]:
-    return lambda right: each_array(
-        right, lambda array: array * min(1, threshold / np.sqrt((array**2).sum()))
-    )
+def _clipped(threshold: float, right: Arrays) -> Arrays:
+    return {name: array.clip(-threshold, threshold) for name, array in right.items()}
 
 
-def _shortened_together(threshold: float) -> Callable[[Parameters], Parameters]:
-    def change(right: Parameters) -> Parameters:
-        norm = np.sqrt(sum((array**2).sum() for array in named(right).values()))
-        return each_array(right, lambda array: array * min(1, threshold / norm))
+def _shortened(threshold: float, right: Arrays) -> Arrays:
+    return {name: array * min(1, threshold / np.sqrt((array**2).sum())) for name, array in right.items()}
 
-    return change
+
+def _shortened_together(threshold: float, right: Arrays) -> Arrays:
+    norm = np.sqrt(sum((array**2).sum() for array in right.values()))
+    return {name: array * min(1, threshold / norm) for name, array in right.items()}
 
 
 PER_BATCH: dict[str, Callable[[int], float]] = {
@@ -173,7 +165,7 @@ FEWEST_INTEGERS = 4
 """So many entries of a probe have to be whole numbers of units, each of which would be by chance in one of 32 cases."""
 
 
-def of_differences(first: Probe) -> Iterator[Account]:
+def of_differences(first: Probe, loss: Callable[[Probe], float]) -> Iterator[Account]:
     """Finite differences of the loss: an entry times its step is a difference of two numbers of the format.
 
     Such a difference is a whole number of units in the last place of the loss. Multiples of the step would do as well,
@@ -188,13 +180,13 @@ def of_differences(first: Probe) -> Iterator[Account]:
             ((kind, step) for kind, step in kinds.items() if step in STEPS),
             key=lambda found: (found[0] == "one-sided") == (off > width**1.5),
         )
-        if _is_whole(first, width, fewest=FEWEST_INTEGERS):
+        if _is_whole(first, loss, width, fewest=FEWEST_INTEGERS):
             label = f"these are {kind} differences of the loss with a step of {step:.6g}, and no derivative"
             cure = "Write the derivative out, and keep the differences to check it with."
-            yield Account((), label, lambda probe, width=width: _is_whole(probe, width), cure=cure)
+            yield Account((), label, lambda probe, width=width: _is_whole(probe, loss, width), cure=cure)
 
 
-def _is_whole(probe: Probe, width: float, fewest: int = 0) -> bool:
+def _is_whole(probe: Probe, loss: Callable[[Probe], float], width: float, fewest: int = 0) -> bool:
     """Whether all entries times the width are whole numbers of units of the loss, as far as they tell: so many do.
 
     Where nothing is asked of their number, halves are whole enough: the unit of a loss just below a power of two.
@@ -204,8 +196,7 @@ def _is_whole(probe: Probe, width: float, fewest: int = 0) -> bool:
     """
     case = probe.case
     fmt = np.finfo(case.inputs.dtype)
-    loss = manual_backprop.loss(probe.wide.parameters, probe.wide.inputs, probe.wide.targets, **case.choices)
-    unit = float(np.spacing(case.inputs.dtype.type(loss)))
+    unit = float(np.spacing(case.inputs.dtype.type(loss(probe))))
     given = np.concatenate([array.ravel() for array in probe.answer.values()])
     units = given[given != 0] * (width / unit) * (1 if fewest else 2)
     reach = 3 * float(fmt.eps) / 2 * abs(units)

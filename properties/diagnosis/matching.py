@@ -16,29 +16,7 @@ import numpy as np
 from manual_backprop.mistakes import MISTAKES
 from properties.cases import Array
 from properties.diagnosis import contributions, fits
-from properties.diagnosis.hypotheses import (
-    Account,
-    Hypothesis,
-    catalogue,
-    in_several_layers,
-    joined,
-)
-from properties.diagnosis.other_arrays import (
-    combining,
-    divided_by_another_size,
-    of_other_data,
-    of_unequal_chunks,
-    with_weights_of_classes,
-)
-from properties.diagnosis.other_functions import (
-    of_another_error,
-    of_other_activations,
-    with_another_jacobian,
-    with_another_slope,
-    with_clipped_errors,
-)
-from properties.diagnosis.other_layers import with_arrays_of_another_layer, with_other_memories
-from properties.diagnosis.other_problems import mistaken_in_another_problem, of_another_problem
+from properties.diagnosis.hypotheses import Account, Hypotheses, Hypothesis
 from properties.diagnosis.probes import Interview, Probe
 
 _ORDER: dict[str, float] = {name: place for place, name in enumerate(MISTAKES)}
@@ -85,51 +63,38 @@ class Matcher:
         self._first = first
         self._arrays = list(first.right)
         self._wrong = [name for name in self._arrays if any(name in probe.wrong for probe in probes)]
-        hypotheses = catalogue(probes, mutates=bool(interview.impurity))
-        hypotheses += [*fits.of(first, probes), *combining(first)]
+        self._all = Hypotheses(first.case)
+        hypotheses = self._all.named(mutates=bool(interview.impurity))
+        hypotheses += fits.of(self._all, first, probes)
+        hypotheses += [*self._all.of_the_result(first), *self._all.unnamed_arrays()]
         able = [h for h in hypotheses if all(self._predicted(h, probe) for probe in probes)]
         self._hypotheses = [h for h in able if self._departs(h)]
         self._factors = [h for h in self._hypotheses if self._is_factor(h)]
 
     def others(self) -> Iterator[Account]:
         """The other accounts that hold of the given probes, the simplest first."""
-        yield from filter(self._holds, fits.of_differences(self._first))
+        yield from filter(self._holds, fits.of_differences(self._first, self._all.network.loss))
         fitting = chain(
             self._by_kept_cells(), fits.with_penalty(self._scaled(), self._first), self._imprecise()
         )
         yield from (account for account in fitting if self._holds(account))
         yield from self._together(2)
-        yield from self._whole(joined(self._hypotheses))
-        yield from self._whole(in_several_layers(self._hypotheses, len(self._first.case.parameters)))
-        yield from self._whole(self._unnamed())
+        yield from self._whole(self._all.joined())
+        yield from self._whole(self._all.in_several_layers())
+        yield from self._whole(self._all.unnamed(self._first))
         for count in range(3, MOST_NAMES + 1):
             yield from self._together(count)
+        yield from self._whole(self._all.edits(self._first))
         yield from self._whole(self._mistaken_elsewhere())
         yield from filter(self._holds, fits.with_penalty(self._mistaken(), self._first))
 
-    def _unnamed(self) -> Iterator[Hypothesis]:
-        """What the catalogue has no name for, the most frequent first."""
-        case = self._first.wide
-        yield from of_another_problem(case)
-        yield from with_another_slope(case)
-        yield from of_other_activations(case)
-        yield from of_another_error(case)
-        yield from with_another_jacobian(case)
-        yield from with_clipped_errors()
-        yield from with_arrays_of_another_layer(case)
-        yield from with_other_memories(case)
-        yield from of_other_data(self._first)
-        yield from with_weights_of_classes(self._first)
-        yield from divided_by_another_size()
-        yield from of_unequal_chunks(self._first)
-
     def _mistaken_elsewhere(self) -> Iterator[Hypothesis]:
         """Mistakes of the catalogue in a problem near to this one, in the order of the names."""
-        yield from sorted(mistaken_in_another_problem(self._first.wide), key=lambda h: _place(h.names[:1]))
+        yield from sorted(self._all.mistaken_in_another_problem(), key=lambda h: _place(h.names[:1]))
 
     def of_another_problem(self) -> Iterator[Account]:
-        """Right gradients, but of another problem: these have no name."""
-        yield from self._whole(of_another_problem(self._first.wide))
+        """Right gradients, but of a problem that differs in one name: these have no name of their own."""
+        yield from self._whole(self._all.of_another_problem(1))
 
     def _holds(self, account: Account) -> bool:
         return all(account.holds(probe) for probe in self._probes)

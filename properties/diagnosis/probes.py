@@ -1,6 +1,6 @@
 """Fresh cases around a counterexample, built to tell mistakes apart, and a subject's answers to them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -39,6 +39,11 @@ class Probe:
     case: Case
     answer: Mapping[str, Array]
     fault: Violation | None = None
+
+    @property
+    def beside(self) -> Callable[..., Array] | None:
+        """What stands in the place of ∂L/∂z of the last layer besides, from o and y, (n, K) both; None for nothing."""
+        return None
 
     @cached_property
     def right(self) -> dict[str, Array]:

@@ -1,16 +1,15 @@
 """Steps that are not their rate times one gradient: what else they do."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from manual_backprop import Parameters, gradient
-from manual_backprop.mistakes.changed_afterwards import each_array
-from manual_backprop.mistakes.order_and_state import updated_weights_used
-from properties.cases import Array, Case
+from properties.cases import Array, Case, Parameters
 from properties.comparison import named
 from properties.diagnosis.fits import NEAT, ratio
-from properties.diagnosis.hypotheses import Hypothesis
+from properties.diagnosis.hypotheses import Hypotheses
+from properties.diagnosis.networks import Network
 from properties.diagnosis.probes import Probe
 
 LEFT_BEHIND = "what earlier calls have left behind changes the answer"
@@ -77,7 +76,7 @@ def _is_early(probe: Probe) -> bool:
     """Whether a step is that of weights which are changed on the way down, before they pass errors on."""
     rate = getattr(probe.fault, "rate", 0.0)
     told = Probe(probe.case, _wide(getattr(probe.fault, "moved", [])))
-    early = Hypothesis(("updated_weights_used",), "", updated_weights_used(rate))(told)
+    early = Hypotheses(probe.case).updated(rate)(told)
     return early is not None and all(told.is_explained(name, early[name]) for name in told.right)
 
 
@@ -112,7 +111,7 @@ def _moved(case: Case, parts: Sequence[tuple[Array, Array]], rate: float) -> Par
     """How far steps for these parts of a batch lead, each from where the one before has led."""
     there = case.parameters
     for inputs, targets in parts:
-        steps = gradient(there, inputs, targets, **case.choices)
+        steps = _right_at(case, there, inputs, targets)
         there = _minus(there, [(rate * dW, None if db is None else rate * db) for dW, db in steps])
     return _minus(case.parameters, there)
 
@@ -127,8 +126,17 @@ def _minus(parameters: Parameters, steps: Parameters) -> Parameters:
 def _clipped(case: Case, given: Mapping[str, Array]) -> Parameters:
     """One step, of which no entry is larger than the largest that was seen."""
     largest = max(float(abs(array).max()) for array in given.values())
-    right = gradient(case.parameters, case.inputs, case.targets, **case.choices)
-    return each_array(right, lambda array: array.clip(-largest, largest))
+    right = _right_at(case, case.parameters, case.inputs, case.targets)
+    return [
+        (dW.clip(-largest, largest), None if db is None else db.clip(-largest, largest)) for dW, db in right
+    ]
+
+
+def _right_at(case: Case, parameters: Parameters, inputs: Array, targets: Array) -> Parameters:
+    """The right gradient of the case's choices elsewhere."""
+    there = Probe(replace(case, parameters=parameters, inputs=inputs, targets=targets), {})
+    found = Network(case).with_edits(there, []) or {}
+    return [(found[f"dW{layer}"], found.get(f"db{layer}")) for layer in range(1, len(parameters) + 1)]
 
 
 COUNTS = (2, 3, 4)  # of more steps, rounding grows too large to tell
