@@ -79,6 +79,17 @@ def fitted(probe: Probe, arrays: Sequence[str]) -> Counted | None:
     return None
 
 
+def of_samples(probe: Probe, arrays: Sequence[str]) -> list[float] | None:
+    """How often each sample counts, (n,), where its outputs count alike; None where that explains nothing."""
+    samples, outputs = probe.case.samples, probe.case.outputs
+    if samples * outputs > MOST_CELLS:
+        return None
+    cells = contributions(probe)
+    groups = np.repeat(np.eye(samples), outputs, axis=1)
+    found = _weighted(probe, {name: groups @ cells[name] for name in arrays})
+    return None if found is None or not found[2].all() else found[0].tolist()
+
+
 def _known(groups: Array, known: Array, cells: dict[str, Array]) -> Array:
     """The cells that contribute something: those of known groups, and those in none, whose c is 0."""
     contributes = np.any([array.any(axis=1) for array in cells.values()], axis=0)

@@ -9,7 +9,7 @@ import numpy as np
 from properties.cases import Array
 from properties.comparison import named
 from properties.diagnosis.hypotheses import Account, Hypotheses, Hypothesis
-from properties.diagnosis.probes import Probe
+from properties.diagnosis.probes import Probe, ratio
 
 Predicted = Callable[[Probe, str], Array]
 
@@ -18,16 +18,6 @@ def of(hypotheses: Hypotheses, first: Probe, probes: Sequence[Probe]) -> list[Hy
     """The hypotheses whose number one wrong answer shows."""
     divisors = _divisors(hypotheses, first) if len({probe.case.samples for probe in probes}) > 1 else ()
     return list(chain(divisors, _rates(hypotheses, first), _thresholds(hypotheses, first)))
-
-
-def ratio(probe: Probe, name: str, given: Array, other: Array) -> float | None:
-    """r with given = r · other but for rounding; None where there is none."""
-    largest = float(abs(other).max(initial=0))
-    if given.shape != other.shape or not 0 < largest < np.inf or not np.isfinite(given).all():
-        return None
-    unit = other / largest  # whose squares neither overflow nor vanish
-    r = float((given * unit).sum() / (unit * unit).sum()) / largest
-    return r if np.isfinite(r) and probe.agree(name, given, r * other) else None
 
 
 def neat(number: float) -> float:
@@ -102,14 +92,18 @@ PER_BATCH: dict[str, Callable[[int], float]] = {
 """How a penalty may depend on the number of samples."""
 
 
-PENALTIES: dict[str, Callable[[Array], Array]] = {"": lambda W: W, " sign W": np.sign}
-"""The derivatives of λ/2 W² and of λ |W|."""
+PENALTIES: dict[str, Callable[[str, Array], Array]] = {
+    "": lambda name, W: W,
+    " sign W": lambda name, W: np.sign(W),
+    " (W, and 1 in each db)": lambda name, W: W if name[1] == "W" else np.ones_like(W),
+}
+"""The derivatives of λ/2 W² and of λ |W|; and W with ones in the place of its biases."""
 
 
 def with_penalty(bases: Iterable[tuple[tuple[str, ...], Predicted]], first: Probe) -> Iterator[Account]:
     """λW, λn W or λ/n W added to the right gradient, or to a multiple of it, or λ sign W; in some arrays or in all."""
     for (names, base), (kind, slope) in product(bases, PENALTIES.items()):
-        parameters = {name: slope(array) for name, array in named(first.wide.parameters).items()}
+        parameters = {name: slope(name, array) for name, array in named(first.wide.parameters).items()}
         off = {name: first.answer[name] - base(first, name) for name in first.right}
         arrays = [name for name in off if not first.is_explained(name, base(first, name))]
         found = {ratio(first, name, off[name], parameters[name]) for name in arrays}
@@ -141,10 +135,10 @@ STANDS_OUT = 2.0**6
 
 
 def _of_parameters(
-    slope: Callable[[Array], Array], strength: float, per_batch: Callable[[int], float]
+    slope: Callable[[str, Array], Array], strength: float, per_batch: Callable[[int], float]
 ) -> Predicted:
     def added(probe: Probe, name: str) -> Array:
-        return strength * per_batch(probe.case.samples) * slope(named(probe.wide.parameters)[name])
+        return strength * per_batch(probe.case.samples) * slope(name, named(probe.wide.parameters)[name])
 
     return added
 

@@ -16,7 +16,7 @@ from manual_backprop.mistakes import MISTAKES
 from properties.cases import Array, Case
 from properties.diagnosis import other_data, wrong_steps
 from properties.diagnosis.networks import SQUARED, Function, Network, Step, back, error, value
-from properties.diagnosis.probes import Probe
+from properties.diagnosis.probes import Probe, ratio
 from properties.diagnosis.wrong_steps import Row
 from reference.mutations import CURES
 from reference.operations import OPERATIONS
@@ -37,6 +37,10 @@ class Hypothesis:
     label: str
     gradient: Gradient
     cure: str = ""
+    stays: bool = False
+    """Whether what is wrong stays in each array, so that it may be so in some of them alone."""
+    first: bool = False
+    """Whether it says more than a name: an array of zeros is what any of many mistakes leaves."""
 
     def __call__(self, probe: Probe) -> dict[str, Array] | None:
         """Its arrays for a probe by name; None where it can't be computed, as for sizes that do not fit."""
@@ -63,6 +67,13 @@ class Account:
     cure: str = ""
 
 
+NO_ERROR = "Look at where the error begins: what comes back from the loss is 0, or is lost on its way."
+NOTHING_DOWN = (
+    "Send the error down to these layers, `dh = dz @ W.T`, then `dz = dh * slope`, and make dW and db of it."
+)
+SHARES = {0.5: "half of", 2.0: "twice", -1.0: "minus", 0.25: "a quarter of"}
+NEAR = 2.0**-26
+"""A fitted number that is as near to a written one is it."""
 DIGITS = 1, 2, 3, 6
 """People write numbers of so many digits, or 1 divided by one."""
 MOST_STEPS, STEP = 12, 2.0**-20
@@ -86,6 +97,14 @@ class _Wrong:
     def label(self) -> str:
         return self.row.label + self.where
 
+    @property
+    def cure(self) -> str:
+        return wrong_steps.CURES[self.replaced[0][0].kind]
+
+    @property
+    def stays(self) -> bool:
+        return all(step.kind in ("weights", "bias") for step, _ in self.replaced)
+
 
 class Hypotheses:
     """All hypotheses of a network's choices."""
@@ -108,7 +127,7 @@ class Hypotheses:
             mutates: whether the subject is known to change its arguments.
         """
         found = [
-            Hypothesis((one.row.name,), one.label, self._of(one.replaced))
+            Hypothesis(one.row.names, one.label, self._of(one.replaced), stays=one.stays)
             for one in chain(self._wide(), self._single())
             if one.row.name
         ]
@@ -205,16 +224,19 @@ class Hypotheses:
         """What has no name, and is made in single arrays as well: other sums, biases that are left out."""
         for one in self._wide():
             if not one.row.name and one.replaced[0][0].kind in ("weights", "bias", "down"):
-                yield Hypothesis((one.label,), one.label, self._of(one.replaced))
+                yield Hypothesis((one.label,), one.label, self._of(one.replaced), one.cure, stays=one.stays)
         for one in other_data.biases(self.case):
             yield Hypothesis((one.label,), one.label, partial(self._with_data, one.change))
 
     def of_the_result(self, first: Probe) -> Iterator[Hypothesis]:
         """The right gradient, changed: arrays that are 0, another's, or in another order; entries one by one."""
-        zeros = [name for name in first.wrong if not first.answer[name].any()]
+        zeros = [name for name in first.wrong if first.agree(name, first.answer[name], 0 * first.right[name])]
         if any(name.startswith("dW") for name in zeros):  # of biases alone, the catalogue knows
-            text = "the gradient is 0" if zeros == list(first.right) else f"0 is given for {', '.join(zeros)}"
-            yield self.afterwards(text, lambda g: {k: 0 * v if k in zeros else v for k, v in g.items()})
+            whole = zeros == list(first.right)
+            text = "the gradient is 0" if whole else f"0 is given for {', '.join(zeros)}"
+            text += ", but for rounding" if any(first.answer[name].any() for name in zeros) else ""
+            found = self.afterwards(text, lambda g: {k: 0 * v if k in zeros else v for k, v in g.items()})
+            yield replace(found, first=whole, cure=NO_ERROR if whole else NOTHING_DOWN)
         for name, array in first.answer.items():
             for other, right in first.right.items():
                 if name in first.wrong and name != other and first.agree(name, array, right):
@@ -223,6 +245,22 @@ class Hypotheses:
         for text, change in ENTRIES.items():
             yield self.afterwards(text, lambda g, f=change: {name: f(array) for name, array in g.items()})
         yield self.afterwards("the layers are given in reverse order", self._reversed)
+
+    def constant(self, first: Probe) -> Iterator[Hypothesis]:
+        """One number times the right gradient, everywhere: read off one answer."""
+        ratios = [
+            ratio(first, name, first.answer[name], right)
+            for name, right in first.right.items()
+            if right.any()
+        ]
+        numbers = [one for one in ratios if one is not None]
+        if numbers and len(numbers) == len(ratios) and np.ptp(numbers) <= NEAR * abs(numbers[0]):
+            number = _simplest(float(np.mean(numbers)))
+            text = f"{SHARES.get(number, f'{number:.6g} times')} the right gradient, everywhere"
+            gradient = self.scaled(lambda case: number, "", text).gradient
+            yield Hypothesis(
+                (), text, gradient, "Look for this factor where the error begins: each constant counts once."
+            )
 
     def _reversed(self, right: dict[str, Array]) -> dict[str, Array]:
         return {name: right[f"{name[:2]}{self.network.layers + 1 - int(name[2:])}"] for name in right}
@@ -234,7 +272,7 @@ class Hypotheses:
         yield from self._of_other_functions()
         for one in self._wide():
             if not one.row.name:
-                yield Hypothesis((), one.label, self._of(one.replaced))
+                yield Hypothesis((), one.label, self._of(one.replaced), one.cure)
         yield from self._of_other_errors()
         yield from self._of_other_softmaxes()
         yield from self._clipped(first)
@@ -344,7 +382,8 @@ class Hypotheses:
         for steps, said, place in places:
             for row in wrong_steps.other_slopes(said) if steps else ():
                 label = f"the slope of {place} is {row.label}, and PROBLEM says {said}"
-                yield Hypothesis((), label, self._of([(step, row.function) for step in steps]))
+                changes = [(step, row.function) for step in steps]
+                yield Hypothesis((), label, self._of(changes), wrong_steps.CURES["slope"])
 
     def _of_other_functions(self) -> Iterator[Hypothesis]:
         hidden = range(1, self.network.layers)
@@ -402,7 +441,16 @@ class Hypotheses:
                 yield Hypothesis(
                     (), label, self._of([(at_error, partial(_root, loss, self.case.reduction, axis))])
                 )
-        elif "binary" in loss:
+        elif loss == "cross_entropy":
+            for name, options in _losses_of_labels():
+                told = f"this is the gradient of {wrong_steps.called(name, options)}{said}"
+                function = partial(_label_error, name, options, self.case.reduction)
+                yield Hypothesis((), told, self._of([(scores, function)]))
+            for name in HIDDEN:
+                told = f"there is a {name} before the softmax, and PROBLEM has none"
+                function = partial(_through, name)
+                yield Hypothesis((), told, self._of([(scores, lambda z, y, f=function: self._over(f(z, y)))]))
+        else:
             for text, half in (
                 ("−y log o alone, without (1 − y) log(1 − o)", lambda o, y: -y * (1 - o)),
                 ("−(1 − y) log(1 − o) alone, without y log o", lambda o, y: (1 - y) * o),
@@ -548,6 +596,18 @@ class Hypotheses:
         changes = [(step, wrong_steps.updated(rate)) for step in self.network.of("down")]
         return Hypothesis(("updated_weights_used",), f"rate {rate:.6g}", self._of(changes))
 
+    def early(self, rate: float) -> Iterator[Hypothesis]:
+        """The same alone, and with a row of the catalogue besides."""
+        alone = self.updated(rate)
+        yield alone
+        downs = [(step, wrong_steps.updated(rate)) for step in self.network.of("down")]
+        for one in self._wide():
+            if one.row.name and one.replaced[0][0].kind != "down":
+                changes = sorted((*one.replaced, *downs), key=_in_order)
+                yield Hypothesis(
+                    (*alone.names, one.row.name), f"{alone.label}, and {one.label}", self._of(changes)
+                )
+
     def scaled(self, factor: Callable[[Case], float], name: str, label: str) -> Hypothesis:
         """The right gradient times a factor."""
 
@@ -580,6 +640,11 @@ ENTRIES: Mapping[str, Callable[[Array], Array]] = {
     },
 }
 """What is done to the entries of a finished gradient, one by one."""
+
+
+def _simplest(number: float) -> float:
+    """The number with the fewest digits that is as near as a fit can tell."""
+    return next((one for one in _as_written(number) if abs(one - number) <= NEAR * abs(number)), number)
 
 
 def _as_written(number: float) -> Iterator[float]:
@@ -671,6 +736,28 @@ def _losses() -> Iterator[tuple[str, dict[str, Any]]]:
             free = {name: values for name, values in one.options.items() if name != "reduction"}
             for values in product(*free.values()):
                 yield one.name, dict(zip(free, values, strict=True))
+
+
+def _losses_of_labels() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Losses of scores and labels that PROBLEM has no name for."""
+    for one in OPERATIONS.values():
+        if (
+            tuple(one.inputs) == ("x", "labels")
+            and one.inputs["x"].axes == "n k"
+            and "reduction" in one.options
+        ):
+            free = {name: values for name, values in one.options.items() if name != "reduction"}
+            for values in product(*free.values()):
+                yield one.name, dict(zip(free, values, strict=True))
+
+
+def _label_error(name: str, options: Mapping[str, Any], reduction: str, z: Array, y: Array) -> Array:
+    return error(name, z, y.argmax(1), reduction, **options)
+
+
+def _through(name: str, z: Array, y: Array) -> Array:
+    """o − y of a softmax of an activation, back through the activation."""
+    return back(name, value("softmax", value(name, z)) - y, z)
 
 
 _KNOWN = (*SQUARED, *OF_SCORES, "kl_divergence")

@@ -6,7 +6,7 @@ array of all of them, the right ones too.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, combinations
 from math import prod
@@ -17,11 +17,11 @@ from manual_backprop.mistakes import MISTAKES
 from properties.cases import Array
 from properties.diagnosis import contributions, fits
 from properties.diagnosis.hypotheses import Account, Hypotheses, Hypothesis
-from properties.diagnosis.probes import Interview, Probe
+from properties.diagnosis.probes import Interview, Probe, ratio
 
 _ORDER: dict[str, float] = {name: place for place, name in enumerate(MISTAKES)}
-_ORDER["slope_at_wrong_place"] = _ORDER["slope_missing"] + 0.5
-"""Of two names that fit equally, the first is told: for a relu, a slope taken at h is no slope at all."""
+_ORDER["slope_missing"] = _ORDER["slope_at_wrong_place"] + 0.5
+"""Of two names that fit equally, the first is told: of a relu without a slope, that its mask is always true."""
 
 
 NEAR = 2.0**-6
@@ -75,10 +75,14 @@ class Matcher:
         """The other accounts that hold of the given probes, the simplest first."""
         yield from filter(self._holds, fits.of_differences(self._first, self._all.network.loss))
         fitting = chain(
-            self._by_kept_cells(), fits.with_penalty(self._scaled(), self._first), self._imprecise()
+            self._by_kept_cells(),
+            self._by_weights_of_classes(),
+            fits.with_penalty(self._scaled(), self._first),
+            self._imprecise(),
         )
         yield from (account for account in fitting if self._holds(account))
         yield from self._together(2)
+        yield from self._whole(self._all.constant(self._first))
         yield from self._whole(self._all.joined())
         yield from self._whole(self._all.in_several_layers())
         yield from self._whole(self._all.unnamed(self._first))
@@ -136,7 +140,7 @@ class Matcher:
             elif not probe.right[name].any() and not found[name].any():
                 factor = 1.0
             else:
-                factor = fits.ratio(probe, name, found[name], probe.right[name])
+                factor = ratio(probe, name, found[name], probe.right[name])
             self._known_factors[key] = factor
         return self._known_factors[key]
 
@@ -186,7 +190,7 @@ class Matcher:
         ]
         products = [one for one in products if len(one[0]) == len(one[1])]
         for h in self._hypotheses:
-            given = fits.ratio(first, name, first.answer[name], (self._predicted(h, first) or {})[name])
+            given = ratio(first, name, first.answer[name], (self._predicted(h, first) or {})[name])
             if not given:
                 continue
             for names, others, product in products:
@@ -207,9 +211,11 @@ class Matcher:
             if not all(own[name] for name in self._wrong):
                 continue
             elsewhere = [name for name in self._arrays if not own[name]]
+            departs = 0 if h.stays else len(elsewhere)
             chosen = {name: (own[name] or [_Part()])[0] for name in self._arrays}
             label = h.label if not elsewhere else _narrowed(h.label, self._wrong)
-            found.append(self._account(h.names, label, chosen, len(elsewhere)))
+            cost = -1 if h.first else departs
+            found.append(replace(self._account(h.names, label, chosen, cost), cure=h.cure))
         yield from sorted(found, key=lambda account: (account.cost, _place(account.names)))
 
     def _together(self, count: int) -> Iterator[Account]:
@@ -289,6 +295,28 @@ class Matcher:
 
             yield Account((name.name, *(factor.names if factor else ())), "see the contributions", holds)
 
+    def _by_weights_of_classes(self) -> Iterator[Account]:
+        """Samples that count by a weight of their class: the same one in every answer."""
+        found = [contributions.of_samples(probe, self._arrays) for probe in self._probes]
+        classes = all(np.isin(one.wide.targets, (0, 1)).all() for one in self._probes)
+        if not classes or any(one is None for one in found):
+            return
+        weights = dict[int, float]()
+        for probe, counted in zip(self._probes, found, strict=True):
+            weights |= dict(zip(probe.wide.targets.argmax(axis=1).tolist(), counted or (), strict=False))
+
+        def holds(probe: Probe) -> bool:
+            counted = contributions.of_samples(probe, self._arrays)
+            return counted is not None and all(
+                abs(weights.get(label, weight) - weight) <= fits.NEAT * max(weights.values())
+                for label, weight in zip(probe.wide.targets.argmax(axis=1).tolist(), counted, strict=True)
+            )
+
+        if len({round(weight, 6) for weight in weights.values()}) > 1:
+            told = ", ".join(f"{weights[label]:.6g} for class {label}" for label in sorted(weights))
+            text = f"each sample counts by a weight of its class: {told}"
+            yield Account((), text, holds, unnamed=(text,), cure=OF_CLASSES)
+
     def _left_out(self, probe: Probe) -> contributions.Kept | None:
         counted = contributions.fitted(probe, self._arrays)
         return None if counted is None else contributions.kept_cells(counted)
@@ -325,6 +353,9 @@ class Matcher:
                     yield account
 
 
+OF_CLASSES = (
+    "PROBLEM knows no weights of classes: leave them out, or verify the loss as an operation of your own."
+)
 WIDE_LABELS = ("everywhere", "in every layer")
 """What is not said of a mistake that is made in some arrays alone."""
 

@@ -1,33 +1,35 @@
 """Steps that are not their rate times one gradient: what else they do."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from properties.cases import Array, Case, Parameters
 from properties.comparison import named
-from properties.diagnosis.fits import NEAT, ratio
-from properties.diagnosis.hypotheses import Hypotheses
+from properties.diagnosis.fits import NEAT
+from properties.diagnosis.hypotheses import Hypotheses, Hypothesis
 from properties.diagnosis.networks import Network
-from properties.diagnosis.probes import Probe
+from properties.diagnosis.probes import Probe, ratio
 
 LEFT_BEHIND = "what earlier calls have left behind changes the answer"
 ANEW = "Compute everything anew in each call, from its arguments alone."
 CURE = "Compute one gradient from the parameters as they are given, and move once, by the rate times this gradient."
 
 
-def explain(faulty: Sequence[Probe]) -> tuple[str, str]:
-    """What steps do that are not their rate times one gradient, as (mistake, sentence), of which one is empty."""
+def explain(faulty: Sequence[Probe]) -> tuple[tuple[str, ...], str]:
+    """What steps do that are not their rate times one gradient, as (mistakes, sentence), of which one is empty."""
     if faulty and all(hasattr(probe.fault, "keeps_state") for probe in faulty):
-        return "", LEFT_BEHIND
+        return (), LEFT_BEHIND
     if faulty and all(hasattr(probe.fault, "moved_by_none") for probe in faulty):
-        return "", _without_rate(faulty)
+        return (), _without_rate(faulty)
     if not faulty or not all(hasattr(probe.fault, "moved_by_one") for probe in faulty):
-        return "", ""
-    if all(map(_is_early, faulty)):
-        return "updated_weights_used", ""
-    return "", next(
+        return (), ""
+    first, *others = ([one.names for one in _early(probe)] for probe in faulty)
+    names = [one for one in first if all(one in found for found in others)]
+    if names:
+        return names[0], ""
+    return (), next(
         (text for text, moves in STEPS.items() if all(_moves_by(probe, moves) for probe in faulty)), ""
     )
 
@@ -72,12 +74,13 @@ def _share(probe: Probe, arrays: Mapping[str, Array]) -> float | None:
     return known[0] if len(known) == len(shares) and max(known) - min(known) <= abs(known[0]) * NEAT else None
 
 
-def _is_early(probe: Probe) -> bool:
-    """Whether a step is that of weights which are changed on the way down, before they pass errors on."""
-    rate = getattr(probe.fault, "rate", 0.0)
+def _early(probe: Probe) -> Iterator[Hypothesis]:
+    """Weights that are changed on the way down, before they pass errors on; with a mistake besides, or none."""
     told = Probe(probe.case, _wide(getattr(probe.fault, "moved", [])))
-    early = Hypotheses(probe.case).updated(rate)(told)
-    return early is not None and all(told.is_explained(name, early[name]) for name in told.right)
+    for one in Hypotheses(probe.case).early(getattr(probe.fault, "rate", 0.0)):
+        found = one(told)
+        if found is not None and all(told.is_explained(name, found[name]) for name in told.right):
+            yield one
 
 
 def _wide(moved: Parameters) -> dict[str, Array]:

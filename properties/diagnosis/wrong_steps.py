@@ -35,7 +35,24 @@ class Row:
     label: str
     function: Function
     where: Where = anywhere
+    note: str = ""
+    """What is said besides the name."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name, and what is said besides."""
+        return tuple(filter(None, (self.name, self.note)))
+
+
+CURES: Mapping[str, str] = {
+    "error": "Start with the derivative of the loss by o, the whole (n, K) array.",
+    "scores": "Start with the derivative of the loss by the last z, the whole (n, K) array.",
+    "slope": "Multiply the error by the slope of the layer's own activation, at its own z: `dz = dh * slope`.",
+    "down": "Send the error down by the transposed weights: `dh = dz @ W.T`.",
+    "weights": "Multiply each sample's inputs with its own error, and add up: `dW = x.T @ dz`.",
+    "bias": "Add up the errors of all samples: `db = dz.sum(axis=0)`.",
+}
+"""What to do about a step of a kind, where no name says it."""
 
 # --- the error --------------------------------------------------------------------------------------------
 
@@ -165,6 +182,9 @@ DOWN: tuple[Row, ...] = (
     Row("upstream_not_passed", "the error without the weights", lambda v, dz: dz + 0 * v),
     Row("transpose_missing", "W for Wᵀ", lambda dz, W: dz @ W),
     Row("transpose_missing", "a reshape for Wᵀ", lambda dz, W: dz @ W.reshape(W.shape[::-1])),
+    Row("", "the error goes down by the weights of the neighbouring unit, and by b: the wrong row of an augmented "
+        "matrix is dropped", lambda dz, W, b: dz @ np.vstack([W[1:], b]).T),
+    Row("", "the error goes down by the weights of the neighbouring unit", lambda dz, W: dz @ np.roll(W, -1, 0).T),
     Row("", "∂L/∂h is the mean over the units above, where their sum should be", lambda v, dz: v / dz.shape[1]),
     Row("", "∂L/∂h is a product of two sums, Σ dz and Σ w over the units above, where a sum of products should be",
         lambda dz, W: np.outer(dz.sum(1), W.sum(1))),
@@ -180,6 +200,9 @@ def updated(rate: float) -> Function:
 # --- slopes -----------------------------------------------------------------------------------------------
 
 
+ALWAYS_TRUE = "closed units get slope 1: take the mask from z > 0, not from h ≥ 0, which always holds"
+
+
 def slopes(activation: str) -> Iterator[Row]:
     """What stands in the place of dh · f'(z); of a relu, a mask that is always true is likelier than no slope."""
     bent, soft = activation != "identity", activation == "softmax"
@@ -187,7 +210,7 @@ def slopes(activation: str) -> Iterator[Row]:
     none = "slope_missing", "1 for f'(z)"
     yield Row(*none, lambda dh: dh, lambda case: bent)
     if activation == "relu":
-        yield Row("slope_at_wrong_place", "h ≥ 0", lambda dh, h: dh * (h >= 0))
+        yield Row("slope_at_wrong_place", "h ≥ 0", lambda dh: dh, note=ALWAYS_TRUE)
         yield Row("relu_gated_by_gradient", "dh > 0", lambda dh: dh * (dh > 0))
         yield Row("relu_gated_by_gradient", "dh > 0 and z > 0", lambda dh, z: dh * ((dh > 0) & (z > 0)))
     if curved:
@@ -272,13 +295,10 @@ def functions() -> Iterator[tuple[str, dict[str, float]]]:
                 yield one.name, dict(zip(one.options, values, strict=True))
 
 
-def called(name: str, options: Mapping[str, float]) -> str:
+def called(name: str, options: Mapping[str, float | str]) -> str:
     """`leaky_relu with slope 0.01`."""
-    return (
-        f"{name} with {', '.join(f'{key} {number:g}' for key, number in options.items())}"
-        if options
-        else name
-    )
+    told = (f"{key} {one if isinstance(one, str) else f'{one:g}'}" for key, one in options.items())
+    return f"{name} with {', '.join(told)}" if options else name
 
 
 # --- dW and db --------------------------------------------------------------------------------------------

@@ -13,7 +13,8 @@ from properties.diagnosis.probes import Probe
 from properties.meta.accused import case_for
 from properties.problem import Claim, read
 from reference.arithmetic.floats import Floats
-from reference.operations.network import HIDDEN, OF_OUTPUTS, OUTPUTS, network, sizes_of
+from reference.network import ACTIVATIONS, ELEMENTWISE, LOSSES
+from reference.operations.network import HIDDEN, OF_OUTPUTS, OF_SCORES, OUTPUTS, network, sizes_of
 from reference.program import derivative
 
 ENTROPIES = (
@@ -22,6 +23,12 @@ ENTROPIES = (
     ("sigmoid", "mean_binary_cross_entropy"),
 )
 PAIRS = (*product(OUTPUTS, OF_OUTPUTS), *ENTROPIES)
+
+
+def test_every_activation_and_loss_of_a_network_has_its_function() -> None:
+    assert set(HIDDEN) == set(ELEMENTWISE)
+    assert set(OUTPUTS) == set(ACTIVATIONS)
+    assert {*OF_OUTPUTS, *OF_SCORES} == set(LOSSES)
 
 
 def probe_of(**problem: Any) -> Probe:

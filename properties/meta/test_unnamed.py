@@ -101,7 +101,7 @@ def test_one_other_problem_is_told_before_three_mistakes() -> None:
     assert found.explanation == "this is the gradient of the loss cross_entropy, and PROBLEM says mse"
 
 
-@pytest.mark.parametrize("name", ["bias_forgotten", "slope_missing", "samples_averaged_first"])
+@pytest.mark.parametrize("name", ["bias_forgotten", "upstream_not_passed", "samples_averaged_first"])
 def test_a_mistake_in_another_problem_is_named(name: str) -> None:
     _, wrong = MISTAKES[name].variants[0]
 
