@@ -72,8 +72,8 @@ NOTHING_DOWN = (
     "Send the error down to these layers, `dh = dz @ W.T`, then `dz = dh * slope`, and make dW and db of it."
 )
 SHARES = {0.5: "half of", 2.0: "twice", -1.0: "minus", 0.25: "a quarter of"}
-NEAR = 2.0**-26
-"""A fitted number that is as near to a written one is it."""
+NEAR = 2.0**-44
+"""A fitted number that is as near to a written one is it: 1/0.999999 is no 1.000001."""
 DIGITS = 1, 2, 3, 6
 """People write numbers of so many digits, or 1 divided by one."""
 MOST_STEPS, STEP = 12, 2.0**-20
@@ -254,9 +254,11 @@ class Hypotheses:
             if right.any()
         ]
         numbers = [one for one in ratios if one is not None]
-        if numbers and len(numbers) == len(ratios) and np.ptp(numbers) <= NEAR * abs(numbers[0]):
+        half = np.sqrt(np.finfo(first.case.inputs.dtype).eps)
+        if numbers and len(numbers) == len(ratios) and np.ptp(numbers) <= half * abs(numbers[0]):
             number = _simplest(float(np.mean(numbers)))
-            text = f"{SHARES.get(number, f'{number:.6g} times')} the right gradient, everywhere"
+            told = f"{number:.6g}" if f"{number:.6g}" != "1" else f"{number:.12g}"
+            text = f"{SHARES.get(number, f'{told} times')} the right gradient, everywhere"
             gradient = self.scaled(lambda case: number, "", text).gradient
             yield Hypothesis(
                 (), text, gradient, "Look for this factor where the error begins: each constant counts once."
@@ -298,7 +300,11 @@ class Hypotheses:
 
     def edits(self, first: Probe) -> Iterator[Hypothesis]:
         """Every edit of the program, the simplest first, in the words of the step."""
+        wrong = {place for place, name in enumerate(self.network.names) if name in first.wrong}
+        reached = self.network.passage.flow.reached
         for edit in self.network.grammar(first):
+            if not wrong <= reached(edit.at[0]):
+                continue
             yield Hypothesis(
                 (),
                 self.network.passage.say(edit),
@@ -340,10 +346,9 @@ class Hypotheses:
         for told, choices in other_choices(self.case, "with the gradient of "):
             different = {key for key, one in choices.items() if one != self.case.choices[key]}
             if len(different) == 1 or (different == {"loss", "output"} and choices["loss"] in OF_SCORES):
-                other = Hypotheses(_with_choices(self.case, choices))
-                for one in other.named(mutates=False):
-                    gradient = partial(_in_problem, one, choices)
-                    yield Hypothesis((one.names[0], told), one.label, gradient)
+                moved = _Moved(choices)
+                for one in Hypotheses(replace(self.case, **choices)).named(mutates=False):
+                    yield Hypothesis((one.names[0], told), one.label, partial(moved, one))
 
     def _with_hidden(
         self, name: str, options: Mapping[str, Any] | None = None, layers: Sequence[int] = ()
@@ -644,7 +649,8 @@ ENTRIES: Mapping[str, Callable[[Array], Array]] = {
 
 def _simplest(number: float) -> float:
     """The number with the fewest digits that is as near as a fit can tell."""
-    return next((one for one in _as_written(number) if abs(one - number) <= NEAR * abs(number)), number)
+    near = (one for one in _as_written(number) if abs(one - number) <= NEAR * abs(number))
+    return next((one for one in near if one != 1.0), number)
 
 
 def _as_written(number: float) -> Iterator[float]:
@@ -789,9 +795,14 @@ def _cut_slope(limit: float, v: Array) -> Array:
 _CUT: Mapping[str, Function] = {"error": _cut_error, "slope": _cut_slope}
 
 
-def _with_choices(case: Case, choices: Mapping[str, str]) -> Case:
-    return replace(case, **choices)
+class _Moved:
+    """Asks hypotheses of another problem: each probe with other choices, once."""
 
+    def __init__(self, choices: Mapping[str, str]) -> None:
+        self._choices = choices
+        self._known = dict[int, tuple[Probe, Probe]]()
 
-def _in_problem(hypothesis: Hypothesis, choices: Mapping[str, str], probe: Probe) -> dict[str, Array] | None:
-    return hypothesis(Probe(_with_choices(probe.case, choices), probe.answer))
+    def __call__(self, hypothesis: Hypothesis, probe: Probe) -> dict[str, Array] | None:
+        if id(probe) not in self._known:
+            self._known[id(probe)] = probe, Probe(replace(probe.case, **self._choices), probe.answer)
+        return hypothesis(self._known[id(probe)][1])

@@ -880,7 +880,6 @@ def test_a_fitted_strength_holds_of_the_smallest_case_too() -> None:
 
 
 NEAR_AND_FAR: dict[str, Callable[[Array], Array]] = {
-    "a factor": lambda array: array * (1 + 1e-6),
     "a constant": lambda array: array + 1e-7,
     "a cube": lambda array: array * (1 + 1e-3 * array**2),
     "a cube root": np.cbrt,
