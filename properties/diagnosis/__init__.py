@@ -3,7 +3,8 @@
 - `probes`: fresh cases around a counterexample, and the subject's answers;
 - `networks`: a network as a program, whose steps have names; `wrong_steps`: what people write in their place, and
   `other_data`: with which other inputs, or weights of samples;
-- `hypotheses`: what a wrong gradient might be, all of it read from that program; `fits`: those with a number in them;
+- `other_programs`: what the catalogue has no name for; `hypotheses`: all that a wrong gradient might be, read from
+  that program; `fits`: those with a number in them;
 - `contributions`: how often each sample and output is counted;
 - `matching`: which hypotheses explain the answers, array by array;
 - `structure`: broken shapes and what is left over between calls; `steps`: updates that are no gradient's;

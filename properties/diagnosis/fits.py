@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import chain, product
+from itertools import chain, pairwise, product
 
 import numpy as np
 
 from properties.cases import Array
 from properties.comparison import named
-from properties.diagnosis.hypotheses import Account, Hypotheses, Hypothesis
+from properties.diagnosis import other_data
+from properties.diagnosis.hypotheses import Account, Gradient, Hypotheses, Hypothesis
+from properties.diagnosis.other_programs import in_hidden_layers
 from properties.diagnosis.probes import Probe, ratio
+from reference.operations import OPERATIONS
 
 Predicted = Callable[[Probe, str], Array]
 
@@ -38,7 +41,7 @@ def _divisors(hypotheses: Hypotheses, probe: Probe) -> Iterator[Hypothesis]:
     # A half of the sum over the samples is no batch of two, but what a square's factor 2 and a 1/N have lost.
     taken = {0, 1, 2} if probe.case.loss in ("mse", "sse") else {0, 1}
     for size in {round(probe.case.samples / r) for r in found if r is not None and r > 0} - taken:
-        yield hypotheses.scaled(lambda case, size=size: case.samples / size, "fixed_divisor", str(size))
+        yield hypotheses.afterwards(str(size), "fixed_divisor", partial(_over_a_size, size))
 
 
 def _rates(hypotheses: Hypotheses, probe: Probe) -> Iterator[Hypothesis]:
@@ -65,23 +68,150 @@ def _thresholds(hypotheses: Hypotheses, probe: Probe) -> Iterator[Hypothesis]:
     ):
         if threshold:
             change = partial(clipped, float(threshold))
-            yield hypotheses.afterwards(f"{text} to {threshold:.6g}", change, "gradient_clipped")
+            yield hypotheses.afterwards(f"{text} to {threshold:.6g}", "gradient_clipped", change)
 
 
 Arrays = dict[str, Array]
 
 
-def _clipped(threshold: float, right: Arrays) -> Arrays:
+def _over_a_size(size: int, probe: Probe, right: Arrays) -> Arrays:
+    return {name: array * (probe.case.samples / size) for name, array in right.items()}
+
+
+def _clipped(threshold: float, _: Probe, right: Arrays) -> Arrays:
     return {name: array.clip(-threshold, threshold) for name, array in right.items()}
 
 
-def _shortened(threshold: float, right: Arrays) -> Arrays:
+def _shortened(threshold: float, _: Probe, right: Arrays) -> Arrays:
     return {name: array * min(1, threshold / np.sqrt((array**2).sum())) for name, array in right.items()}
 
 
-def _shortened_together(threshold: float, right: Arrays) -> Arrays:
+def _shortened_together(threshold: float, _: Probe, right: Arrays) -> Arrays:
     norm = np.sqrt(sum((array**2).sum() for array in right.values()))
     return {name: array * min(1, threshold / norm) for name, array in right.items()}
+
+
+SHARES = {0.5: "half of", 2.0: "twice", -1.0: "minus", 0.25: "a quarter of"}
+NEAR = 2.0**-44
+"""A fitted number that is as near to a written one is it: 1/0.999999 is no 1.000001."""
+DIGITS = 1, 2, 3, 6
+"""People write numbers of so many digits, or 1 divided by one."""
+
+
+def _as_written(number: float) -> Iterator[float]:
+    yield from (float(f"{number:.{digits}g}") for digits in DIGITS)
+    if abs(number) > np.finfo(float).tiny:
+        yield from (1 / float(f"{1 / number:.{digits}g}") for digits in DIGITS)
+
+
+def constant(hypotheses: Hypotheses, first: Probe) -> Iterator[Hypothesis]:
+    """One number times the right gradient, everywhere: read off one answer."""
+    nonzero = [name for name, right in first.right.items() if right.any()]
+    ratios = [ratio(first, name, first.answer[name], first.right[name]) for name in nonzero]
+    numbers = [one for one in ratios if one is not None]
+    half = np.sqrt(np.finfo(first.case.inputs.dtype).eps)
+    if numbers and len(numbers) == len(ratios) and np.ptp(numbers) <= half * abs(numbers[0]):
+        found = float(np.mean(numbers))
+        near = (one for one in _as_written(found) if abs(one - found) <= NEAR * abs(found) and one != 1.0)
+        number = next(near, found)
+        told = f"{number:.6g}" if f"{number:.6g}" != "1" else f"{number:.12g}"
+        text = f"{SHARES.get(number, f'{told} times')} the right gradient, everywhere"
+        cure = "Look for this factor where the error begins: each constant counts once."
+        yield hypotheses.afterwards(
+            text, None, lambda _, g: {name: number * one for name, one in g.items()}, cure
+        )
+
+
+def of_numbers(hypotheses: Hypotheses, first: Probe) -> Iterator[Hypothesis]:
+    """What has no name and a number in it: errors that are clipped, data and activations with a parameter."""
+    yield from _cut(hypotheses, first)
+    for text, change, start in other_data.families():
+        family = partial(_with_data, hypotheses, change)
+        yield from _fitted(first, text, family, start)
+    network = hypotheses.network
+    for one in OPERATIONS.values():
+        if one.forward.__module__.endswith("activations") and len(one.options) == 1 < network.layers:
+            ((key, (start, *_)),) = one.options.items()
+            told = f"{one.name} with {key} {{}} in the hidden layers, and PROBLEM says {first.case.hidden}"
+            family = partial(_with_option, hypotheses, one.name, key)
+            yield from _fitted(first, f"this is the gradient of a network with {told}", family, start)
+
+
+def _with_data(
+    hypotheses: Hypotheses, change: Callable[[float], other_data.Change], number: float
+) -> Gradient:
+    return hypotheses.with_data(change(number))
+
+
+def _with_option(hypotheses: Hypotheses, name: str, key: str, number: float) -> Gradient:
+    return hypotheses.of(in_hidden_layers(hypotheses.network, name, {key: number}))
+
+
+MOST_STEPS, STEP = 12, 2.0**-20
+"""Steps until a number is found, and how far its slope is taken from it."""
+
+
+def _fitted(
+    first: Probe, text: str, family: Callable[[float], Gradient], start: float
+) -> Iterator[Hypothesis]:
+    """A family of gradients with a number in them, which one answer shows: by the method of Gauss and Newton."""
+    number, wanted = start, np.concatenate([first.answer[name].ravel() for name in first.wrong])
+
+    def at(t: float) -> Array:
+        found = Hypothesis((), "", family(t))(first)
+        return np.concatenate([found[name].ravel() for name in first.wrong]) if found else wanted * np.nan
+
+    for _ in range(MOST_STEPS):
+        here, by = at(number), STEP * max(abs(number), STEP)
+        slope = (at(number + by) - here) / by
+        step = float(slope @ (wanted - here) / (slope @ slope)) if slope.any() else np.nan
+        if not np.isfinite(step):
+            return
+        number += step
+        if abs(step) <= np.finfo(float).eps * abs(number):
+            break
+    for written in _as_written(number):
+        if written not in (0.0, 1.0):
+            yield Hypothesis((), text.format(f"{written:.6g}"), family(written))
+
+
+MOST_CUT = 99
+"""So many of the largest entries of an error may be cut."""
+
+
+def _cut(hypotheses: Hypotheses, first: Probe) -> Iterator[Hypothesis]:
+    """An error that is clipped: between two of its entries the gradient is linear in the limit, which is read off."""
+    network = hypotheses.network
+    (*hidden, _), (error,) = network.of("slope"), network.of("error")
+    values = network.reading(first).values
+    (z,) = network.passage.flow.steps[hidden[0].equation].outputs if hidden else (0,)
+    o, y = values[error.reads["o"]], values[error.reads["y"]]
+    rows = [(hidden, values[z], "∂L/∂z of the hidden layers is clipped to ±{}", _cut_slope)] * (
+        len(hidden) == 1
+    )
+    rows += [([error], o - y, "∂L/∂o is clipped to ±{} of o − y, as a Huber loss is bent", _cut_error)]
+    name = next(iter(first.wrong))
+    for (step,), entries, text, cut in rows:
+        limits = [0.0, *np.sort(abs(np.asarray(entries)).ravel())[-MOST_CUT:].tolist()]
+        found = [hypotheses.of([(step, partial(cut, limit))])(first) for limit in limits]
+        for (low, high), (at_low, at_high) in zip(pairwise(limits), pairwise(found), strict=True):
+            if at_low is None or at_high is None:
+                continue
+            change, off = at_high[name] - at_low[name], first.answer[name] - at_low[name]
+            part = float((off * change).sum() / (change * change).sum()) if change.any() else np.nan
+            if 0 <= part <= 1:
+                limit = float(f"{low + part * (high - low):.9g}")
+                yield Hypothesis(
+                    (), text.format(f"{limit:.6g}"), hypotheses.of([(step, partial(cut, limit))])
+                )
+
+
+def _cut_error(limit: float, v: Array, o: Array, y: Array) -> Array:
+    return v / (o - y) * (o - y).clip(-limit, limit)
+
+
+def _cut_slope(limit: float, v: Array) -> Array:
+    return v.clip(-limit, limit)
 
 
 PER_BATCH: dict[str, Callable[[int], float]] = {

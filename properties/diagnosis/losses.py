@@ -11,7 +11,7 @@ import numpy as np
 from properties.cases import Case, Parameters
 from properties.comparison import named
 from properties.diagnosis import guards
-from properties.diagnosis.hypotheses import other_choices
+from properties.diagnosis.other_programs import other_choices
 from properties.diagnosis.probes import Interview, wide
 from properties.diagnosis.wording import RATIOS
 from properties.search import Inconclusive, Violation

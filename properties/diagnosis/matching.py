@@ -82,10 +82,10 @@ class Matcher:
         )
         yield from (account for account in fitting if self._holds(account))
         yield from self._together(2)
-        yield from self._whole(self._all.constant(self._first))
+        yield from self._whole(fits.constant(self._all, self._first))
         yield from self._whole(self._all.joined())
         yield from self._whole(self._all.in_several_layers())
-        yield from self._whole(self._all.unnamed(self._first))
+        yield from self._whole(chain(self._all.unnamed(), fits.of_numbers(self._all, self._first)))
         for count in range(3, MOST_NAMES + 1):
             yield from self._together(count)
         yield from self._whole(self._all.edits(self._first))
@@ -98,7 +98,7 @@ class Matcher:
 
     def of_another_problem(self) -> Iterator[Account]:
         """Right gradients, but of a problem that differs in one name: these have no name of their own."""
-        yield from self._whole(self._all.of_another_problem(1))
+        yield from self._whole(self._all.of_another_problem())
 
     def _holds(self, account: Account) -> bool:
         return all(account.holds(probe) for probe in self._probes)

@@ -75,6 +75,10 @@ class Step:
     """Of an entropy, whose ∂L/∂o and whose output's slope are no steps of their own: which of them is replaced."""
 
 
+Replaced = tuple[Step, Function]
+"""A step, and what stands in its place."""
+
+
 class _Traced:
     """The program of the choices of a network, and its steps."""
 
@@ -162,6 +166,10 @@ class Network:
     def of(self, kind: str) -> list[Step]:
         """The steps of a kind, from the first layer to the last."""
         return sorted((one for one in self.steps if one.kind == kind), key=lambda one: one.layer)
+
+    def activation(self, layer: int) -> str:
+        """The name of a layer's activation."""
+        return self.case.output if layer == self.layers else self.case.hidden
 
     def reading(self, probe: Probe) -> Reading:
         """The program's values at a probe."""

@@ -145,9 +145,9 @@ WEIGHED = (
 LEFT_OVER = "Take the last, smaller chunk as well."
 
 
-def weights(case: Case, samples: int) -> Iterator[Weighed]:
+def weights(case: Case) -> Iterator[Weighed]:
     """Classes that weigh by how frequent they are in the batch; chunks of a batch that weigh alike."""
-    y = case.rows
+    y, samples = case.rows, case.samples
     if np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all():
         for text, weight in CLASS_WEIGHTS.items():
             label = f"each sample counts by {text}, where its class c has n_c of the n samples"
