@@ -118,7 +118,8 @@ DIAGNOSIS = {
     "wording": ("meta/wording",),
     "contributions": ("meta/wording",),
     **dict.fromkeys(
-        ("other_arrays", "other_functions", "other_layers", "other_problems", "fits"), ("meta/unnamed",)
+        ("networks", "wrong_steps", "other_data", "other_programs", "fits"),
+        ("meta/network_operation", "meta/unnamed"),
     ),
     "steps": ("meta/steps",),
     "corners": ("meta/edges", "meta/diagnosis::test_the_condition_is_told_under_which_a_gradient_is_wrong"),

@@ -8,7 +8,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from markupsafe import Markup
 
 from harness.outcomes import Outcome
-from harness.report import name_of, script, told, totals, uncovered, untried, version, what_fails
+from harness.report import contributed, name_of, script, told, totals, uncovered, untried, version, what_fails
 from properties.search import Verdict
 
 
@@ -92,6 +92,7 @@ def _subject(outcome: Outcome, hints: int) -> dict[str, object]:
         "remark": outcome.remark,
         "trace": outcome.trace,
         "told": told(outcome, hints),
+        "contributed": contributed(outcome.diagnosis) if outcome.diagnosis else "",
         "contributions": [[f"{value:.3g}" for value in row] for row in contributions or []],
         "script": script(outcome, found[1]) if found is not None else "",
         "uncovered": uncovered(outcome),

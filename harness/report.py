@@ -14,6 +14,7 @@ from rich.text import Text
 from harness.loading import RATES
 from harness.outcomes import Outcome
 from harness.verification import NOTHING_TO_SAY, as_text, is_printed
+from manual_backprop.mistakes import MISTAKES
 from properties.cases import Case
 from properties.comparison import named
 from properties.counterexamples import Counterexample
@@ -249,12 +250,17 @@ def _failure(console: Console, outcome: Outcome, hints: int) -> None:
         for line in told(outcome, hints):
             _plainly(console, line, indent="")
         if diagnosis.contributions is not None and hints > 0:
-            console.print("\n[bold]What each sample and output contributes[/] (right: all 1)")
+            console.print(f"\n[bold]What each sample and output contributes[/] ({contributed(diagnosis)})")
             console.print(matrix(diagnosis.contributions))
     if outcome.shown is not None:
         record, example = outcome.shown
         console.print(f"\n[bold]The smallest case found[/], for: {record.sentence}")
         _plainly(console, script(outcome, example), indent="")
+
+
+def contributed(diagnosis: Diagnosis) -> str:
+    """What a contribution matrix is of, and how it should be."""
+    return "right: all 1; of a fresh case, not of the smallest" if diagnosis.of_fresh_case else "right: all 1"
 
 
 def told(outcome: Outcome, hints: int) -> list[str]:
@@ -270,6 +276,10 @@ def told(outcome: Outcome, hints: int) -> list[str]:
     if hints > 1 and not (is_told and name_of(diagnosis) == UNKNOWN):
         named = f"Mistake: {name_of(diagnosis)}. {diagnosis.sentence}".rstrip()
         cure = [f"To do: {diagnosis.answer}"] if diagnosis.answer else []
+        if len(diagnosis.mistakes) > 1 and set(diagnosis.mistakes) <= set(MISTAKES):
+            rows = [MISTAKES[name] for name in diagnosis.mistakes]
+            named = f"{len(rows)} mistakes at once:"
+            cure = [f"- {row.name}: {row.sentence} To do: {row.answer}" for row in rows]
         lines = [named, *cure, *lines, f"Evidence: {diagnosis.evidence}"]
     if hints > 1 and diagnosis.note:  # which gives away as much as the name
         lines.append(f"Note: {diagnosis.note}")

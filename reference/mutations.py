@@ -252,6 +252,10 @@ class Passage:
         same = [(one.primitive, one.inputs) for one in self.flow.steps]
         return other if [(one.primitive, one.inputs) for one in other.flow.steps] == same else None
 
+    def call(self, names: Mapping[Slot, str]) -> None:
+        """Call variables by these names in sentences."""
+        self._names.update(names)
+
     def ambiguous(self, slot: Slot) -> bool:
         """Whether the line that makes a variable makes others of the forward pass in the same way."""
         line = self._made[slot].line if slot in self._made else ""

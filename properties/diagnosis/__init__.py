@@ -1,8 +1,10 @@
 """Which mistake a wrong gradient makes, where, and how that is known.
 
 - `probes`: fresh cases around a counterexample, and the subject's answers;
-- `hypotheses`: what a wrong gradient might be; `fits`: those with a number in them;
-- `other_problems`, `other_functions`, `other_layers`, `other_arrays`: what the catalogue has no name for;
+- `networks`: a network as a program, whose steps have names; `wrong_steps`: what people write in their place, and
+  `other_data`: with which other inputs, or weights of samples;
+- `other_programs`: what the catalogue has no name for; `hypotheses`: all that a wrong gradient might be, read from
+  that program; `fits`: those with a number in them;
 - `contributions`: how often each sample and output is counted;
 - `matching`: which hypotheses explain the answers, array by array;
 - `structure`: broken shapes and what is left over between calls; `steps`: updates that are no gradient's;

@@ -12,7 +12,7 @@ from properties.cases import Case
 from properties.diagnosis import choices, contributions, corners, guards, losses, steps, structure, wording
 from properties.diagnosis.hypotheses import Account
 from properties.diagnosis.matching import Matcher
-from properties.diagnosis.other_arrays import LEFT_OVER, WEIGHED
+from properties.diagnosis.other_data import LEFT_OVER, WEIGHED
 from properties.diagnosis.probes import STEPS, Interview, Maker, OutOfSteps, Probe, claim_of
 from properties.search import SubjectGone, TimeIsOver
 from properties.subjects import Subject
@@ -54,6 +54,7 @@ class Diagnosis:
         sentence: what to remember.
         hint: where to look, without the answer.
         answer: what to change.
+        of_fresh_case: whether the contributions are those of another case than the smallest.
     """
 
     mistakes: tuple[str, ...]
@@ -66,6 +67,7 @@ class Diagnosis:
     hint: str
     answer: str
     place: str = ""
+    of_fresh_case: bool = False
 
 
 def diagnose(subject: Subject, case: Case, *, steps: int = STEPS) -> Diagnosis:
@@ -112,11 +114,13 @@ class Finding:
         """The diagnosis."""
         rows = [MISTAKES[name] for name in self.names]
         notes = [self.explanation, *self.notes] if self.explanation and self.names else self.notes
+        cells = None if self.loss_alone else contributions.shown(self.own, self.probes)
         return Diagnosis(
             mistakes=self.names,
             explanation="" if self.names else self.explanation,
             evidence=self.evidence or "no mistake of the catalogue explains it",
-            contributions=None if self.loss_alone else contributions.shown(self.own, self.probes),
+            contributions=cells,
+            of_fresh_case=cells is not None and cells != contributions.shown(self.own, []),
             where=OF_THE_LOSS if self.loss_alone else self._where(),
             note="; ".join(dict.fromkeys(notes)),
             sentence=" ".join(row.sentence for row in rows),
@@ -400,10 +404,11 @@ def _broken(interview: Interview, maker: Maker, finding: Finding) -> None:
     if _named_by_shape(finding, [probe for probe in finding.probes if probe.fault is None]):
         return
     faulty = [probe for probe in finding.probes if probe.fault is not None]
-    name, finding.explanation = steps.explain(faulty)
-    if name or finding.explanation:
-        finding.names = (name,) if name else ()
-        finding.cure = "" if name else steps.ANEW if finding.explanation == steps.LEFT_BEHIND else steps.CURE
+    finding.names, finding.explanation = steps.explain(faulty)
+    if finding.names or finding.explanation:
+        finding.cure = (
+            "" if finding.names else steps.ANEW if finding.explanation == steps.LEFT_BEHIND else steps.CURE
+        )
         finding.evidence = f"explains by how much it moves on {len(faulty)} of {len(faulty)} fresh cases"
         return
     orders = {structure.of_order(probe) for probe in finding.probes if probe.fault is not None}

@@ -1,14 +1,13 @@
 """The contribution matrix: how often a gradient counts each sample and output."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from manual_backprop import gradient
-from manual_backprop.mistakes import one_cell_only
 from properties.cases import Array
-from properties.comparison import named
+from properties.diagnosis.networks import Network
 from properties.diagnosis.probes import Probe
 
 MOST_CELLS = 256
@@ -36,14 +35,21 @@ class Counted:
 
 
 def contributions(probe: Probe) -> dict[str, Array]:
-    """g_ij by array, (N·K, size)."""
-    case = probe.wide
+    """g_ij by array, (N·K, size): what comes back where ∂L/∂o is kept at one cell."""
+    network = Network(probe.case)
+    (error,) = network.of("error")
     cells = [
-        named(gradient(case.parameters, case.inputs, case.targets, **case.choices, rule=one_cell_only(i, j)))
-        for i in range(case.samples)
-        for j in range(case.outputs)
+        network.with_edits(probe, [network.edit(error, partial(_one_cell, i, j))]) or {}
+        for i in range(probe.case.samples)
+        for j in range(probe.case.outputs)
     ]
-    return {name: np.stack([cell[name].ravel() for cell in cells]) for name in cells[0]}
+    return {name: np.stack([cell[name].ravel() for cell in cells]) for name in probe.right}
+
+
+def _one_cell(i: int, j: int, v: Array) -> Array:
+    kept = np.zeros_like(v)
+    kept[i, j] = v[i, j]
+    return kept
 
 
 def fitted(probe: Probe, arrays: Sequence[str]) -> Counted | None:
@@ -64,7 +70,8 @@ def fitted(probe: Probe, arrays: Sequence[str]) -> Counted | None:
         np.tile(np.eye(outputs), samples),
         np.repeat(np.eye(samples), outputs, axis=1),
     ]
-    for groups in (*groupings, *alone[:, None], alone):
+    near = _may_explain(probe, {name: cells[name] for name in arrays})
+    for groups in filter(near, (*groupings, *alone[:, None], alone)) if near else ():
         found = _weighted(probe, {name: groups @ cells[name] for name in arrays})
         if found is not None:
             c, error, known = found
@@ -73,10 +80,57 @@ def fitted(probe: Probe, arrays: Sequence[str]) -> Counted | None:
     return None
 
 
+def of_samples(probe: Probe, arrays: Sequence[str]) -> list[float] | None:
+    """How often each sample counts, (n,), where its outputs count alike; None where that explains nothing."""
+    samples, outputs = probe.case.samples, probe.case.outputs
+    if samples * outputs > MOST_CELLS:
+        return None
+    cells = contributions(probe)
+    groups = np.repeat(np.eye(samples), outputs, axis=1)
+    found = _weighted(probe, {name: groups @ cells[name] for name in arrays})
+    return None if found is None or not found[2].all() else found[0].tolist()
+
+
 def _known(groups: Array, known: Array, cells: dict[str, Array]) -> Array:
     """The cells that contribute something: those of known groups, and those in none, whose c is 0."""
     contributes = np.any([array.any(axis=1) for array in cells.values()], axis=0)
     return contributes & ((known @ groups > 0) | ~groups.any(axis=0))
+
+
+def _in_units(probe: Probe, terms: dict[str, Array]) -> tuple[Array, Array] | None:
+    """Terms (size, groups) and the answer (size,), each array in units of its rounding; None where it has none."""
+    unit = {name: probe.reach(name, probe.answer[name]) for name in terms}
+    if any(not 0 < size < np.inf for size in unit.values()):
+        return None
+    with np.errstate(all="ignore"):  # a rounding may be so small that an array in its units overflows
+        g = np.concatenate([terms[name] / unit[name] for name in terms], axis=1).T  # (size, groups)
+        s = np.concatenate([probe.answer[name].ravel() / unit[name] for name in terms])
+    return (g, s) if np.isfinite(g).all() and np.isfinite(s).all() else None
+
+
+def _may_explain(probe: Probe, cells: dict[str, Array]) -> Callable[[Array], bool] | None:
+    """Whether groups of cells may explain the answer at all, quickly; None where no groups do.
+
+    With g = Q R, |s − g w|² = |s − Q Qᵀ s|² + |Qᵀ s − R w|², and a residual of rounding alone is at most √size.
+    """
+    found = _in_units(probe, cells)
+    if found is None:
+        return None
+    g, s = found
+    q, r = np.linalg.qr(g)
+    t = q.T @ s
+    rest, size = float(((s - q @ t) ** 2).sum()), len(s)
+
+    def may(groups: Array) -> bool:
+        terms = r @ groups.T
+        weights = np.linalg.lstsq(terms, t, rcond=None)[0]
+        return float(((t - terms @ weights) ** 2).sum()) + rest <= SLACK * size
+
+    return may if rest <= SLACK * size else None
+
+
+SLACK = 4.0
+"""For the rounding of this."""
 
 
 def _weighted(probe: Probe, terms: dict[str, Array]) -> tuple[Array, float, Array] | None:
@@ -85,14 +139,12 @@ def _weighted(probe: Probe, terms: dict[str, Array]) -> tuple[Array, float, Arra
     Every array counts in units of its rounding, so that a residual of 1 is rounding, and the error of a
     weight is at most √size / (the smallest singular value).
     """
-    unit = {name: probe.reach(name, probe.answer[name]) for name in terms}
-    if any(not 0 < size < np.inf for size in unit.values()):
+    in_units = _in_units(probe, terms)
+    if in_units is None:
         return None
-    with np.errstate(all="ignore"):  # a rounding may be so small that an array in its units overflows
-        g = np.concatenate([terms[name] / unit[name] for name in terms], axis=1).T  # (size, groups)
-        s = np.concatenate([probe.answer[name].ravel() / unit[name] for name in terms])
+    g, s = in_units
     known = np.asarray(g.any(axis=0))
-    if not known.any() or len(g) < known.sum() or not (np.isfinite(g).all() and np.isfinite(s).all()):
+    if not known.any() or len(g) < known.sum():
         return None
     u, singular, vt = np.linalg.svd(g[:, known], full_matrices=False)
     if singular[-1] <= singular[0] * np.finfo(float).eps * len(g):

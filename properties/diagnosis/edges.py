@@ -10,9 +10,8 @@ import numpy as np
 from properties.cases import Array, Case
 from properties.comparison import named
 from properties.diagnosis.corners import SATURATED, boundary, largest_z, saturating, two_digits
-from properties.diagnosis.fits import ratio
 from properties.diagnosis.matching import Matcher
-from properties.diagnosis.probes import STEPS, Interview, Maker, OutOfSteps, Probe, claim_of
+from properties.diagnosis.probes import STEPS, Interview, Maker, OutOfSteps, Probe, claim_of, ratio
 from properties.subjects import Subject
 
 WELL_SCALED = 4

@@ -10,25 +10,22 @@ than one by o. An activation that is cut at z has errors of about e^-|z|, and is
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from manual_backprop import gradient, loss
-from manual_backprop.activations import ACTIVATIONS, OUTPUTS, Elementwise
-from manual_backprop.losses import LOSSES, divisor
 from properties.cases import Array, Case, Parameters
 from properties.comparison import compare, named
 from properties.diagnosis.corners import saturated
+from properties.diagnosis.networks import SQUARED, Function, Network, Step, back, value
 from properties.diagnosis.probes import STEPS, Interview, Maker, OutOfSteps, Probe, claim_of, wide
 from properties.problem import Claim
 from properties.search import Inconclusive, SubjectGone, Violation
 from properties.subjects import Subject
-from reference.network import forward, layers_of
+from reference.network import ACTIVATIONS, divisor, forward, layers_of, loss_terms, through_layer
 
 LARGEST_GUARD = float(np.finfo(np.float32).eps)
 """A larger ε would show in single precision too: then it is another formula."""
@@ -50,8 +47,6 @@ OVERLOOKED = 2.0**-10
 """Of the largest entry of an array: what an ε takes from it where outputs are of size 1."""
 MOST_GUARDS = 4
 """Of a module with several losses, as many may have one."""
-
-Row = TypeVar("Row")
 
 Formula = Callable[[Array, Array, float, float], Array]
 """From the output o and the target y, both (n, K), ε, and the largest number below 1 that o is kept under."""
@@ -150,8 +145,8 @@ class Guard(ABC):
         """Whether the choices of a case bring it in."""
 
     @abstractmethod
-    def in_place(self, like: Case) -> AbstractContextManager[None]:
-        """With the guard in the tables, so that the right gradient, the loss and every mistake are made with it."""
+    def replaced(self, network: Network, case: Case) -> list[tuple[Step, Function]]:
+        """The steps of the right program that it replaces."""
 
     @abstractmethod
     def value(self, case: Case) -> float:
@@ -161,20 +156,16 @@ class Guard(ABC):
     def near(self, case: Case) -> str:
         """How near the case comes to where it matters: `an output is 1e-9 from 0`."""
 
-    def gradient(self, case: Case) -> dict[str, Array]:
+    def gradient(self, network: Network, probe: Probe) -> dict[str, Array]:
         """The guarded gradient, by name."""
-        return named(self._of(gradient, case))
+        edits = [network.edit(step, function) for step, function in self.replaced(network, probe.case)]
+        with np.errstate(all="ignore"):
+            return network.with_edits(probe, edits) or {}
 
-    def _of(self, function: Callable[..., Any], case: Case) -> Any:
-        """Our gradient or loss with the guard in it, in float64."""
-        here = wide(case)
-        with self.in_place(case), np.errstate(all="ignore"):
-            return function(here.parameters, here.inputs, here.targets, **case.choices)
-
-    def explains_gradient(self, case: Case, answer: Mapping[str, Array]) -> bool:
+    def explains_gradient(self, network: Network, probe: Probe) -> bool:
         """Whether rounding, or a kink, parts the answer from the guarded gradient, and nothing else does."""
-        truth = case.oracle
-        return compare(answer, self.gradient(case), named(truth.error), named(truth.open)).holds
+        truth, found = probe.case.oracle, self.gradient(network, probe)
+        return bool(found) and compare(probe.answer, found, named(truth.error), named(truth.open)).holds
 
     def explains_value(self, case: Case, answer: float) -> bool:
         """Whether rounding parts the answer from the guarded loss, and nothing else does."""
@@ -211,16 +202,14 @@ class Epsilon(Guard):
             found = self.formula(o, y, self.size, float(fmt(1) - fmt(self.size)))
         return found / o.shape[1] if self.loss.startswith("mean") else found
 
-    @contextmanager
-    def in_place(self, like: Case) -> Generator[None]:
-        """With the guarded slope in the table of losses."""
-        plain = LOSSES[self.loss]
+    def error(self, case: Case, o: Array, y: Array) -> Array:
+        """∂L/∂z of the last layer, (n, K)."""
+        return self._at(case, o, y) / divisor(case.samples, case.reduction)
 
-        def error(o: Array, y: Array) -> Array:
-            return self._at(like, o, y)
-
-        with _instead(LOSSES, self.loss, replace(plain, error=error)):
-            yield
+    def replaced(self, network: Network, case: Case) -> list[tuple[Step, Function]]:
+        """∂L/∂z of the last layer."""
+        (scores,) = network.of("scores")
+        return [(scores, lambda o, y: self.error(case, o, y))]
 
     def value(self, case: Case) -> float:
         """The guarded loss."""
@@ -245,7 +234,7 @@ class Cut(Guard):
     activation: str
     text: str
     at: int
-    cut: Callable[[Elementwise, int], Elementwise]
+    cut: "Callable[[Elementwise, int], Elementwise]"
 
     @property
     def size(self) -> float:
@@ -260,17 +249,51 @@ class Cut(Guard):
         """Where the network has that activation."""
         return bool(_entering(self.activation, case))
 
-    @contextmanager
-    def in_place(self, like: Case) -> Generator[None]:
-        """With the cut activation in both tables."""
-        del like
-        cut = self.cut(ACTIVATIONS[self.activation], self.at)
-        with _instead(ACTIVATIONS, self.activation, cut), _instead(OUTPUTS, self.activation, cut):
-            yield
+    @property
+    def row(self) -> "Elementwise":
+        """The cut activation."""
+        name = self.activation
+        plain = Elementwise(lambda z: value(name, z), lambda z: back(name, np.ones_like(z), z))
+        return self.cut(plain, self.at)
+
+    def replaced(self, network: Network, case: Case) -> list[tuple[Step, Function]]:
+        """The value and the slope of every layer with that activation; the error of an entropy that has it inside."""
+        f, slope = self.row
+        layers = layers_of(case.parameters, case.hidden, case.output)
+        ours = [number for number, layer in enumerate(layers, start=1) if layer.activation == self.activation]
+        up = [(step, lambda z: f(z)) for step in network.of("value") if step.layer in ours]  # noqa: PLW0108
+        down = [
+            (step, lambda dh, z: dh * slope(z))
+            for step in network.of("slope")
+            if step.layer in ours and not step.within
+        ]
+        (scores,) = network.of("scores")
+        inside = case.loss not in SQUARED and network.layers in ours
+        return [*up, *down, *([(scores, self._scores_error(case))] if inside else [])]
+
+    def _scores_error(self, case: Case) -> Function:
+        """(o − y) of a binary entropy, as it is divided."""
+
+        def at_scores(v: Array, z: Array, y: Array) -> Array:
+            plain = value(self.activation, z) - y
+            return v + (self.row.forward(z) - y - plain) * divided
+
+        divided = (
+            1 / divisor(case.samples, case.reduction) / (case.outputs if case.loss.startswith("mean") else 1)
+        )
+        return at_scores
 
     def value(self, case: Case) -> float:
         """The loss with that activation."""
-        return float(self._of(loss, case))
+        here, f = wide(case), self.row.forward
+        layers = layers_of(here.parameters, case.hidden, case.output)
+        table = {**ACTIVATIONS, self.activation: lambda xp, z, units: f(z)}
+        h, z = here.inputs, here.inputs
+        with np.errstate(all="ignore"):
+            for layer in layers:
+                z, h = through_layer(np, layer, h, table)
+            terms = loss_terms(np, layers[-1], z, h, here.targets, case.loss)
+        return float(terms.sum()) / divisor(case.samples, case.reduction)
 
     def near(self, case: Case) -> str:
         """`the largest z is 21`."""
@@ -278,15 +301,11 @@ class Cut(Guard):
         return f"the largest {size} is {_largest(self.activation, case):.2g}"
 
 
-@contextmanager
-def _instead(table: dict[str, Row], name: str, row: Row) -> Generator[None]:
-    """With another row in a table, for a while."""
-    plain = table[name]
-    table[name] = row
-    try:
-        yield
-    finally:
-        table[name] = plain
+class Elementwise(NamedTuple):
+    """An activation: h and its slope, both from z."""
+
+    forward: Callable[[Array], Array]
+    slope: Callable[[Array], Array]
 
 
 def _entering(activation: str, case: Case) -> list[Array]:
@@ -307,37 +326,29 @@ def _largest(activation: str, case: Case) -> float:
 def _beyond(plain: Elementwise, at: int) -> Elementwise:
     """h = z and a slope of 1 for z > at."""
     return Elementwise(
-        lambda z: np.where(z > at, z, plain.forward(z)), lambda z, h: np.where(z > at, 1, plain.slope(z, h))
+        lambda z: np.where(z > at, z, plain.forward(z)), lambda z: np.where(z > at, 1, plain.slope(z))
     )
 
 
 def _value_beyond(plain: Elementwise, at: int) -> Elementwise:
     """h = z for z > at, the slope as everywhere."""
-    return replace(plain, forward=_beyond(plain, at).forward)
+    return Elementwise(_beyond(plain, at).forward, plain.slope)
 
 
 def _slope_beyond(plain: Elementwise, at: int) -> Elementwise:
     """A slope of 1 for z > at, the value as everywhere."""
-    return replace(plain, slope=_beyond(plain, at).slope)
+    return Elementwise(plain.forward, _beyond(plain, at).slope)
 
 
 def _within(plain: Elementwise, at: int) -> Elementwise:
     """z is kept within ± at, and the slope is taken there."""
-
-    def kept(z: Array) -> Array:
-        return np.clip(z, -at, at)
-
-    return Elementwise(lambda z: plain.forward(kept(z)), lambda z, h: plain.slope(kept(z), h))
+    return Elementwise(lambda z: plain.forward(z.clip(-at, at)), lambda z: plain.slope(z.clip(-at, at)))
 
 
 def _flat_beyond(plain: Elementwise, at: int) -> Elementwise:
     """z is kept within ± at, as autodiff differentiates that: a slope of 0 beyond."""
-    within = _within(plain, at)
-
-    def slope(z: Array, h: Array) -> Array:
-        return np.where(abs(z) > at, 0, within.slope(z, h))
-
-    return replace(within, slope=slope)
+    f, slope = _within(plain, at)
+    return Elementwise(f, lambda z: np.where(abs(z) > at, 0, slope(z)))
 
 
 CUTS: Sequence[tuple[str, str, Callable[[Elementwise, int], Elementwise]]] = (
@@ -363,17 +374,17 @@ def _last(case: Case) -> tuple[Array, Array]:
     return zs[-1], hs[-1]
 
 
-def _slopes(loss: str) -> Iterator[Guard]:
+def _slopes(loss: str) -> Iterator[Epsilon]:
     return _guards(loss, SLOPES if loss == "cross_entropy" else BINARY_SLOPES)
 
 
-def values(loss: str) -> Iterator[Guard]:
+def values(loss: str) -> Iterator[Epsilon]:
     """The guards that the value of a loss may have; none of a squared one."""
     if loss.endswith("cross_entropy"):
         yield from _guards(loss, VALUES if loss == "cross_entropy" else BINARY_VALUES)
 
 
-def _guards(loss: str, rows: Mapping[str, Formula]) -> Iterator[Guard]:
+def _guards(loss: str, rows: Mapping[str, Formula]) -> Iterator[Epsilon]:
     for text, formula in rows.items():
         for size in USUAL:
             yield Epsilon(loss, text, size, formula)
@@ -402,12 +413,17 @@ class Coarse(Probe):
 class WithGuard(Probe):
     """A probe whose right gradient is the guarded one."""
 
-    guard: Guard = field(kw_only=True)
+    guard: "Epsilon" = field(kw_only=True)
+
+    @property
+    def beside(self) -> Callable[..., Array]:
+        """The guarded ∂L/∂z."""
+        return lambda o, y: self.guard.error(self.case, o, y)
 
     @cached_property
     def right(self) -> dict[str, Array]:
         """The guarded gradient by name."""
-        return self.guard.gradient(self.case)
+        return Network(self.case).with_edits(self, []) or {}
 
 
 def beside(holds: Callable[[Probe], bool], probes: Sequence[Probe], interview: Interview) -> Guard | None:
@@ -415,9 +431,8 @@ def beside(holds: Callable[[Probe], bool], probes: Sequence[Probe], interview: I
     like = probes[0].case
     for guard in _slopes(like.loss):
         interview.step()
-        with guard.in_place(like):
-            if all(holds(WithGuard(probe.case, probe.answer, guard=guard)) for probe in probes):
-                return guard
+        if all(holds(WithGuard(probe.case, probe.answer, guard=guard)) for probe in probes):
+            return guard
     return None
 
 
@@ -462,7 +477,7 @@ class Guarded:
             guard is None
             or not guard.concerns(case)
             or case.overflows
-            or not guard.explains_gradient(case, named(answer))
+            or not guard.explains_gradient(Network(case), Probe(case, named(answer)))
         ):
             return answer
         return [
@@ -491,9 +506,20 @@ class Guarded:
 class _Heard:
     """A case with the subject's answers; no loss where it gives none."""
 
-    case: Case
-    answer: Mapping[str, Array]
+    probe: Probe
     value: float | None
+
+    @property
+    def case(self) -> Case:
+        return self.probe.case
+
+    @property
+    def answer(self) -> Mapping[str, Array]:
+        return self.probe.answer
+
+    @cached_property
+    def network(self) -> Network:
+        return Network(self.case)
 
     @cached_property
     def slope_is_off(self) -> bool:
@@ -546,7 +572,7 @@ def _explained(
     slope = _standing(
         [one for one in heard if one.slope_is_off],
         slopes,
-        lambda guard, one: guard.explains_gradient(one.case, one.answer),
+        lambda guard, one: guard.explains_gradient(one.network, one.probe),
     )
     value = _standing(
         [one for one in heard if one.value_is_off],
@@ -579,7 +605,7 @@ def _hear(interview: Interview, case: Case, spread: Spread) -> list[_Heard]:
             value = interview.subject.loss(one) if interview.subject.has_loss else None
         except (Violation, Inconclusive):
             value = None
-        heard.append(_Heard(one, probe.answer, value))
+        heard.append(_Heard(probe, value))
         if len(heard) > EVIDENCE and all(map(_is_far_off, heard)):
             return []
     return heard

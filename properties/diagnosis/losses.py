@@ -2,21 +2,20 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
-import manual_backprop
-from manual_backprop import Parameters
-from properties.cases import Case
+from properties.cases import Case, Parameters
 from properties.comparison import named
 from properties.diagnosis import guards
-from properties.diagnosis.other_arrays import without_bias
-from properties.diagnosis.other_problems import other_choices
+from properties.diagnosis.other_programs import other_choices
 from properties.diagnosis.probes import Interview, wide
 from properties.diagnosis.wording import RATIOS
 from properties.search import Inconclusive, Violation
-from reference.network import Choices
+from reference.network import loss_value
 
 FACTORS: Mapping[str, Callable[[int, int], float]] = {
     "half of": lambda n, k: 0.5,
@@ -107,11 +106,11 @@ Loss = Callable[[Case], float]
 def _other_losses(like: Case) -> Iterator[tuple[str, Loss]]:
     return chain(
         ((f"this is {label}", _with(choices)) for label, choices in other_choices(like)),
-        ((label, _changed(change)) for label, change in without_bias(len(like.parameters))),
+        ((label, _changed(change)) for label, change in _without_bias(len(like.parameters))),
     )
 
 
-def _with(choices: Choices) -> Loss:
+def _with(choices: Mapping[str, str]) -> Loss:
     return lambda case: _value(case, wide(case).parameters, choices)
 
 
@@ -119,10 +118,21 @@ def _changed(change: Callable[[Parameters], Parameters]) -> Loss:
     return lambda case: _value(case, change(wide(case).parameters), case.choices)
 
 
-def _value(case: Case, parameters: Parameters, choices: Choices) -> float:
+def _value(case: Case, parameters: Parameters, choices: Mapping[str, Any]) -> float:
     here = wide(case)
     with np.errstate(all="ignore"):
-        return float(manual_backprop.loss(parameters, here.inputs, here.targets, **choices))
+        return float(loss_value(np, parameters, here.inputs, here.targets, **choices))
+
+
+def _without_bias(layers: int) -> Iterator[tuple[str, Callable[[Parameters], Parameters]]]:
+    """Parameters whose biases are 0, in all layers or in one."""
+    yield "the forward pass leaves the biases out", partial(_zero_biases, range(layers))
+    for layer in range(layers) if layers > 1 else ():
+        yield f"the forward pass leaves the bias of layer {layer + 1} out", partial(_zero_biases, [layer])
+
+
+def _zero_biases(layers: Sequence[int], parameters: Parameters) -> Parameters:
+    return [(W, b if b is None or layer not in layers else 0 * b) for layer, (W, b) in enumerate(parameters)]
 
 
 def _penalty(told: Sequence[_Told]) -> str:

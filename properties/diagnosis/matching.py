@@ -6,7 +6,7 @@ array of all of them, the right ones too.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, combinations
 from math import prod
@@ -16,34 +16,12 @@ import numpy as np
 from manual_backprop.mistakes import MISTAKES
 from properties.cases import Array
 from properties.diagnosis import contributions, fits
-from properties.diagnosis.hypotheses import (
-    Account,
-    Hypothesis,
-    catalogue,
-    in_several_layers,
-    joined,
-)
-from properties.diagnosis.other_arrays import (
-    combining,
-    divided_by_another_size,
-    of_other_data,
-    of_unequal_chunks,
-    with_weights_of_classes,
-)
-from properties.diagnosis.other_functions import (
-    of_another_error,
-    of_other_activations,
-    with_another_jacobian,
-    with_another_slope,
-    with_clipped_errors,
-)
-from properties.diagnosis.other_layers import with_arrays_of_another_layer, with_other_memories
-from properties.diagnosis.other_problems import mistaken_in_another_problem, of_another_problem
-from properties.diagnosis.probes import Interview, Probe
+from properties.diagnosis.hypotheses import Account, Hypotheses, Hypothesis
+from properties.diagnosis.probes import Interview, Probe, ratio
 
 _ORDER: dict[str, float] = {name: place for place, name in enumerate(MISTAKES)}
-_ORDER["slope_at_wrong_place"] = _ORDER["slope_missing"] + 0.5
-"""Of two names that fit equally, the first is told: for a relu, a slope taken at h is no slope at all."""
+_ORDER["slope_missing"] = _ORDER["slope_at_wrong_place"] + 0.5
+"""Of two names that fit equally, the first is told: of a relu without a slope, that its mask is always true."""
 
 
 NEAR = 2.0**-6
@@ -85,51 +63,42 @@ class Matcher:
         self._first = first
         self._arrays = list(first.right)
         self._wrong = [name for name in self._arrays if any(name in probe.wrong for probe in probes)]
-        hypotheses = catalogue(probes, mutates=bool(interview.impurity))
-        hypotheses += [*fits.of(first, probes), *combining(first)]
+        self._all = Hypotheses(first.case)
+        hypotheses = self._all.named(mutates=bool(interview.impurity))
+        hypotheses += fits.of(self._all, first, probes)
+        hypotheses += [*self._all.of_the_result(first), *self._all.unnamed_arrays()]
         able = [h for h in hypotheses if all(self._predicted(h, probe) for probe in probes)]
         self._hypotheses = [h for h in able if self._departs(h)]
         self._factors = [h for h in self._hypotheses if self._is_factor(h)]
 
     def others(self) -> Iterator[Account]:
         """The other accounts that hold of the given probes, the simplest first."""
-        yield from filter(self._holds, fits.of_differences(self._first))
+        yield from filter(self._holds, fits.of_differences(self._first, self._all.network.loss))
         fitting = chain(
-            self._by_kept_cells(), fits.with_penalty(self._scaled(), self._first), self._imprecise()
+            self._by_kept_cells(),
+            self._by_weights_of_classes(),
+            fits.with_penalty(self._scaled(), self._first),
+            self._imprecise(),
         )
         yield from (account for account in fitting if self._holds(account))
         yield from self._together(2)
-        yield from self._whole(joined(self._hypotheses))
-        yield from self._whole(in_several_layers(self._hypotheses, len(self._first.case.parameters)))
-        yield from self._whole(self._unnamed())
+        yield from self._whole(fits.constant(self._all, self._first))
+        yield from self._whole(self._all.joined())
+        yield from self._whole(self._all.in_several_layers())
+        yield from self._whole(chain(self._all.unnamed(), fits.of_numbers(self._all, self._first)))
         for count in range(3, MOST_NAMES + 1):
             yield from self._together(count)
+        yield from self._whole(self._all.edits(self._first))
         yield from self._whole(self._mistaken_elsewhere())
         yield from filter(self._holds, fits.with_penalty(self._mistaken(), self._first))
 
-    def _unnamed(self) -> Iterator[Hypothesis]:
-        """What the catalogue has no name for, the most frequent first."""
-        case = self._first.wide
-        yield from of_another_problem(case)
-        yield from with_another_slope(case)
-        yield from of_other_activations(case)
-        yield from of_another_error(case)
-        yield from with_another_jacobian(case)
-        yield from with_clipped_errors()
-        yield from with_arrays_of_another_layer(case)
-        yield from with_other_memories(case)
-        yield from of_other_data(self._first)
-        yield from with_weights_of_classes(self._first)
-        yield from divided_by_another_size()
-        yield from of_unequal_chunks(self._first)
-
     def _mistaken_elsewhere(self) -> Iterator[Hypothesis]:
         """Mistakes of the catalogue in a problem near to this one, in the order of the names."""
-        yield from sorted(mistaken_in_another_problem(self._first.wide), key=lambda h: _place(h.names[:1]))
+        yield from sorted(self._all.mistaken_in_another_problem(), key=lambda h: _place(h.names[:1]))
 
     def of_another_problem(self) -> Iterator[Account]:
-        """Right gradients, but of another problem: these have no name."""
-        yield from self._whole(of_another_problem(self._first.wide))
+        """Right gradients, but of a problem that differs in one name: these have no name of their own."""
+        yield from self._whole(self._all.of_another_problem())
 
     def _holds(self, account: Account) -> bool:
         return all(account.holds(probe) for probe in self._probes)
@@ -171,7 +140,7 @@ class Matcher:
             elif not probe.right[name].any() and not found[name].any():
                 factor = 1.0
             else:
-                factor = fits.ratio(probe, name, found[name], probe.right[name])
+                factor = ratio(probe, name, found[name], probe.right[name])
             self._known_factors[key] = factor
         return self._known_factors[key]
 
@@ -221,7 +190,7 @@ class Matcher:
         ]
         products = [one for one in products if len(one[0]) == len(one[1])]
         for h in self._hypotheses:
-            given = fits.ratio(first, name, first.answer[name], (self._predicted(h, first) or {})[name])
+            given = ratio(first, name, first.answer[name], (self._predicted(h, first) or {})[name])
             if not given:
                 continue
             for names, others, product in products:
@@ -242,9 +211,11 @@ class Matcher:
             if not all(own[name] for name in self._wrong):
                 continue
             elsewhere = [name for name in self._arrays if not own[name]]
+            departs = 0 if h.stays else len(elsewhere)
             chosen = {name: (own[name] or [_Part()])[0] for name in self._arrays}
             label = h.label if not elsewhere else _narrowed(h.label, self._wrong)
-            found.append(self._account(h.names, label, chosen, len(elsewhere)))
+            cost = -1 if h.first else departs
+            found.append(replace(self._account(h.names, label, chosen, cost), cure=h.cure))
         yield from sorted(found, key=lambda account: (account.cost, _place(account.names)))
 
     def _together(self, count: int) -> Iterator[Account]:
@@ -324,6 +295,28 @@ class Matcher:
 
             yield Account((name.name, *(factor.names if factor else ())), "see the contributions", holds)
 
+    def _by_weights_of_classes(self) -> Iterator[Account]:
+        """Samples that count by a weight of their class: the same one in every answer."""
+        found = [contributions.of_samples(probe, self._arrays) for probe in self._probes]
+        classes = all(np.isin(one.wide.targets, (0, 1)).all() for one in self._probes)
+        if not classes or any(one is None for one in found):
+            return
+        weights = dict[int, float]()
+        for probe, counted in zip(self._probes, found, strict=True):
+            weights |= dict(zip(probe.wide.targets.argmax(axis=1).tolist(), counted or (), strict=False))
+
+        def holds(probe: Probe) -> bool:
+            counted = contributions.of_samples(probe, self._arrays)
+            return counted is not None and all(
+                abs(weights.get(label, weight) - weight) <= fits.NEAT * max(weights.values())
+                for label, weight in zip(probe.wide.targets.argmax(axis=1).tolist(), counted, strict=True)
+            )
+
+        if len({round(weight, 6) for weight in weights.values()}) > 1:
+            told = ", ".join(f"{weights[label]:.6g} for class {label}" for label in sorted(weights))
+            text = f"each sample counts by a weight of its class: {told}"
+            yield Account((), text, holds, unnamed=(text,), cure=OF_CLASSES)
+
     def _left_out(self, probe: Probe) -> contributions.Kept | None:
         counted = contributions.fitted(probe, self._arrays)
         return None if counted is None else contributions.kept_cells(counted)
@@ -360,6 +353,9 @@ class Matcher:
                     yield account
 
 
+OF_CLASSES = (
+    "PROBLEM knows no weights of classes: leave them out, or verify the loss as an operation of your own."
+)
 WIDE_LABELS = ("everywhere", "in every layer")
 """What is not said of a mistake that is made in some arrays alone."""
 

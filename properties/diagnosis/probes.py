@@ -1,6 +1,6 @@
 """Fresh cases around a counterexample, built to tell mistakes apart, and a subject's answers to them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -39,6 +39,11 @@ class Probe:
     case: Case
     answer: Mapping[str, Array]
     fault: Violation | None = None
+
+    @property
+    def beside(self) -> Callable[..., Array] | None:
+        """What stands in the place of ∂L/∂z of the last layer besides, from o and y, (n, K) both; None for nothing."""
+        return None
 
     @cached_property
     def right(self) -> dict[str, Array]:
@@ -111,6 +116,16 @@ class Probe:
         if given.shape != predicted.shape or not np.isfinite(predicted).all():
             return False
         return bool((abs(given - predicted) <= self.reach(name, predicted)).all())
+
+
+def ratio(probe: Probe, name: str, given: Array, other: Array) -> float | None:
+    """r with given = r · other but for rounding; None where there is none."""
+    largest = float(abs(other).max(initial=0))
+    if given.shape != other.shape or not 0 < largest < np.inf or not np.isfinite(given).all():
+        return None
+    unit = other / largest  # whose squares neither overflow nor vanish
+    r = float((given * unit).sum() / (unit * unit).sum()) / largest
+    return r if np.isfinite(r) and probe.agree(name, given, r * other) else None
 
 
 class Interview:
@@ -296,7 +311,7 @@ class Maker:
     def _targets(self, shape: tuple[int, int]) -> Array:
         random, fmt, loss = self.random, self.like.inputs.dtype, self.like.loss
         if self._kind != "real":
-            labels = random.permutation(np.arange(shape[0]) % shape[1])
+            labels = random.permutation((np.arange(shape[0]) + random.integers(shape[1])) % shape[1])
             return labels if self._kind == "labels" else np.eye(shape[1], dtype=fmt)[labels]
         if loss == "cross_entropy":
             return random.dirichlet(np.full(shape[1], 2), shape[0]).astype(fmt)

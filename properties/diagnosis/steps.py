@@ -1,34 +1,35 @@
 """Steps that are not their rate times one gradient: what else they do."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from manual_backprop import Parameters, gradient
-from manual_backprop.mistakes.changed_afterwards import each_array
-from manual_backprop.mistakes.order_and_state import updated_weights_used
-from properties.cases import Array, Case
+from properties.cases import Array, Case, Parameters
 from properties.comparison import named
-from properties.diagnosis.fits import NEAT, ratio
-from properties.diagnosis.hypotheses import Hypothesis
-from properties.diagnosis.probes import Probe
+from properties.diagnosis.fits import NEAT
+from properties.diagnosis.hypotheses import Hypotheses, Hypothesis
+from properties.diagnosis.networks import Network
+from properties.diagnosis.probes import Probe, ratio
 
 LEFT_BEHIND = "what earlier calls have left behind changes the answer"
 ANEW = "Compute everything anew in each call, from its arguments alone."
 CURE = "Compute one gradient from the parameters as they are given, and move once, by the rate times this gradient."
 
 
-def explain(faulty: Sequence[Probe]) -> tuple[str, str]:
-    """What steps do that are not their rate times one gradient, as (mistake, sentence), of which one is empty."""
+def explain(faulty: Sequence[Probe]) -> tuple[tuple[str, ...], str]:
+    """What steps do that are not their rate times one gradient, as (mistakes, sentence), of which one is empty."""
     if faulty and all(hasattr(probe.fault, "keeps_state") for probe in faulty):
-        return "", LEFT_BEHIND
+        return (), LEFT_BEHIND
     if faulty and all(hasattr(probe.fault, "moved_by_none") for probe in faulty):
-        return "", _without_rate(faulty)
+        return (), _without_rate(faulty)
     if not faulty or not all(hasattr(probe.fault, "moved_by_one") for probe in faulty):
-        return "", ""
-    if all(map(_is_early, faulty)):
-        return "updated_weights_used", ""
-    return "", next(
+        return (), ""
+    first, *others = ([one.names for one in _early(probe)] for probe in faulty)
+    names = [one for one in first if all(one in found for found in others)]
+    if names:
+        return names[0], ""
+    return (), next(
         (text for text, moves in STEPS.items() if all(_moves_by(probe, moves) for probe in faulty)), ""
     )
 
@@ -73,12 +74,13 @@ def _share(probe: Probe, arrays: Mapping[str, Array]) -> float | None:
     return known[0] if len(known) == len(shares) and max(known) - min(known) <= abs(known[0]) * NEAT else None
 
 
-def _is_early(probe: Probe) -> bool:
-    """Whether a step is that of weights which are changed on the way down, before they pass errors on."""
-    rate = getattr(probe.fault, "rate", 0.0)
+def _early(probe: Probe) -> Iterator[Hypothesis]:
+    """Weights that are changed on the way down, before they pass errors on; with a mistake besides, or none."""
     told = Probe(probe.case, _wide(getattr(probe.fault, "moved", [])))
-    early = Hypothesis(("updated_weights_used",), "", updated_weights_used(rate))(told)
-    return early is not None and all(told.is_explained(name, early[name]) for name in told.right)
+    for one in Hypotheses(probe.case).early(getattr(probe.fault, "rate", 0.0)):
+        found = one(told)
+        if found is not None and all(told.is_explained(name, found[name]) for name in told.right):
+            yield one
 
 
 def _wide(moved: Parameters) -> dict[str, Array]:
@@ -112,7 +114,7 @@ def _moved(case: Case, parts: Sequence[tuple[Array, Array]], rate: float) -> Par
     """How far steps for these parts of a batch lead, each from where the one before has led."""
     there = case.parameters
     for inputs, targets in parts:
-        steps = gradient(there, inputs, targets, **case.choices)
+        steps = _right_at(case, there, inputs, targets)
         there = _minus(there, [(rate * dW, None if db is None else rate * db) for dW, db in steps])
     return _minus(case.parameters, there)
 
@@ -127,8 +129,17 @@ def _minus(parameters: Parameters, steps: Parameters) -> Parameters:
 def _clipped(case: Case, given: Mapping[str, Array]) -> Parameters:
     """One step, of which no entry is larger than the largest that was seen."""
     largest = max(float(abs(array).max()) for array in given.values())
-    right = gradient(case.parameters, case.inputs, case.targets, **case.choices)
-    return each_array(right, lambda array: array.clip(-largest, largest))
+    right = _right_at(case, case.parameters, case.inputs, case.targets)
+    return [
+        (dW.clip(-largest, largest), None if db is None else db.clip(-largest, largest)) for dW, db in right
+    ]
+
+
+def _right_at(case: Case, parameters: Parameters, inputs: Array, targets: Array) -> Parameters:
+    """The right gradient of the case's choices elsewhere."""
+    there = Probe(replace(case, parameters=parameters, inputs=inputs, targets=targets), {})
+    found = Network(case).with_edits(there, []) or {}
+    return [(found[f"dW{layer}"], found.get(f"db{layer}")) for layer in range(1, len(parameters) + 1)]
 
 
 COUNTS = (2, 3, 4)  # of more steps, rounding grows too large to tell

@@ -5,8 +5,7 @@ from dataclasses import replace
 
 from properties.cases import Case
 from properties.comparison import named
-from properties.diagnosis.fits import ratio
-from properties.diagnosis.probes import Interview, Maker, Probe
+from properties.diagnosis.probes import Interview, Maker, Probe, ratio
 
 SHAPE_WORDS = ("shape", "dimension", "broadcast", "aligned")
 """Words of NumPy's where arrays do not fit together."""

@@ -4,8 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from properties.diagnosis.fits import ratio
-from properties.diagnosis.probes import Probe
+from properties.diagnosis.probes import Probe, ratio
 
 RATIOS: Mapping[str, Callable[[int, int], float]] = {
     "n": lambda n, k: n,
