@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from itertools import cycle, pairwise, product
 from math import prod
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from properties.comparison import named
 from properties.conventions import CONVENTIONS
 from properties.declaration import Declaration, Function, Module, Signature, read
 from properties.operation.cases import OperationCase, combinations, make
+from properties.operation.programs import NoProgramError
 from properties.operation.truth import Judge
 from properties.problem import OUTPUT_OF
 from properties.search import Inconclusive, Violation
@@ -114,6 +115,13 @@ class Page:
     ) -> dict[str, Array]:
         """As `hessian`."""
         raise NotImplementedError
+
+    def program(
+        self, shapes: Sequence[tuple[str, tuple[int, ...]]], options: Mapping[str, Any], reference: str = ""
+    ) -> NoReturn:
+        """Every page is known: none is traced."""
+        del shapes, options, reference
+        raise NoProgramError("a page is no program of its own")
 
     def stand_in(
         self, inputs: Mapping[str, Any], options: Mapping[str, Any] | None = None

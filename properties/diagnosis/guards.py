@@ -25,7 +25,7 @@ from properties.diagnosis.probes import STEPS, Interview, Maker, OutOfSteps, Pro
 from properties.problem import Claim
 from properties.search import Inconclusive, SubjectGone, Violation
 from properties.subjects import Subject
-from reference.network import ACTIVATIONS, divisor, forward, layers_of, loss_terms, through_layer
+from reference.network import ACTIVATIONS, divisor, forward, layers_of, loss_terms
 
 LARGEST_GUARD = float(np.finfo(np.float32).eps)
 """A larger ε would show in single precision too: then it is another formula."""
@@ -287,11 +287,12 @@ class Cut(Guard):
         """The loss with that activation."""
         here, f = wide(case), self.row.forward
         layers = layers_of(here.parameters, case.hidden, case.output)
-        table = {**ACTIVATIONS, self.activation: lambda xp, z, units: f(z)}
+        table = {**ACTIVATIONS, self.activation: lambda xp, z: f(z)}
         h, z = here.inputs, here.inputs
         with np.errstate(all="ignore"):
             for layer in layers:
-                z, h = through_layer(np, layer, h, table)
+                z = h @ layer.W if layer.b is None else h @ layer.W + layer.b
+                h = table[layer.activation](np, z)
             terms = loss_terms(np, layers[-1], z, h, here.targets, case.loss)
         return float(terms.sum()) / divisor(case.samples, case.reduction)
 
