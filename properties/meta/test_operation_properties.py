@@ -330,6 +330,17 @@ def test_a_property_holds_of_a_right_operation_and_is_broken_by_a_wrong_one(one:
     assert shown in found.message
 
 
+def test_a_mask_of_each_shape_is_none_of_single_samples_though_a_zero_hides_it() -> None:
+    def dropped(x: Any) -> Any:
+        mask = np.random.default_rng(len(x)).random(x.shape) < 0.5
+        return x * mask, mask
+
+    subject = InProcess(X, dropped, lambda dy, mask: dy * mask)
+    for one in PROPERTIES:
+        if one.check.__module__.endswith("batches"):
+            assert outcome(one, subject).verdict is not Verdict.FAIL
+
+
 def verdict_on(subject: InProcess) -> tuple[Verdict, str]:
     """Of its gradient alone."""
     found = outcome(PROPERTIES[2], subject)

@@ -20,9 +20,9 @@ PROPERTIES: tuple[Property[Judge], ...] = (
     Property(checks.second_backward_gives_the_same, checks.regular_cases, share=FEWER),
     Property(checks.forward_leaves_its_inputs_alone, checks.regular_cases, share=FEWER),
     Property(checks.memory_layout_does_not_matter, checks.regular_cases, share=FEWER),
-    Property(batches.gradient_of_a_batch_is_that_of_its_samples, batches.batches, share=FEWER),
-    Property(batches.order_of_samples_does_not_matter, batches.batches, share=FEWER),
-    Property(batches.doubled_batch_has_the_gradient_of_its_halves, batches.batches, share=FEWER),
+    Property(batches.gradient_of_a_batch_is_that_of_its_samples, batches.batches, share=FEWER / 2),
+    Property(batches.order_of_samples_does_not_matter, batches.batches, share=FEWER / 2),
+    Property(batches.doubled_batch_has_the_gradient_of_its_halves, batches.batches, share=FEWER / 2),
     Property(
         checks.second_derivative_is_that_of_the_gradient,
         checks.cases_of_second_order,

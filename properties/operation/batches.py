@@ -118,23 +118,8 @@ def _difference(
         NotApplicable: where the values of the whole are not those of the parts.
     """
     samples = Samples.of(judge)
-    many = samples.part(case, whole)
-    some = [samples.part(case, one) for one in parts]
-    if not all(judge.valid(one.sizes, one.options) for one in (many, *some)):
-        raise NotApplicable("it takes no such batch")
-    forward = judge.subject.forward(many.inputs, many.options)
-    passes = [judge.subject.forward(one.inputs, one.options) for one in some]
-    cotangents = [np.asarray(dy) for dy in many.cotangents(forward.outputs)]
-    shares: list[list[Array]] = [[] for _ in parts]  # the cotangents of each part
-    for number, (y, dy) in enumerate(zip(forward.outputs, cotangents, strict=True)):
-        given = [np.asarray(one.outputs[number]) for one in passes]
-        found = _shared(np.asarray(y), dy, given, [len(one) for one in parts], order)
-        if found is None:
-            raise NotApplicable(
-                f"samples mix along {samples.axis}: a batch has other values than its samples alone"
-            )
-        for part, share in zip(shares, found, strict=True):
-            part.append(share)
+    _passes(judge, _generic(judge, case), whole, parts, order)  # a 0 hides which of the samples a mask has
+    forward, cotangents, passes, shares = _passes(judge, case, whole, parts, order)
     is_now = judge.subject.backward(forward, cotangents).gradients
     alone = [judge.subject.backward(*pair).gradients for pair in zip(passes, shares, strict=True)]
     for name, array in is_now.items():
@@ -155,6 +140,50 @@ def _difference(
             mine, should = told_apart(float(array[at]), float(expected[at]))
             return f"d{name}{index} is {mine}, and is {should} by those"
     return ""
+
+
+def _passes(
+    judge: Judge,
+    case: OperationCase,
+    whole: Sequence[int],
+    parts: Sequence[Sequence[int]],
+    order: Sequence[int] | None,
+) -> tuple[Any, list[Array], list[Any], list[list[Array]]]:
+    """The forward pass of the whole with its cotangents, and those of the parts with their shares of these.
+
+    Raises:
+        NotApplicable: where the values of the whole are not those of the parts.
+    """
+    samples = Samples.of(judge)
+    many, some = samples.part(case, whole), [samples.part(case, one) for one in parts]
+    if not all(judge.valid(one.sizes, one.options) for one in (many, *some)):
+        raise NotApplicable("it takes no such batch")
+    forward = judge.subject.forward(many.inputs, many.options)
+    passes = [judge.subject.forward(one.inputs, one.options) for one in some]
+    cotangents = [np.asarray(dy) for dy in many.cotangents(forward.outputs)]
+    shares: list[list[Array]] = [[] for _ in parts]
+    for number, (y, dy) in enumerate(zip(forward.outputs, cotangents, strict=True)):
+        given = [np.asarray(one.outputs[number]) for one in passes]
+        found = _shared(np.asarray(y), dy, given, [len(one) for one in parts], order)
+        if found is None:
+            raise NotApplicable(
+                f"samples mix along {samples.axis}: a batch has other values than its samples alone"
+            )
+        for part, share in zip(shares, found, strict=True):
+            part.append(share)
+    return forward, cotangents, passes, shares
+
+
+def _generic(judge: Judge, case: OperationCase) -> OperationCase:
+    """The case with real numbers of which none is 0 or simple, and no two are equal."""
+    rng, declared = np.random.default_rng(0), judge.declaration.inputs
+    inputs = {
+        name: rng.standard_normal(np.shape(array)).astype(np.asarray(array).dtype)
+        if declared[name].values == "real"
+        else array
+        for name, array in case.inputs.items()
+    }
+    return replace(case, inputs=inputs, shapes=[])
 
 
 def _shared(
