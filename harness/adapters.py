@@ -338,6 +338,7 @@ def split(run: Run, value: Value) -> None:
     """Tell the outputs from a cache: it is one where `backward` takes it."""
     plan = run.plan
     several = isinstance(value, (tuple, list)) and len(value) > 1
+    nested = [isinstance(one, (tuple, list)) for one in as_list(value)]  # (h, c), cache
     if plan["kind"] != "backward" or plan["takes"] != "cache":
         run.outputs = as_list(value)
         return
@@ -351,12 +352,7 @@ def split(run: Run, value: Value) -> None:
                 f"or let it take the inputs: {backward}(dy, {names})"
             )
         run.outputs = as_list(value)
-    elif (
-        plan["outputs"]
-        and len(plan["outputs"]) == len(value)
-        and not plan["apart"]
-        and not isinstance(value[0], (tuple, list))
-    ):
+    elif plan["outputs"] and len(plan["outputs"]) == len(value) and not plan["apart"] and not nested[0]:
         if not plan["calls"]["backward"]["arguments"]:
             raise Broken(f"{forward} returns its {len(value)} outputs and no cache, which {backward} takes")
         run.outputs = list(value)
