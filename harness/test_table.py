@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from harness.table import table
 from properties.cross_derivatives import FAMILIES, ROWS, as_json, as_markdown, as_text, measure
 
-SOFTMAX = "∂y[1,3]/∂x[1,2] = −0.138"
+SOFTMAX = "∂y[1,2]/∂x[1,3] = −0.138"
 NORMS = [measure(row) for row in ROWS if row.name in ("softmax", "batch_norm")]
 
 
@@ -40,7 +40,7 @@ def test_json_gives_every_witness_as_indices_with_its_value_and_bound() -> None:
     assert softmax["samples"] == {"vanishes": True, "entries": 384, "witness": None}
     assert not batch_norm["samples"]["vanishes"]
     witness = softmax["units"]["witness"]
-    assert (witness["output"], witness["array"], witness["entry"]) == ([1, 3], "x", [1, 2])
+    assert (witness["output"], witness["array"], witness["entry"]) == ([1, 2], "x", [1, 3])
     assert abs(witness["value"]) > witness["bound"] > 0
 
 
