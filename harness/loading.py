@@ -68,6 +68,10 @@ class RestViolation(NoGradient):
         super().__init__(sentence)
         self.moved_by_none = moved_by_none
 
+    def __reduce__(self) -> tuple[type["RestViolation"], tuple[str, Parameters]]:
+        """How it comes to another process."""
+        return RestViolation, (str(self), self.moved_by_none)
+
 
 class UnusableSubject(Exception):  # noqa: N818  (an answer about a subject)
     """A module that can't be judged at all; the message is one sentence for its author."""

@@ -171,6 +171,10 @@ class _Judge:
                     announce(said)
         except (EOFError, OSError):
             return self._lost(LOST, Verdict.FAIL)
+        except Exception as error:  # noqa: BLE001  (what a process of ours says can't be read: the other files wait)
+            return self._lost(
+                f"could not be reported ({type(error).__name__}: {error}).", Verdict.INCONCLUSIVE
+            )
         if self.process.pid is not None and is_stopped(self.process.pid):
             return self._lost(STOPPED, Verdict.FAIL)
         if self._is_ready and perf_counter() - self.started > HANGS * self.request.seconds + GRACE:

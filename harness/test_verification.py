@@ -2,6 +2,7 @@
 
 import io
 import os
+import pickle
 import re
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from rich.console import Console
 
 from harness import outcomes, pool, report, session
 from harness.clock import PATIENCE, Clock
-from harness.loading import load
+from harness.loading import RestViolation, load
 from harness.outcomes import Outcome, Request, conclude, verify
 from harness.paths import NoSubjectError, expanded, left_out
 from harness.reports import Reports
@@ -43,6 +44,7 @@ from properties.search import (
     TimeIsOver,
     Verdict,
     Violation,
+    Weakness,
     search,
 )
 from properties.strategies import EDGES, cases
@@ -478,6 +480,7 @@ def test_what_is_given_up_is_one_line_and_an_exception_is_told_once(tmp_path: Pa
 
 ZEROS_UNTIL_THE_END = """
 import os
+import pickle
 calls = 0
 
 def gradient(parameters, inputs, targets):
@@ -821,3 +824,19 @@ def test_a_decorator_that_hides_the_signature_is_no_fault(
         assert outcome.diagnosis.mistakes == ("wrong_sign",)
         case = next(record.counterexample for record in outcome.failures if record.counterexample)
         exec(report.script(outcome, case), {})  # noqa: S102
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Weakness(
+            "in a batch of 300 samples, it raises",
+            Case([(np.ones((1, 1)), None)], np.ones((1, 1)), np.ones((1, 1))),
+        ),
+        RestViolation("it moves at a rate of 0", [(np.ones((1, 1)), None)]),
+    ],
+    ids=lambda answer: type(answer).__name__,
+)
+def test_an_answer_comes_whole_out_of_the_process_that_found_it(answer: Any) -> None:
+    there = pickle.loads(pickle.dumps(answer))  # noqa: S301  (our own)
+    assert (type(there), str(there), vars(there).keys()) == (type(answer), str(answer), vars(answer).keys())

@@ -46,6 +46,10 @@ class Weakness(Exception):  # noqa: N818  (no error: an answer)
         super().__init__(sentence)
         self.example = example
 
+    def __reduce__(self) -> tuple[type["Weakness"], tuple[str, "Example"]]:
+        """How it comes to another process."""
+        return Weakness, (str(self), self.example)
+
 
 class NotApplicable(Exception):  # noqa: N818  (no error: an answer)
     """The sentence says nothing about this subject; the message is the reason."""
