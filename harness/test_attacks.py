@@ -404,10 +404,10 @@ FORBIDDEN = [
     "check(libc.umount2(b'/proc', 2))",
     "check(libc.ptrace(16, JUDGE, 0, 0))",  # PTRACE_ATTACH
     "check(libc.sethostname(b'mine', 4))",
-    "os.mknod('/tmp/disk', 0o60600, os.makedev(254, 0))",
+    "os.mknod(os.path.join(tempfile.gettempdir(), 'disk'), 0o60600, os.makedev(254, 0))",
     "os.chroot('/tmp')",
     "os.setgroups([0])",
-    "os.listdir(f'/proc/{JUDGE}/root/')",
+    "os.listdir(os.path.join('/proc', str(JUDGE), 'root'))",
 ]
 
 
@@ -419,7 +419,7 @@ def test_what_a_sandbox_forbids_fails(
         door.bind(str(tmp_path / "door"))
         door.listen()
         head = f"""
-            import ctypes, os, resource, socket
+            import ctypes, os, resource, socket, tempfile
             JUDGE, PORT, DOOR = {os.getpid()}, {server.getsockname()[1]}, {str(tmp_path / "door")!r}
             libc = ctypes.CDLL(None, use_errno=True)
             def check(status):
@@ -475,8 +475,8 @@ def test_a_sandbox_that_cannot_be_layered_still_has_a_temporary_folder(
         shutil.copy(Path(pool.__file__).with_name(name), copy)
     monkeypatch.setattr("harness.worker.HERE", copy / "worker.py")
     source = """
-        import neighbour, pathlib
-        pathlib.Path("/tmp/mine").write_text("mine")
+        import neighbour, pathlib, tempfile
+        pathlib.Path(tempfile.gettempdir(), "mine").write_text("mine")
         try: pathlib.Path("mine").write_text("mine")
         except OSError as error: PROBLEM = [error.strerror]
     """

@@ -20,6 +20,7 @@ from harness.operation_subject import KNOWN as KNOWN_OPERATIONS
 from harness.operation_subject import Loaded, OperationSubject, load_operations
 from properties.conventions import CONVENTIONS
 from properties.search import SubjectGone
+from reference.arithmetic.bounded import Bounding
 from reference.operations.operation import Input, Operation
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "operations"
@@ -27,8 +28,15 @@ Arrays = dict[str, Any]
 Load = Callable[..., Loaded]
 
 RNG = np.random.default_rng(5)
-X, W, B = RNG.normal(size=(4, 3)), RNG.normal(size=(3, 2)), RNG.normal(size=2)
-DY = RNG.normal(size=(4, 2))
+
+
+def quarters(*shape: int) -> Any:
+    """Numbers such as 1.25 and -0.5: sums of products of a few are exact, in any order."""
+    return RNG.integers(-8, 9, shape) / 4
+
+
+X, W, B = quarters(4, 3), quarters(3, 2), quarters(2)
+DY = quarters(4, 2)
 DENSE = {"x": X, "W": W, "b": B}
 DENSE_GRADIENT = {"x": DY @ W.T, "W": X.T @ DY, "b": DY.sum(axis=0)}
 LINES = "import numpy as np\n"
@@ -49,11 +57,21 @@ def gradients_of(subject: OperationSubject, inputs: Arrays, cotangents: list[Any
     return subject.vjp(inputs, cotangents, options).gradients
 
 
-def assert_close(found: Mapping[Any, Any], expected: Mapping[Any, Any]) -> None:
-    """Whether the arrays are the same up to the rounding of a few operations on numbers near 1."""
+def assert_equal(found: Mapping[Any, Any], expected: Mapping[Any, Any]) -> None:
+    """Whether the arrays are the same, to the last digit: the numbers of these tests are not rounded."""
     assert list(found) == list(expected)
     for name, array in expected.items():
-        np.testing.assert_allclose(found[name], array, rtol=1e-12, atol=1e-12)
+        np.testing.assert_array_equal(found[name], array)
+
+
+DOUBLE = Bounding()
+"""How far two programs in float64 may differ: its unit roundoff is that of both together."""
+
+
+def assert_within(found: Any, expected: Any, bound: Any) -> None:
+    """Whether rounding explains what two arrays differ by."""
+    assert np.shape(found) == np.shape(expected)
+    assert (np.abs(found - expected) <= bound).all()
 
 
 # --- A dense layer, in every style --------------------------------------------------------------------------
@@ -185,13 +203,13 @@ def test_a_dense_layer_gives_its_gradients_in_every_style(style: str, tmp_path: 
         (subject,) = found.subjects
         inputs = dict(zip(subject.declaration.inputs, DENSE.values(), strict=True))
         forward = subject.forward(inputs)
-        np.testing.assert_allclose(forward.outputs[0], X @ W + B, rtol=1e-14)
+        np.testing.assert_array_equal(forward.outputs[0], X @ W + B)
         first = subject.backward(forward, [DY])
-        assert_close(first.gradients, DENSE_GRADIENT)
-        assert_close(subject.backward(forward).gradients, DENSE_GRADIENT)  # the very same dy once more
+        assert_equal(first.gradients, DENSE_GRADIENT)
+        assert_equal(subject.backward(forward).gradients, DENSE_GRADIENT)  # the very same dy once more
         assert forward.manners.mutated == first.manners.mutated == ()
         other = subject.vjp({**inputs, "x": 2 * X}, [DY]).gradients  # nothing is left of the case before
-        assert_close(other, {**DENSE_GRADIENT, "W": 2 * DENSE_GRADIENT["W"]})
+        assert_equal(other, {**DENSE_GRADIENT, "W": 2 * DENSE_GRADIENT["W"]})
         assert (found.missing, found.network) == ((), False)
 
 
@@ -226,10 +244,15 @@ def test_a_score_comes_back_times_the_cotangent_in_every_style(lines: str, kind:
         (subject,) = found.subjects
         assert subject.declaration.kind == kind
         result = subject.vjp(LOGISTIC, [np.array(-2.0)])
-        assert_close(result.gradients, {"beta": -2 * SCORE})
+        # p errs by the exponential's own error, and X holds no rounded number; so the sums of X (y - p) err.
+        own, size = DOUBLE.own(1.0) * np.abs(X).sum(axis=0), np.abs(X).T @ np.abs(LABELS - P)
+        assert_within(result.gradients["beta"], -2 * SCORE, 2 * (own + DOUBLE.gamma(len(X)) * size))
         assert result.outputs[0].shape == ()
-        likelihood = (LABELS * np.log(P) + (1 - LABELS) * np.log(1 - P)).sum()
-        np.testing.assert_allclose(result.outputs[0], likelihood, rtol=1e-12)
+        terms = LABELS * np.log(P) + (1 - LABELS) * np.log(1 - P)
+        own = DOUBLE.own(np.abs(terms)) + DOUBLE.own(1.0) / np.minimum(
+            P, 1 - P
+        )  # of log p, and d log p = dp/p
+        assert_within(result.outputs[0], terms.sum(), (own + DOUBLE.gamma(len(X)) * np.abs(terms)).sum())
 
 
 def test_second_derivatives_and_a_stand_in_are_there_besides(tmp_path: Path) -> None:
@@ -248,12 +271,12 @@ def test_second_derivatives_and_a_stand_in_are_there_besides(tmp_path: Path) -> 
         (subject,) = found.subjects
         inputs = {"x": x, "a": a}
         hessian = subject.hessian(inputs)
-        assert_close(
+        assert_equal(
             hessian,
             {("x", "x"): 9 * np.diag(x), ("x", "a"): 3 * x**2, ("a", "x"): 3 * x**2, ("a", "a"): 0},
         )
         tangents = {"x": np.ones(3), "a": np.array(2.0)}
-        assert_close(subject.hvp(inputs, tangents), {"x": 9 * x + 6 * x**2, "a": 3 * (x**2).sum()})
+        assert_equal(subject.hvp(inputs, tangents), {"x": 9 * x + 6 * x**2, "a": 3 * (x**2).sum()})
         np.testing.assert_allclose(subject.stand_in(inputs)[0], 3 * x.sum())
 
 
@@ -273,7 +296,7 @@ def test_several_outputs_have_a_cotangent_each(style: str, tmp_path: Path) -> No
     da, db = np.array([1.0, 2.0, 3.0]), np.array([-1.0, 0.5, 4.0])
     with loaded(tmp_path, source) as found:
         gradients = gradients_of(found.subjects[0], TWO, [da, db])
-        assert_close(gradients, {"x": 2 * db * TWO["x"] + (0 if "alone" in style else 2 * da)})
+        assert_equal(gradients, {"x": 2 * db * TWO["x"] + (0 if "alone" in style else 2 * da)})
 
 
 NESTED = {
@@ -301,7 +324,7 @@ def test_outputs_in_a_tuple_have_their_cotangents_in_such_a_tuple(returned: str,
             subject.backward(forward),
         ]  # and once more for the same
         for one in gradients:
-            assert_close(one.gradients, {"x": 2 * da + 2 * db * TWO["x"]})
+            assert_equal(one.gradients, {"x": 2 * da + 2 * db * TWO["x"]})
 
 
 @pytest.mark.parametrize("said", ["", "OUTPUTS = [True, True]\n"])
@@ -310,7 +333,7 @@ def test_several_outputs_may_come_as_a_tuple_beside_the_cache(said: str, tmp_pat
     source += TWO_STYLES["cotangents together"]
     with loaded(tmp_path, source) as found:
         gradients = gradients_of(found.subjects[0], TWO, [np.ones(3), np.ones(3)])
-        assert_close(gradients, {"x": 2 + 2 * TWO["x"]})
+        assert_equal(gradients, {"x": 2 + 2 * TWO["x"]})
 
 
 def test_two_outputs_and_the_input_are_no_output_and_a_cache_where_outputs_says_so(tmp_path: Path) -> None:
@@ -322,7 +345,7 @@ def test_two_outputs_and_the_input_are_no_output_and_a_cache_where_outputs_says_
     """
     with loaded(tmp_path, source) as found:
         gradients = gradients_of(found.subjects[0], TWO, [np.ones(3), np.ones(3)])
-        assert_close(gradients, {"x": 2 + 2 * TWO["x"]})
+        assert_equal(gradients, {"x": 2 + 2 * TWO["x"]})
 
 
 OPTION_STYLES = {
@@ -345,7 +368,7 @@ def test_options_go_by_keyword_or_after_the_inputs(style: str, tmp_path: Path) -
         assert subject.declaration.options == {"a": (2.0, 3.0), "b": (1, 2)}
         result = subject.vjp(TWO, [np.ones(3)], {"a": 3.0, "b": 2})
         np.testing.assert_array_equal(result.outputs[0], 3 * TWO["x"] + 2)
-        assert_close(result.gradients, {"x": np.full(3, 3.0)})
+        assert_equal(result.gradients, {"x": np.full(3, 3.0)})
 
 
 def test_an_option_arrives_as_what_it_is(tmp_path: Path) -> None:
@@ -495,41 +518,46 @@ def test_a_function_of_jax_is_differentiated_by_jax_and_its_twin_is_wrong() -> N
     for file, expected in (("jax_function.py", slope), ("jax_function_wrong.py", slope * (1 - slope))):
         with load_operations(EXAMPLES / file) as found:
             result = found.subjects[0].vjp({"x": x}, [dy])
-            np.testing.assert_allclose(result.outputs[0], np.logaddexp(x, 0), rtol=1e-14)
-            np.testing.assert_allclose(result.gradients["x"], dy * expected, rtol=1e-13)
+            assert_within(result.outputs[0], np.logaddexp(x, 0), DOUBLE.own(np.logaddexp(x, 0)))
+            # Of s and of s (1 - s), whose slope by s is at most 1, and of two products.
+            bound = np.abs(dy) * (DOUBLE.own(1.0) + DOUBLE.gamma(2) * expected)
+            assert_within(result.gradients["x"], dy * expected, bound)
 
 
 def test_arrays_of_jax_go_to_plain_functions_too(tmp_path: Path) -> None:
-    source = """
-    import jax
-    OPERATION, ARRAYS, OUTPUTS = {"x": "n", "i": {"axes": "", "values": "labels", "below": "n"}}, "jax", [True, False]
-    @jax.custom_vjp
-    def f(x, i): return x.at[i].multiply(2), i + 1
-    f.defvjp(lambda x, i: (f(x, i), i), lambda i, dy: (dy[0].at[i].multiply(2), None))
-    """
+    source = (
+        "import jax\n"
+        'OPERATION = {"x": "n", "i": {"axes": "", "values": "labels", "below": "n"}}\n'
+        'ARRAYS, OUTPUTS = "jax", [True, False]\n'
+        "@jax.custom_vjp\n"
+        "def f(x, i): return x.at[i].multiply(2), i + 1\n"
+        "f.defvjp(lambda x, i: (f(x, i), i), lambda i, dy: (dy[0].at[i].multiply(2), None))\n"
+    )
     with loaded(tmp_path, source) as found:
         (subject,) = found.subjects  # the one function that has a derivative of its own
         gradients = gradients_of(subject, {**TWO, "i": np.array(1)}, [np.ones(3), np.array(0)])
-        assert_close(gradients, {"x": np.array([1.0, 2.0, 1.0])})
+        assert_equal(gradients, {"x": np.array([1.0, 2.0, 1.0])})
     forward = 'OPERATION, ARRAYS = {"x": "n"}, "jax"\ndef forward(x): return x.at[0].set(0), None\n'
     with loaded(tmp_path, forward + "def backward(dy, cache): return dy.at[0].set(0)") as found:
-        assert_close(gradients_of(found.subjects[0], TWO, [np.ones(3)]), {"x": np.array([0.0, 1.0, 1.0])})
+        assert_equal(gradients_of(found.subjects[0], TWO, [np.ones(3)]), {"x": np.array([0.0, 1.0, 1.0])})
 
 
 def test_functions_of_torch_are_differentiated_by_torch(torch_python: str) -> None:
-    x, beta, dy = RNG.normal(size=(3, 4)), np.array(0.7), RNG.normal(size=(3, 4))
+    x, beta, dy = quarters(3, 4), np.array(0.75), quarters(3, 4)
     s = 1 / (1 + np.exp(-beta * x))
-    dx, dbeta = dy * (s + beta * x * s * (1 - s)), x * x * s * (1 - s)
-    for file, expected in (
-        ("torch_function.py", (dy * dbeta).sum()),
-        ("torch_function_wrong.py", dbeta.sum()),
-    ):
+    slope = s * (1 - s)  # errs by what s does, as the slope of it by s is at most 1
+    dx, own = dy * (s + beta * x * slope), DOUBLE.own(1.0)
+    reach = np.abs(dy) * (own * (1 + np.abs(beta * x)) + DOUBLE.gamma(4) * (s + np.abs(beta * x) * slope))
+    for file, weights in (("torch_function.py", dy), ("torch_function_wrong.py", np.ones(dy.shape))):
+        terms = weights * x * x * slope
         with load_operations(EXAMPLES / file, python=torch_python) as found:
             result = found.subjects[0].vjp(
                 {"x": x, "beta": beta}, [dy], layout="strided", cotangent_layout="F"
             )
-            np.testing.assert_allclose(result.outputs[0], x * s, rtol=1e-14)
-            assert_close(result.gradients, {"x": dx, "beta": expected})
+            assert_within(result.outputs[0], x * s, np.abs(x) * (own + DOUBLE.gamma(1) * s))
+            assert_within(result.gradients["x"], dx, reach)
+            bound = (np.abs(weights * x * x) * own + DOUBLE.gamma(terms.size + 4) * np.abs(terms)).sum()
+            assert_within(result.gradients["beta"], terms.sum(), bound)
 
 
 def test_arrays_of_torch_are_watched_as_numpy_s_are(torch_python: str, tmp_path: Path) -> None:
@@ -545,10 +573,10 @@ def test_arrays_of_torch_are_watched_as_numpy_s_are(torch_python: str, tmp_path:
         (subject,) = found.subjects
         forward = subject.forward(TWO)
         back = subject.backward(forward, [np.ones(3)])
-        assert_close(back.gradients, {"x": np.full(3, 2.0)})
+        assert_equal(back.gradients, {"x": np.full(3, 2.0)})
         assert back.manners.mutated == ("dy",)
         assert back.manners.aliased == (("dx", "dy"),)
-        assert_close(subject.backward(forward).gradients, {"x": np.full(3, 4.0)})
+        assert_equal(subject.backward(forward).gradients, {"x": np.full(3, 4.0)})
 
 
 def test_a_function_of_torch_without_a_gradient_for_an_input_is_told(
@@ -1027,8 +1055,8 @@ def test_a_file_of_classes_gets_an_entry_for_each_and_one_without_parameters_is_
     with loaded(tmp_path, source, known=KNOWN) as found:
         scale, shift, silu = found.subjects
         given = {"x": X, "W": np.array(3.0)}
-        assert_close(gradients_of(scale, given, [X], power=2), {"x": 9 * X, "W": 6 * (X * X).sum()})
-        assert_close(gradients_of(shift, {"x": X, "b": X[0]}, [X]), {"x": X, "b": X.sum(axis=0)})
+        assert_equal(gradients_of(scale, given, [X], power=2), {"x": 9 * X, "W": 6 * (X * X).sum()})
+        assert_equal(gradients_of(shift, {"x": X, "b": X[0]}, [X]), {"x": X, "b": X.sum(axis=0)})
         assert (silu.name, list(silu.declaration.inputs)) == ("Silu", ["x", "beta"])
         assert shift.declaration.options == {}
         assert found.missing == ()
@@ -1048,7 +1076,7 @@ def test_gradients_in_one_array_are_unpacked_as_python_unpacks_them(tmp_path: Pa
     """
     with loaded(tmp_path, source) as found:
         inputs = {"a": np.array(2.0), "b": np.array(3.0)}
-        assert_close(gradients_of(found.subjects[0], inputs, [np.array(1.0)]), {"a": 3, "b": 2})
+        assert_equal(gradients_of(found.subjects[0], inputs, [np.array(1.0)]), {"a": 3, "b": 2})
 
 
 def test_the_global_generators_are_seeded_alike_before_every_forward_pass(tmp_path: Path) -> None:
@@ -1075,7 +1103,7 @@ def test_a_worker_that_is_renewed_runs_the_forward_pass_again(tmp_path: Path) ->
         subject.backward(forward, [DY])
         subject.renew()
         subject.forward(DENSE)
-        assert_close(subject.backward(forward).gradients, DENSE_GRADIENT)
+        assert_equal(subject.backward(forward).gradients, DENSE_GRADIENT)
 
 
 def test_a_forward_pass_is_kept_while_there_are_few_others(tmp_path: Path) -> None:
@@ -1083,7 +1111,7 @@ def test_a_forward_pass_is_kept_while_there_are_few_others(tmp_path: Path) -> No
         (subject,) = found.subjects
         forward = subject.forward(DENSE)
         other = [subject.forward({**DENSE, "x": 0 * X}) for _ in range(15)]
-        assert_close(subject.backward(forward, [DY]).gradients, DENSE_GRADIENT)
+        assert_equal(subject.backward(forward, [DY]).gradients, DENSE_GRADIENT)
         other.append(subject.forward(DENSE))
         with pytest.raises(ContractError, match="no longer there"):
             subject.backward(forward, [DY])

@@ -3,7 +3,7 @@
 The paths come from the page and from its mistakes: what a mistake leaves out is what its path contributes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,17 +11,16 @@ import numpy as np
 from lesson.setting import Floats
 from manual_backprop.mistakes.operations import OPERATION_MISTAKES
 from manual_backprop.operations import layer_norm, multi_head_attention
-
-NUDGE = 1e-5
-"""The step of the central difference that says what the sum has to be."""
+from reference.slopes import slopes
 
 
 @dataclass(frozen=True)
 class Inside:
-    """What each path from one number x_k contributes to ∂L/∂x_k, and the slope of L, measured."""
+    """What each path from one number x_k contributes to ∂L/∂x_k, and the slope of L, measured, with its error."""
 
     paths: Mapping[str, float]
     measured: float
+    error: float
 
     @property
     def total(self) -> float:
@@ -36,6 +35,14 @@ class Inside:
 def numbers(random: np.random.Generator, *shape: int) -> Floats:
     """Numbers with one decimal."""
     return np.round(random.standard_normal(shape), 1)
+
+
+def measured(loss: Callable[[float], float], at: float) -> tuple[float, float]:
+    """The slope of the loss by differences, and how far it may be off, read off the values themselves."""
+    found = slopes(lambda arrays: [np.asarray(loss(float(arrays[0])))], [np.asarray(at)], complex_steps=False)
+    (entries,) = found.vjp([np.ones(())]).entries
+    assert entries is not None  # noqa: S101  (one number is measured by itself)
+    return float(entries.value), float(entries.error)
 
 
 def through_layer_norm() -> Inside:
@@ -62,7 +69,7 @@ def through_layer_norm() -> Inside:
         "through the mean": right - no_mean,
         "through the variance": right - no_variance,
     }
-    return Inside(paths, (loss(x[0, 0] + NUDGE) - loss(x[0, 0] - NUDGE)) / (2 * NUDGE))
+    return Inside(paths, *measured(loss, x[0, 0]))
 
 
 def through_attention() -> Inside:
@@ -86,7 +93,7 @@ def through_attention() -> Inside:
         )
     )
     paths = {"as a query": query, "as a key": right - no_key, "as a value": no_key - query}
-    return Inside(paths, (loss(x[0, 1, 0] + NUDGE) - loss(x[0, 1, 0] - NUDGE)) / (2 * NUDGE))
+    return Inside(paths, *measured(loss, x[0, 1, 0]))
 
 
 def inside() -> dict[str, Inside]:

@@ -32,9 +32,6 @@ ROWS = range(SAMPLES)
 FULL_BAR = 50  # the longest bar: bars start from the middle of 100
 SHADES = 4
 WIDEST = 9  # the line of the largest path
-AGREES = (
-    1e-6  # two numbers that differ by less, relative to them, differ by the error of the difference quotient
-)
 
 Fields = dict[str, str]
 
@@ -277,9 +274,10 @@ def _inside(name: str) -> Callable[..., Fields]:
         layer = lesson.inside[name]
         left = layer.without(int(dropped))
         off = float(relative(np.array([layer.measured]), left)[0])
+        agrees = abs(layer.measured - left) <= layer.error
         fields = {
             f"{name}-left": signed(left),
-            f"{name}-off": rounding(off) if off < AGREES else percent(off),
+            f"{name}-off": rounding(off) if agrees else percent(off),
         }
         for place in range(1, len(layer.paths) + 1):
             fields[f"{name}-path-{place}@class"] = "gone" if str(place) == dropped else ""
