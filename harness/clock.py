@@ -1,8 +1,8 @@
 """The time that a verification has used, and its limit.
 
 What counts is the processor time of the subject and of the thread that verifies it: a busy machine takes nothing from
-it, and what JAX compiles once for all files, in threads of its own, neither. A subject that sleeps or waits uses no
-processor time, so how long its calls take on the wall counts as well, at a fraction.
+it. A subject that sleeps or waits uses no processor time, so how long its calls take on the wall counts as well, at a
+fraction.
 """
 
 from collections.abc import Callable
