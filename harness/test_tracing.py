@@ -240,7 +240,7 @@ def backward(dy, cache):
 """
 THEIRS = (
     "import jax.numpy as jnp\n"
-     """
+    """
 def pseudo_huber(x, *, d):
     return jnp.sum(d**2 * (jnp.sqrt(1 + (x / d)**2) - 1))
 def asks(x, *, d):

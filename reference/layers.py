@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from reference.arithmetic import complex_step
 from reference.arithmetic.bounded import Bounding, Enclosed
 from reference.chain import Array, Chain, Link, bounding
 from reference.network_truth import ACTIVATIONS, AFFINE, TERMS
@@ -69,11 +70,9 @@ def complex_steps(name: str, dy: Array, x: Array, parameters: Sequence[Array]) -
     Raises:
         UndecidedError: at a kink.
     """
-    from reference.arithmetic.complex_step import gradients  # noqa: PLC0415  (its name is that of many things)
-
     link = LAYERS[name]
     arrays = [x, *parameters]
-    return gradients(link.programs[0], arrays, [dy], link.sizes([one.shape for one in arrays]))
+    return complex_step.gradients(link.programs[0], arrays, [dy], link.sizes([one.shape for one in arrays]))
 
 
 def _alone(name: str, x: Array, parameters: Sequence[Array]) -> Chain:
