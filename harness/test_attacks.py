@@ -32,7 +32,10 @@ from properties.subjects import Bundled
 
 __all__ = ["mark", "sandbox", "subject"]  # fixtures
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc"),
+    pytest.mark.alone,  # what forks for ever takes all processes that the machine has
+]
 
 COMMAND = Path(sys.executable).with_name("manual-backprop")
 RIGHT = """
