@@ -20,7 +20,7 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # the first process of the ru
 
 pytest_plugins = ["harness.items"]
 
-HAS_ITS_TURN = "MANUAL_BACKPROP_TEST_HAS_ITS_TURN"
+HAS_ITS_TURN = "PYTEST_TEST_HAS_ITS_TURN"
 IS_WITHIN_A_TEST = HAS_ITS_TURN in os.environ
 """Whether a test started this run of pytest: it goes on in the turn of that test, which waits for it."""
 
