@@ -117,7 +117,7 @@ BROKEN = {
     ),
     "step_clips": (
         "def step(p, x, y, rate): return [(W - np.clip(rate * W, -1e-3, 1e-3), b - rate * b) for W, b in p]",
-        "with a rate of 1 it moves by another",
+        "with a rate of 1 it moves by a different",
     ),
     "raises_markup": ("raise ValueError('[/oops] [red] :smile:')", "[/oops] [red] :smile:"),
     "cheats": ("import manual_backprop\ngradient = manual_backprop.gradient", "manual_backprop"),
