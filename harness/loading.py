@@ -211,8 +211,8 @@ class FileSubject:
             found = compare(named(by_one), named(gradient), error)
         if not found.holds:
             raise StepViolation(
-                "step moves by something other than its rate times one gradient: with a rate of 1 it moves by a different "
-                f"gradient than with a very large rate, in {found.census()}",
+                "step moves by something other than its rate times one gradient: with a rate of 1 it moves by a "
+                f"different gradient than with a very large rate, in {found.census()}",
                 gradient,
                 RATES[str(case.inputs.dtype)],
                 by_one,
@@ -230,7 +230,8 @@ class FileSubject:
             alike(self._read_off(case), gradient, case, what="")
         except Violation:
             raise StateViolation(
-                "step gives a different answer in a second call with the same arguments: it keeps something between calls"
+                "step gives a different answer in a second call with the same arguments: it keeps something "
+                "between calls"
             ) from None
         except Inconclusive:
             return

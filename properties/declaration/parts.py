@@ -51,7 +51,8 @@ def read_inputs(value: object, where: str) -> dict[str, Input]:
     for name, one in inputs.items():
         if isinstance(one.below, str) and one.below not in axes:
             raise DeclarationError(
-                f"{where}[{name!r}] has labels below {one.below!r}, which is not an axis of an input{near(one.below, axes)}"
+                f"{where}[{name!r}] has labels below {one.below!r}, which is not an axis of an input"
+                f"{near(one.below, axes)}"
             )
     if not any(one.differentiable for one in inputs.values()):
         raise DeclarationError(f"{where} has no input that a gradient could be for.")

@@ -121,7 +121,10 @@ def batch_doubled_with_itself_has_the_same_mean_gradient(subject: Subject, case:
     """Every sample twice: the mean stays, and a sum doubles; also for as many times as make a large batch."""
     once = copied(subject.gradient(case))
     found = alike(
-        _of_repeated(subject, case, 2), once, case, what="the batch doubled with itself has a different gradient"
+        _of_repeated(subject, case, 2),
+        once,
+        case,
+        what="the batch doubled with itself has a different gradient",
     )
     times = LARGE_BATCH // case.samples + 1
     if case.samples in REPEATED and sum(W.size for W, _ in case.parameters) <= SMALL_NETWORK:

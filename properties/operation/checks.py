@@ -169,7 +169,9 @@ def second_backward_gives_the_same(judge: Judge, case: OperationCase) -> None:
         if not np.array_equal(array, kept[name], equal_nan=True) and not _alike(
             judge, case, kept, second.gradients
         ):
-            raise Violation(f"a second backward pass with the same dy and cache gives a different d{name}{why}")
+            raise Violation(
+                f"a second backward pass with the same dy and cache gives a different d{name}{why}"
+            )
     if changed:
         judge.remark(
             f"backward changes {', '.join(changed)} in place: whoever uses it afterwards has to copy it before"
@@ -211,9 +213,7 @@ RANDOM = (
     "forward gives different outputs for the same inputs: it draws random numbers without a seed, or keeps something "
     "between calls."
 )
-KEPT = (
-    "The same inputs and cotangents give different gradients after another call: something is kept between calls."
-)
+KEPT = "The same inputs and cotangents give different gradients after another call: something is kept between calls."
 
 
 def _moved(array: Any) -> Any:
@@ -239,7 +239,9 @@ def memory_layout_does_not_matter(judge: Judge, case: OperationCase) -> None:
         found = judge.subject.backward(forward, cotangents, layout=layout).gradients
         if not _alike(judge, case, straight, found):
             what = "Fortran's order matters" if layout == "F" else "strides in memory matter"
-            raise Violation(f"{what}: the same numbers in a different memory layout give a different gradient")
+            raise Violation(
+                f"{what}: the same numbers in a different memory layout give a different gradient"
+            )
 
 
 def second_derivative_is_that_of_the_gradient(judge: Judge, case: OperationCase) -> Comparison:
