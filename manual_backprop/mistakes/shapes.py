@@ -7,7 +7,8 @@ import numpy as np
 from manual_backprop.activations import Array
 from manual_backprop.losses import Loss, as_rows, divisor
 from manual_backprop.mistakes.catalogue import Mistake, Names, Setting, variant
-from manual_backprop.network import Parameters, Rule, gradient
+from manual_backprop.mistakes.rule import Rule, output_error
+from manual_backprop.network import Parameters
 
 bias_not_summed = Rule(into_bias=lambda dz: dz)  # (n, fan_out)
 bias_summed_over_units = Rule(into_bias=lambda dz: dz.sum(axis=1))  # (n,)
@@ -21,7 +22,7 @@ reshaped = Rule(into_layer_below=lambda dz, W: dz @ W.reshape(W.shape[::-1]))
 
 def every_pair(loss: Loss, o: Array, y: Array) -> Array:
     """(n, 1) - (n,) = (n, n): each output with each sample's target."""
-    return loss.error(o, y.T)  # (n, n)
+    return output_error(loss, o, y.T)  # (n, n)
 
 
 def all_pairs(parameters: Parameters, inputs: Array, targets: Array, **names: Unpack[Names]) -> Parameters:
@@ -29,8 +30,8 @@ def all_pairs(parameters: Parameters, inputs: Array, targets: Array, **names: Un
     n = len(inputs)
     mean = as_rows(targets, like=parameters[-1][0]).mean(axis=0)  # (1,)
     pairs = n // divisor(n, names["reduction"])  # that an output is in, for each time that it counts
-    rule = Rule(output_error=lambda loss, o, y: pairs * loss.error(o, np.broadcast_to(mean, o.shape)))
-    return gradient(parameters, inputs, targets, rule=rule, **names)
+    rule = Rule(output_error=lambda loss, o, y: pairs * output_error(loss, o, np.broadcast_to(mean, o.shape)))
+    return rule(parameters, inputs, targets, **names)
 
 
 def one_output_many_samples(s: Setting) -> bool:

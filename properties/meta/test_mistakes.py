@@ -152,8 +152,8 @@ def test_the_one_output_and_the_one_cell_can_be_chosen() -> None:
     names = Names(hidden="tanh", output="softmax", loss="cross_entropy", reduction="sum")
     case, _, _ = problem((4, 3, 2), 3, names)
     right = gradient(*case, **names)
-    outputs = [gradient(*case, rule=one_output_only(j), **names) for j in range(2)]
-    cells = [gradient(*case, rule=one_cell_only(i, j), **names) for i in range(3) for j in range(2)]
+    outputs = [one_output_only(j)(*case, **names) for j in range(2)]
+    cells = [one_cell_only(i, j)(*case, **names) for i in range(3) for j in range(2)]
     for terms in (outputs, cells):
         for array, parts in zip(flat(right), zip(*map(flat, terms), strict=True), strict=True):
             assert roundings(np.sum(parts, axis=0), array) <= ROUNDINGS
