@@ -8,7 +8,15 @@ import pytest
 from manual_backprop import Parameters, gradient
 from manual_backprop.activations import Array
 from manual_backprop.losses import REDUCTIONS
-from manual_backprop.mistakes import MISTAKES, Mistake, Setting, one_cell_only, one_output_only, setting_of
+from manual_backprop.mistakes import (
+    MISTAKES,
+    RIGHT_RULE,
+    Mistake,
+    Setting,
+    one_cell_only,
+    one_output_only,
+    setting_of,
+)
 from manual_backprop.mistakes.catalogue import Names
 from properties.meta.problems import (
     ROUNDINGS,
@@ -129,6 +137,12 @@ def test_labels_are_one_hot_rows_to_every_mistake(sizes: tuple[int, ...], labels
                     for targets in (np.array(labels), np.eye(sizes[-1])[labels])
                 )
                 assert all(map(np.array_equal, as_labels, as_rows)), f"{mistake.name}: {label}"
+
+
+def test_the_right_rule_is_the_gradient_cut_into_steps() -> None:
+    for case, names, setting in problems():
+        difference = largest_difference(RIGHT_RULE(*case, **names), gradient(*case, **names))
+        assert difference <= ROUNDINGS, setting
 
 
 @pytest.mark.parametrize("samples", [1, 4])
