@@ -121,9 +121,8 @@ def test_no_right_gradient_is_accused_whatever_the_scales() -> None:
 def test_an_overflow_of_the_loss_is_inconclusive_and_says_so() -> None:
     parameters, inputs, targets = drawn(11, [3, 4, 2], 3)
     gradient = [(0 * W, 0 * b) for W, b in parameters]
-    verdict = differences.judge(
-        gradient, parameters, inputs * 1e200, targets, **TANH | {"hidden": "identity"}
-    )
+    linear: Choices = dict(TANH, hidden="identity")
+    verdict = differences.judge(gradient, parameters, inputs * 1e200, targets, **linear)
     assert verdict.outcome == "inconclusive"
     assert "overflow" in verdict.reason
 
