@@ -14,8 +14,10 @@ from typing import Any
 
 import click
 
+from harness.cluster import Cluster, ClusterError
 from harness.isolation import IsolatedModule, Sandbox, SubjectFault
 from harness.paths import NoSubjectError, expanded, left_out
+from harness.pool import Executor, Judges, on_interrupt
 from harness.worker import printable
 
 OTHER_COMMANDS = {"lesson": "lesson.command", "mistakes": "harness.mistakes", "table": "harness.table"}
@@ -110,6 +112,11 @@ def main() -> None:
     "--jobs", type=click.IntRange(min=1), help="Judge so many files at once.  [default: one a core]"
 )
 @click.option(
+    "--dask",
+    metavar="ADDRESS",
+    help="Judge on the cluster of this scheduler of Dask, in place of this machine.",
+)
+@click.option(
     "--time-limit",
     type=click.FloatRange(min=1, max=A_DAY),
     default=120,
@@ -138,14 +145,16 @@ def verify(subjects: tuple[str, ...], **given: Any) -> None:
     if given["gradescope"] and len(paths) > 1:
         raise click.UsageError(f"--gradescope takes one FILE, not {len(paths)}.")
     _check_reports([path for name in REPORTS if (path := given[name]) is not None], paths)
-    from harness.pool import Judges, on_interrupt  # noqa: PLC0415  (as below)
+    if given["dask"] and given["jobs"]:
+        raise click.UsageError(
+            "--jobs is for this machine: with --dask, the threads of the cluster's workers count."
+        )
     from harness.reports import Reports  # noqa: PLC0415  (as below)
     from harness.scratch import scratch  # noqa: PLC0415  (as below)
 
     only = _checked(given["only"])
-    jobs = given["jobs"] or os.cpu_count() or 1
-    with scratch() as run_, Judges(jobs, len(paths) or jobs) as judges:
-        sandbox = _sandbox_of(given["python"], given["sandbox"])
+    with scratch() as run_, _executor(paths, given) as judges:
+        sandbox = given["sandbox"] if given["dask"] else _sandbox_of(given["python"], given["sandbox"])
         reports = Reports([path for name in REPORTS if (path := given[name]) is not None], run_)
         with on_interrupt(_leave):
             from harness.session import Options, run  # noqa: PLC0415  (JAX takes a second to import: not for --help)
@@ -170,7 +179,24 @@ def verify(subjects: tuple[str, ...], **given: Any) -> None:
             gradescope=given["gradescope"],
             github=given["github"],
         )
-        sys.exit(run(paths, options, judges, reports))
+        try:
+            sys.exit(run(paths, options, judges, reports))
+        except ClusterError as error:
+            raise click.UsageError(str(error)) from None
+
+
+def _executor(paths: list[str], given: dict[str, Any]) -> Executor:
+    """The processes of this machine that judge, or a cluster. Raises a usage error where that can't be had."""
+    if given["dask"]:
+        try:
+            cluster = Cluster(given["dask"], python=given["python"], sandbox=given["sandbox"])
+        except ClusterError as error:
+            raise click.UsageError(str(error)) from None
+        if not cluster.nodes:
+            click.echo(f"The cluster {given['dask']} has no workers yet: the files wait for one.", err=True)
+        return cluster
+    jobs = given["jobs"] or os.cpu_count() or 1
+    return Judges(jobs, len(paths) or jobs)
 
 
 def _checked(names: tuple[str, ...]) -> tuple[str, ...]:

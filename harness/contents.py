@@ -88,6 +88,7 @@ def load_operation(
     python: str | None = None,
     limits: Limits | None = None,
     sandbox: Sandbox = "auto",
+    folder: str = "",
 ) -> Generator[OperationSubject]:
     """One operation of a file in its worker, which is stopped at the end.
 
@@ -95,7 +96,7 @@ def load_operation(
         UnusableSubject: where the file can't be imported, has nothing to judge, or lacks a line.
         SeveralOperations: where the file has several, and was asked for `OPERATION`.
     """
-    with IsolatedModule(path, python=python, limits=limits, sandbox=sandbox) as module:
+    with IsolatedModule(path, python=python, limits=limits, sandbox=sandbox, folder=folder) as module:
         contents = contents_of(path, module)
         names = [one.name for one in (*contents.operations, *contents.missing)] + [""] * contents.network
         if name == OPERATION and len(names) > 1:

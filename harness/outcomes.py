@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pickle
 import shlex
 import tempfile
 import warnings
@@ -16,6 +17,7 @@ from harness.clock import Clock
 from harness.contents import OPERATION, SeveralOperations, calls, load_operation
 from harness.isolation import Limits, Sandbox
 from harness.loading import FileSubject, UnusableSubject, load
+from harness.pool import Answer, Order
 from harness.verification import Explanations, Verification, own_failure, with_fault
 from harness.worker import printable
 from properties import network, operation
@@ -59,7 +61,7 @@ class Request:
     `path` is None for the bundled backprop; `operation` names one of the file's, and is empty for the gradient of a
     network (see `harness.contents`); `only` names some of the properties, none for all; with `stops` the first
     that fails is the last; `seconds` is all the time that it has (see `harness.clock`); `title` is what reports call
-    the file, in place of its path.
+    the file, in place of its path; `folder` is where it lies, where that is not what its path says.
     """
 
     path: str | None
@@ -71,6 +73,7 @@ class Request:
     operation: str = ""
     sandbox: Sandbox = "auto"
     title: str = ""
+    folder: str = ""
 
     @property
     def properties(self) -> tuple[Property[Any], ...]:
@@ -152,6 +155,14 @@ def verify(request: Request, announce: Callable[[Record], None] = _silently) -> 
     return outcome
 
 
+def verify_order(order: Order, announce: Callable[[Record], None]) -> Answer:
+    """Verify one subject, as `verify` does, where request and outcome travel."""
+    request: Request = pickle.loads(order.request)  # noqa: S301  (of a process of ours)
+    here = replace(request, folder=order.folder, sandbox=order.sandbox or request.sandbox)
+    outcome = verify(here, announce)
+    return Answer(pickle.dumps(outcome), is_broken=outcome.is_broken)
+
+
 def quoted(name: str) -> str:
     """The name for a shell, in signs that can be shown."""
     if printable(name) == name:
@@ -207,7 +218,12 @@ def _verify_operation(request: Request, announce: Callable[[Record], None]) -> O
     path = request.path or ""
     try:
         with load_operation(
-            path, request.operation, python=request.python, limits=_limits(request), sandbox=request.sandbox
+            path,
+            request.operation,
+            python=request.python,
+            limits=_limits(request),
+            sandbox=request.sandbox,
+            folder=request.folder,
         ) as subject:
             clock = Clock(request.seconds, lambda: subject.processor_seconds)
             subject.check_limit = clock.check
@@ -261,7 +277,13 @@ def _subject(request: Request, stack: contextlib.ExitStack) -> Subject:
     if request.path is None:
         return Bundled()
     return stack.enter_context(
-        load(request.path, python=request.python, limits=_limits(request), sandbox=request.sandbox)
+        load(
+            request.path,
+            python=request.python,
+            limits=_limits(request),
+            sandbox=request.sandbox,
+            folder=request.folder,
+        )
     )
 
 

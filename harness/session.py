@@ -12,11 +12,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from harness import annotations, documents, report
+from harness.cluster import ClusterError
 from harness.contents import OPERATION, is_network
 from harness.gradescope import as_gradescope
 from harness.isolation import Sandbox
 from harness.outcomes import Outcome, Request
-from harness.pool import Judges
+from harness.pool import Executor
 from harness.reports import Reports
 from harness.worker import printable
 from manual_backprop.operations import PAGES
@@ -56,7 +57,7 @@ class Options:
         )
 
 
-def run(paths: list[str], options: Options, judges: Judges, reports: Reports) -> int:
+def run(paths: list[str], options: Options, judges: Executor, reports: Reports) -> int:
     """Judge the subjects, or the bundled network and pages for none, and return the exit status."""
     with annotations.no_commands() if options.github else nullcontext():
         outcomes = _judge(paths, options, judges, reports)
@@ -65,7 +66,7 @@ def run(paths: list[str], options: Options, judges: Judges, reports: Reports) ->
     return int(any(outcome.verdict in options.failing for outcome in outcomes))
 
 
-def _judge(paths: list[str], options: Options, judges: Judges, reports: Reports) -> list[Outcome]:
+def _judge(paths: list[str], options: Options, judges: Executor, reports: Reports) -> list[Outcome]:
     """Judge the subjects, show what was found, and write the reports."""
     console = Console() if sys.stdout.isatty() else Console(width=report.WIDTH)
     shared = left_in_memory()
@@ -101,7 +102,8 @@ def _judge(paths: list[str], options: Options, judges: Judges, reports: Reports)
         _show(console, outcomes[alone:], options)
     if not options.quiet and (used := sorted({outcome.sandbox for outcome in outcomes} - {""})):
         console.print(f"sandbox {' and '.join(used)}", style="dim", highlight=False)
-    if "none" in {outcome.sandbox for outcome in outcomes} and (left := sorted(left_in_memory() - shared)):
+    in_the_open = "none" in {outcome.sandbox for outcome in outcomes} and judges.is_here
+    if in_the_open and (left := sorted(left_in_memory() - shared)):
         console.print(Text(f"Shared memory that is there now, and was not before: {', '.join(left)}."))
     if not (paths or options.quiet or options.only):
         for found in smallest_counterexamples(options.seed):
@@ -112,7 +114,7 @@ def _judge(paths: list[str], options: Options, judges: Judges, reports: Reports)
     return outcomes
 
 
-def _judged(console: Console, requests: list[Request], options: Options, judges: Judges) -> list[Outcome]:
+def _judged(console: Console, requests: list[Request], options: Options, judges: Executor) -> list[Outcome]:
     """Judge the subjects: one, or one and then the bundled pages, property by property; several over the cores."""
     outcomes = (
         _with_progress(console, requests, judges, quiet=options.quiet)
@@ -154,7 +156,7 @@ def _pages(options: Options) -> list[Request]:
 
 
 def _one_by_one(
-    outcomes: list[Outcome], requests: list[Request], console: Console, options: Options, judges: Judges
+    outcomes: list[Outcome], requests: list[Request], console: Console, options: Options, judges: Executor
 ) -> list[Outcome]:
     """The outcomes, with those of all its operations in the place of a file that has several."""
     parts = [
@@ -179,7 +181,7 @@ def left_in_memory() -> set[str]:
 
 
 def _with_progress(
-    console: Console, requests: list[Request], judges: Judges, *, quiet: bool
+    console: Console, requests: list[Request], judges: Executor, *, quiet: bool
 ) -> list[Outcome]:
     """Verify a subject with a bar on a terminal, and a line for each property elsewhere; others with a second bar."""
     if quiet:
@@ -206,7 +208,7 @@ def _line(console: Console, record: Record) -> None:
 
 
 def _in_parallel(
-    console: Console, requests: list[Request], options: Options, judges: Judges
+    console: Console, requests: list[Request], options: Options, judges: Executor
 ) -> list[Outcome]:
     """Judge many subjects over the cores; whatever happens to one, the others are judged.
 
@@ -221,12 +223,12 @@ def _in_parallel(
                 advance()
 
             return judges.judge_all(requests, done)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ClusterError) as stop:
         if not decided:
             raise
         report.several(console, decided, hints=options.hints)
         message = f"of {len(requests)} files {len(decided)} were judged, and no report was written"
-        raise KeyboardInterrupt(message) from None
+        raise type(stop)(f"{stop} {message[0].upper()}{message[1:]}." if stop.args else message) from None
 
 
 @contextmanager
