@@ -7,7 +7,7 @@ once more, elsewhere and with nothing beside it, so that a second death is its o
 import logging
 import secrets
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -65,6 +65,7 @@ class Cluster(Executor):
         """Connect with the scheduler, and let each node get ready. Raises `ClusterError`."""
         try:
             from distributed import Client  # noqa: PLC0415  (an extra)
+            from distributed.comm.addressing import resolve_address  # noqa: PLC0415  (likewise)
         except ImportError:
             raise ClusterError(
                 "--dask needs Dask's distributed: pip install 'manual-backprop[cluster]'."
@@ -76,9 +77,13 @@ class Cluster(Executor):
         self._parcels: dict[Path, Any] = {}
         self._count = 0
         try:
+            resolve_address(address)  # or a client that never was would be closed, in half a minute
             self._client = Client(address, timeout=CONNECT, set_as_default=False)
-        except (OSError, ValueError, RuntimeError, ImportError) as error:
-            raise ClusterError(f"There is no scheduler of Dask at {address}: {_said(error)}.") from None
+        except Exception as error:  # noqa: BLE001  (of an address anything may be wrong)
+            raise ClusterError(
+                f"No scheduler of Dask can be reached at {address} ({_said(error)}): give the address that "
+                "`dask scheduler` prints, such as tcp://192.168.0.1:8786."
+            ) from None
         try:
             self._prepare()
         except BaseException:
@@ -120,6 +125,16 @@ class Cluster(Executor):
             self._executor.shutdown(wait=False)
             self._client.run(node.leave, self._terms.run, on_error="ignore")
         self._client.close()
+
+    def judge_all(
+        self,
+        requests: "Sequence[Request]",
+        done: "Callable[[Outcome], None]",
+        announce: "Callable[[Record], None] | None" = None,
+    ) -> "list[Outcome]":
+        """See `Executor`; the folders travel as they are now."""
+        self._parcels.clear()
+        return super().judge_all(requests, done, announce)
 
     def submit(
         self, request: "Request", announce: "Callable[[Record], None] | None" = None

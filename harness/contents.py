@@ -149,7 +149,7 @@ def _check_reference(subject: OperationSubject) -> None:
 
 def calls(path: str, declared: Declaration) -> str:
     """The lines that call an operation of a file on the inputs, options and cotangents of a case, and print."""
-    names = {call.function.path[0] for call in declared.calls.values()}
+    names = dict.fromkeys(call.function.path[0] for call in declared.calls.values())
     file = Path(path)
     if file.suffix == ".py":
         lines = [

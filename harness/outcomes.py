@@ -61,7 +61,8 @@ class Request:
     `path` is None for the bundled backprop; `operation` names one of the file's, and is empty for the gradient of a
     network (see `harness.contents`); `only` names some of the properties, none for all; with `stops` the first
     that fails is the last; `seconds` is all the time that it has (see `harness.clock`); `title` is what reports call
-    the file, in place of its path; `folder` is where it lies, where that is not what its path says.
+    the file, in place of its path; `folder` is where it lies, where that is not what its path says; `sha256` is of
+    its text (see `harness.resumption`).
     """
 
     path: str | None
@@ -74,6 +75,7 @@ class Request:
     sandbox: Sandbox = "auto"
     title: str = ""
     folder: str = ""
+    sha256: str = ""
 
     @property
     def properties(self) -> tuple[Property[Any], ...]:
@@ -96,7 +98,8 @@ class Outcome:
     the process that verified it failed or was lost, which need not be this subject's doing. `remark` is for whoever
     uses the subject, and nothing against it. `contents` names the operations of a file that was asked for its one, and
     has several: then that is all there is. `again` is the call that repeats it, `function` the one of the subject
-    that was called, with the drawn choices as keywords or without any.
+    that was called, with the drawn choices as keywords or without any. `sha256` is of the file and `asked` all that was
+    asked of it (see `harness.resumption`).
     """
 
     subject: str
@@ -115,6 +118,8 @@ class Outcome:
     sandbox: str = ""
     is_broken: bool = False
     contents: tuple[str, ...] = ()
+    sha256: str = ""
+    asked: dict[str, Any] = field(default_factory=dict)
 
     @property
     def failures(self) -> list[Record]:

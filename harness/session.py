@@ -19,6 +19,7 @@ from harness.isolation import Sandbox
 from harness.outcomes import Outcome, Request
 from harness.pool import Executor
 from harness.reports import Reports
+from harness.resumption import Earlier, Kept, asked, sha256
 from harness.worker import printable
 from manual_backprop.operations import PAGES
 from properties.counterexamples import smallest_counterexamples
@@ -28,7 +29,10 @@ from properties.seed_problem import consequences, real_digits, teacher
 
 @dataclass(frozen=True)
 class Options:
-    """How `verify` was called; `page_cases` for a bundled page; paths of reports are None where none is wanted."""
+    """How `verify` was called; `page_cases` for a bundled page; paths of reports are None where none is wanted.
+
+    `earlier` and `judged_before` have outcomes that hold again, where they do: a report, and the last turn of a watch.
+    """
 
     cases: int
     seed: int
@@ -48,6 +52,8 @@ class Options:
     html: str | None = None
     gradescope: str | None = None
     github: bool = False
+    earlier: Earlier | None = None
+    judged_before: Kept | None = None
 
     @property
     def failing(self) -> set[Verdict]:
@@ -80,6 +86,7 @@ def _judge(paths: list[str], options: Options, judges: Executor, reports: Report
             options.quick,
             "" if path is None or is_network(path) else OPERATION,
             options.sandbox,
+            sha256=sha256(path) if path else "",
         )
         for path in paths or [None]
     ]
@@ -116,14 +123,36 @@ def _judge(paths: list[str], options: Options, judges: Executor, reports: Report
 
 def _judged(console: Console, requests: list[Request], options: Options, judges: Executor) -> list[Outcome]:
     """Judge the subjects: one, or one and then the bundled pages, property by property; several over the cores."""
+    before = options.earlier or options.judged_before
+    known = [before.outcomes(one, options.hints) if before else [] for one in requests]
+    new = [one for one, outcomes in zip(requests, known, strict=True) if not outcomes]
+    if options.earlier and not options.quiet:
+        console.print(f"{len(requests) - len(new)} of {len(requests)} files are judged already", style="dim")
+    found = iter(_judged_anew(console, new, options, judges))
+    outcomes = [one for outcomes in known for one in outcomes or next(found)]
+    if options.judged_before:
+        options.judged_before.keep(outcomes)
+    return outcomes
+
+
+def _judged_anew(
+    console: Console, requests: list[Request], options: Options, judges: Executor
+) -> list[list[Outcome]]:
+    """The outcomes of each request: several where a file has several operations."""
     outcomes = (
         _with_progress(console, requests, judges, quiet=options.quiet)
         if requests and (len(requests) == 1 or requests[0].path is None)
         else _in_parallel(console, requests, options, judges)
     )
-    if any(one.contents for one in outcomes):
-        return _one_by_one(outcomes, requests, console, options, judges)
-    return outcomes
+    several = (
+        _one_by_one(outcomes, requests, console, options, judges)
+        if any(one.contents for one in outcomes)
+        else [[one] for one in outcomes]
+    )
+    for request, parts in zip(requests, several, strict=True):
+        for one in parts:
+            one.sha256, one.asked = request.sha256, asked(request, options.hints)
+    return several
 
 
 def _show(console: Console, outcomes: list[Outcome], options: Options) -> None:
@@ -157,15 +186,14 @@ def _pages(options: Options) -> list[Request]:
 
 def _one_by_one(
     outcomes: list[Outcome], requests: list[Request], console: Console, options: Options, judges: Executor
-) -> list[Outcome]:
+) -> list[list[Outcome]]:
     """The outcomes, with those of all its operations in the place of a file that has several."""
     parts = [
         [replace(request, operation=name) for name in outcome.contents]
         for request, outcome in zip(requests, outcomes, strict=True)
     ]
     found = iter(_in_parallel(console, [one for part in parts for one in part], options, judges))
-    joined = ([next(found) for _ in part] or [outcome] for part, outcome in zip(parts, outcomes, strict=True))
-    return [one for several in joined for one in several]
+    return [[next(found) for _ in part] or [outcome] for part, outcome in zip(parts, outcomes, strict=True)]
 
 
 def left_in_memory() -> set[str]:
