@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from functools import partial
 from pathlib import Path
 from time import perf_counter, sleep
 from typing import Any
@@ -104,8 +103,11 @@ def command(path: Path | None, files: int, cases: int) -> None:
         folder.mkdir()
         submissions(folder, files)
         pool = measure("the local pool, two jobs", ["--jobs", str(WORKERS)])
-        start: Any = partial(LocalCluster, n_workers=WORKERS, threads_per_worker=1, dashboard_address=None)
-        with start() as cluster, Client(cluster) as client:
+        local: Any = LocalCluster  # whose annotations leave out that there may be no dashboard
+        with (
+            local(n_workers=WORKERS, threads_per_worker=1, dashboard_address=None) as cluster,
+            Client(cluster) as client,
+        ):
             where = ["--dask", cluster.scheduler_address]
             dask = measure("a cluster of two workers", where)
 
