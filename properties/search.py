@@ -402,7 +402,7 @@ def _weigh(record: Record) -> None:
     elif record.cut and not record.cases:
         record.verdict, record.message = (
             Verdict.INCONCLUSIVE,
-            "There was no time for a single case: --time-limit gives more.",
+            "There was no time for a single case: raise --time-limit.",
         )
     elif not record.cases:
         record.verdict, record.message = Verdict.INCONCLUSIVE, "No case was checked."
