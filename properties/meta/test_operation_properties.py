@@ -520,7 +520,7 @@ def test_a_derivative_of_the_reference_and_not_of_the_forward_pass_is_told_so() 
     assert record.verdict is Verdict.FAIL
     assert record.example is not None
     found = OperationExplanations().diagnosis(judge, record.example)
-    assert "the derivative is that of tanh, and forward is another function" in found.note
+    assert "the derivative is that of tanh, and forward is a different function" in found.note
 
 
 def centred(x: Any) -> Any:
