@@ -15,7 +15,7 @@ from harness import annotations, documents, report
 from harness.contents import OPERATION, is_network
 from harness.gradescope import as_gradescope
 from harness.isolation import Sandbox
-from harness.outcomes import Outcome, Request
+from harness.outcomes import Outcome, Request, storage
 from harness.pool import Judges
 from harness.reports import Reports
 from harness.worker import printable
@@ -104,7 +104,9 @@ def _judge(paths: list[str], options: Options, judges: Judges, reports: Reports)
     if "none" in {outcome.sandbox for outcome in outcomes} and (left := sorted(left_in_memory() - shared)):
         console.print(Text(f"Shared memory that is there now, and was not before: {', '.join(left)}."))
     if not (paths or options.quiet or options.only):
-        for found in smallest_counterexamples(options.seed):
+        with storage():
+            smallest = smallest_counterexamples(options.seed)
+        for found in smallest:
             console.print()
             console.print(report.counterexample(found), soft_wrap=True)
         _show_consequences(console)
