@@ -357,7 +357,12 @@ def _place(path: tuple[int, ...]) -> str:
 
 @contextmanager
 def load(
-    path: str | Path, *, python: str | None = None, limits: Limits | None = None, sandbox: Sandbox = "auto"
+    path: str | Path,
+    *,
+    python: str | None = None,
+    limits: Limits | None = None,
+    sandbox: Sandbox = "auto",
+    folder: str = "",
 ) -> Generator[FileSubject]:
     """Start a module in its worker, and stop it at the end.
 
@@ -365,7 +370,7 @@ def load(
         UnusableSubject: where it can't be imported, has no `gradient`, or its `PROBLEM` can't be read.
         SubjectFault: where the interpreter or the sandbox can't be started, which is no fault of the module.
     """
-    with IsolatedModule(path, python=python, limits=limits, sandbox=sandbox) as module:
+    with IsolatedModule(path, python=python, limits=limits, sandbox=sandbox, folder=folder) as module:
         try:
             module.start()
         except SubjectFault as fault:
