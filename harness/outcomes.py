@@ -148,7 +148,7 @@ def verify(request: Request, announce: Callable[[Record], None] = _silently) -> 
     """Verify one subject, name its mistake, and stop its process; whatever happens, it comes to an end."""
     started = perf_counter()
     try:
-        with _storage(), warnings.catch_warnings():
+        with storage(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of our own arithmetic on a subject's numbers
             outcome = (_verify_operation if request.operation else _verify)(request, announce)
     except Exception as error:  # noqa: BLE001  (nobody can tell, and the other subjects wait)
@@ -298,7 +298,7 @@ def _limits(request: Request) -> Limits:
 
 
 @contextlib.contextmanager
-def _storage() -> Generator[None]:
+def storage() -> Generator[None]:
     """What Hypothesis stores goes to a folder of its own for a while, and none is left where we are called."""
     with tempfile.TemporaryDirectory(prefix="hypothesis-") as folder:
         set_hypothesis_home_dir(folder)

@@ -88,7 +88,7 @@ def gradient(
         message = f"{loss} goes with a {row.output} output, not with {output}"
         raise ValueError(message)
     activations = _activations(len(parameters), hidden, output)
-    _, hs, caches = _through(parameters, inputs, activations)
+    hs, caches = _through(parameters, inputs, activations)[1:]  # z is kept by those that want it
     if row.output is not None:
         activations[-1] = ACTIVATIONS["identity"]  # on the way back: the error of an entropy is ∂L/∂z already
 
@@ -97,10 +97,10 @@ def gradient(
     for layer in reversed(range(len(parameters))):
         W, b = parameters[layer]
         dz = activations[layer].backward(dh, caches[layer])  # (n, fan_out)
-        dh, dW, db = dense.backward(
-            dz, (hs[layer], W if layer > 0 else W[:0])
-        )  # nothing lies below the inputs
+        dW, db = dense.into_parameters(dz, hs[layer])  # (fan_in, fan_out) and (fan_out,)
         gradients.append((dW, None if b is None else db))
+        if layer > 0:
+            dh = dense.into_inputs(dz, W)  # (n, fan_in)
     return gradients[::-1]
 
 

@@ -25,7 +25,14 @@ def forward(x: Array, W: Array, b: Array) -> tuple[Array, Arrays]:
 
 def backward(dy: Array, cache: Arrays) -> Arrays:
     x, W = cache
+    return into_inputs(dy, W), *into_parameters(dy, x)
+
+
+def into_inputs(dy: Array, W: Array) -> Array:
+    return dy @ W.T  # (n, d)
+
+
+def into_parameters(dy: Array, x: Array) -> Arrays:
     dW = x.T @ dy  # (d, k)
     db = np.ones(len(x), x.dtype) @ dy  # (k,): b is a weight whose x is 1 in every sample
-    dx = dy @ W.T  # (n, d)
-    return dx, dW, db
+    return dW, db

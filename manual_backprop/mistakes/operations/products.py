@@ -7,8 +7,8 @@ PRODUCTS = (
     Mistake(
         dense,
         "one_output_only",
-        step="dx = dy @ W.T",
-        wrong="dx = dy[:, :1] @ W.T[:1]",
+        step="dy @ W.T",
+        wrong="dy[:, :1] @ W.T[:1]",
         sentence="One output is followed back, and x moves all of them.",
         hint="Nudge one x: how many outputs move?",
         cure="Add the paths through all outputs: dx = dy Wᵀ, the whole product.",
@@ -29,8 +29,8 @@ PRODUCTS = (
     Mistake(
         dense,
         "reshape_for_transpose",
-        step="dx = dy @ W.T",
-        wrong="dx = dy @ W.reshape(W.shape[::-1])",
+        step="dy @ W.T",
+        wrong="dy @ W.reshape(W.shape[::-1])",
         sentence="A reshape gives the right shape with the numbers in the wrong places.",
         hint="Write W = [[1, 2, 3], [4, 5, 6]] down: what is Wᵀ, and what does reshape(3, 2) give?",
         cure="Use W.T.",
@@ -40,8 +40,8 @@ PRODUCTS = (
     Mistake(
         dense,
         "transpose_missing",
-        step="dx = dy @ W.T",
-        wrong="dx = dy @ W",
+        step="dy @ W.T",
+        wrong="dy @ W",
         sentence="The way back runs through W from its outputs to its inputs, which is Wᵀ.",
         hint="Which axis of W belongs to the inputs, and which does dy have?",
         cure="dx = dy Wᵀ; test with all sizes different, and the shapes complain.",
