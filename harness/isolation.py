@@ -49,7 +49,7 @@ SANDBOXES: tuple[Sandbox, ...] = (
     "bubblewrap",
     "none",
 )  # the strongest first, which `auto` tries first
-NOT_HERE = "The sandbox {} is not to be had here: {}."
+NOT_HERE = "The sandbox {} isn't available here: {}."
 OLDEST = (3, 9)  # Python of a subject
 # A variable in the environment of a worker without a sandbox, and of all that it starts, as systemd gives one to each
 # service: nothing that would tell a file that it is judged.
@@ -636,7 +636,7 @@ def end_orphans(siblings: Collection[int]) -> None:
 def _obstacle(sandbox: Sandbox) -> str:
     """What is known, without a try, to keep a sandbox from this machine; empty where nothing is."""
     if sandbox != "none" and sys.platform != "linux":
-        return "it is made of what Linux has"
+        return "it needs Linux"
     if sandbox == "bubblewrap" and shutil.which("bwrap") is None:
         return "the program bwrap is not installed"
     return ""
@@ -673,7 +673,7 @@ def _too_old(python: str) -> str:
         )
         major, minor = map(int, done.stdout.split())
         if (major, minor) < OLDEST:
-            return f"it is Python {major}.{minor}, and Python {OLDEST[0]}.{OLDEST[1]} or newer is wanted"
+            return f"it is Python {major}.{minor}, and Python {OLDEST[0]}.{OLDEST[1]} or newer is needed"
     return ""
 
 

@@ -49,7 +49,7 @@ LEFT_BEHIND = (
 MEASURED = 150
 """Cases for the smallest one where each is measured by differences."""
 
-LATE = "The time ran out: of the properties {} had no case yet, {} hold so far; --time-limit gives more."
+LATE = "Time ran out: {} of the properties had no case yet, {} hold so far. Raise --time-limit for more."
 
 WEAK = "Right on well-scaled cases, but numerically unstable:"
 

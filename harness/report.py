@@ -29,7 +29,7 @@ FOLDED = 60
 
 UNKNOWN = "none known"
 
-NOT_YOURS = "It could not be decided; that is no mistake of yours, but the run exits with 1."
+NOT_YOURS = "It could not be decided. It is not your mistake, but the run exits with 1."
 """What INCONCLUSIVE means."""
 
 COLOURS = {
@@ -95,7 +95,7 @@ def uncovered(outcome: Outcome) -> list[str]:
             f"{found} of {entries} entries lie at a kink, where any slope between the one-sided ones is right."
         )
     if silent:
-        lines.append(f"{silent} properties have nothing to say of the cases where {NOTHING_TO_SAY}.")
+        lines.append(f"{silent} properties have nothing to say about the cases where {NOTHING_TO_SAY}.")
     return lines
 
 

@@ -275,7 +275,7 @@ def _quiet_progress(console: Console, total: int) -> Generator[Callable[[], None
 def _show_consequences(console: Console) -> None:
     """What the wrong rules do to the seed problem, on random vectors and on real digits."""
     for title, data in (
-        ("1000 random vectors, what a random teacher network says of them", teacher()),
+        ("1000 random vectors, labelled by a random teacher network", teacher()),
         ("1000 handwritten digits", real_digits()),
     ):
         heading = f"128-64-10 on {title}: the first gradient, and the error before and after 20 epochs"
