@@ -22,7 +22,7 @@ from typing import IO, Any, ClassVar, Literal, Self, TypeAlias, TypeVar
 
 from harness import worker
 from harness.worker import Unsupported
-from properties.declaration import Function, Module, Signature
+from properties.functions import Function, Module, Signature
 
 __all__ = [
     "SANDBOXES",

@@ -16,13 +16,11 @@ from properties.declaration.model import (
     Counterpart,
     Declaration,
     DeclarationError,
-    Function,
     Missing,
-    Module,
     Parameter,
-    Signature,
 )
 from properties.declaration.reader import read
+from properties.functions import Function, Module, Signature
 
 __all__ = [
     "Argument",

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from properties.declaration.model import Argument, Call, DeclarationError, Function, Parameter
+from properties.declaration.model import Argument, Call, DeclarationError, Parameter
 from properties.declaration.parts import near, paste, shown
+from properties.functions import Function
 from reference.operations.operation import Input
 
 CACHE_NAMES = ("cache", "ctx", "context", "saved", "state", "memory")

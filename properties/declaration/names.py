@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from properties.declaration.model import Function
+from properties.functions import Function
 
 ROLES: Mapping[str, tuple[str, ...]] = {
     "forward": ("forward",),

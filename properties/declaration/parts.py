@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from properties.declaration.model import DeclarationError, Function, Module
+from properties.declaration.model import DeclarationError
+from properties.functions import Function, Module
 from reference.operations.operation import VALUES, AxesError, Input, names_of, size_of
 
 DTYPES = ("float64", "float32", "float16")

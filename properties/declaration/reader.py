@@ -21,9 +21,7 @@ from properties.declaration.model import (
     Counterpart,
     Declaration,
     DeclarationError,
-    Function,
     Missing,
-    Module,
     Parameter,
 )
 from properties.declaration.names import ROLES, operation_names, pairs_of, plain
@@ -40,6 +38,7 @@ from properties.declaration.parts import (
     shown,
     template,
 )
+from properties.functions import Function, Module
 from reference.operations.operation import Input, Operation, names_of
 
 CONSTANTS = (

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from properties.declaration import Call, Counterpart, Declaration, Function
-from properties.declaration.model import Signature
+from properties.functions import Signature
 from properties.operation import PROPERTIES, checks
 from properties.operation.cases import EDGES, REGULAR, NoCaseError, OperationCase, Seeded, make
 from properties.operation.explanations import OperationExplanations
