@@ -39,7 +39,7 @@ def contributions(probe: Probe) -> dict[str, Array]:
     network = Network(probe.case)
     (error,) = network.of("error")
     cells = [
-        network.with_edits(probe, [network.edit(error, partial(_one_cell, i, j))]) or {}
+        network.candidate("", [(error, partial(_one_cell, i, j))]).at(probe) or {}
         for i in range(probe.case.samples)
         for j in range(probe.case.outputs)
     ]

@@ -7,10 +7,11 @@ import numpy as np
 
 from properties.cases import Array, Case, Parameters
 from properties.comparison import named
-from properties.diagnosis.fits import NEAT
-from properties.diagnosis.hypotheses import Hypotheses, Hypothesis
+from properties.diagnosis.network_search import NetworkProblem
 from properties.diagnosis.networks import Network
-from properties.diagnosis.probes import Probe, ratio
+from properties.diagnosis.probes import Probe
+from properties.diagnosis.search import Candidate
+from properties.diagnosis.trials import NEAT, ratio
 
 LEFT_BEHIND = "what earlier calls have left behind changes the answer"
 ANEW = "Compute everything anew in each call, from its arguments alone."
@@ -74,12 +75,11 @@ def _share(probe: Probe, arrays: Mapping[str, Array]) -> float | None:
     return known[0] if len(known) == len(shares) and max(known) - min(known) <= abs(known[0]) * NEAT else None
 
 
-def _early(probe: Probe) -> Iterator[Hypothesis]:
+def _early(probe: Probe) -> Iterator[Candidate]:
     """Weights that are changed on the way down, before they pass errors on; with a mistake besides, or none."""
     told = Probe(probe.case, _wide(getattr(probe.fault, "moved", [])))
-    for one in Hypotheses(probe.case).early(getattr(probe.fault, "rate", 0.0)):
-        found = one(told)
-        if found is not None and all(told.is_explained(name, found[name]) for name in told.right):
+    for one in NetworkProblem(probe.case).early(getattr(probe.fault, "rate", 0.0)):
+        if one.everything(told):
             yield one
 
 
@@ -137,8 +137,7 @@ def _clipped(case: Case, given: Mapping[str, Array]) -> Parameters:
 
 def _right_at(case: Case, parameters: Parameters, inputs: Array, targets: Array) -> Parameters:
     """The right gradient of the case's choices elsewhere."""
-    there = Probe(replace(case, parameters=parameters, inputs=inputs, targets=targets), {})
-    found = Network(case).with_edits(there, []) or {}
+    found = Network(case).right(replace(case, parameters=parameters, inputs=inputs, targets=targets))
     return [(found[f"dW{layer}"], found.get(f"db{layer}")) for layer in range(1, len(parameters) + 1)]
 
 
