@@ -314,6 +314,7 @@ def _add_explanation(finding: Finding, found: Explanation) -> None:
     """Names of the catalogue; what has none is an explanation, or a note beside them."""
     finding.names = tuple(name for name in found.names if name in MISTAKES)
     unnamed = [name for name in found.names if name not in MISTAKES]
+    unnamed += [one.sentence for one in found.findings if not one.candidate.names]
     if finding.names:
         finding.notes += unnamed
     else:
@@ -325,7 +326,7 @@ def _add_explanation(finding: Finding, found: Explanation) -> None:
 def _label(one: Found) -> str:
     """What a mistake is in particular."""
     label = one.candidate.text
-    if one.alone or (one.candidate.stays and len(one.gradients) == 1):
+    if one.alone:
         label = re.sub(r"( in every layer)?(: in layers? [\d and]+ only)?$", "", label) or label
         alone = f"in {', '.join(one.gradients)} alone"
         return alone if label in WIDE_LABELS else f"{label}: {alone}"

@@ -44,16 +44,16 @@ class NetworkProblem:
         self.forms = [self.network]
 
     def first(self, search: Search) -> Iterator[Iterable[Candidate]]:
-        """The catalogue and what is like it; what is fitted; problems that differ in one name."""
+        """The catalogue and what is like it; what is fitted; rows in several layers."""
         probe = _probes(search)[0]
         yield chain(self.rows(), self._results(probe), self._read_off(search))
         yield self._fitted(search)
-        yield other_programs.problems(self.network, 1)
         yield self._in_layers(range(2, min(self.network.layers - 1, MOST_LAYERS)))
 
     def last(self, search: Search) -> Iterator[Iterable[Candidate]]:
-        """One factor, other programs, both a penalty and a mistake, every edit of the program."""
+        """Other problems, one factor, other programs, a penalty and a mistake, every edit of the program."""
         named_rows = [one for one in self.rows() if one.names and one.names[0] in MISTAKES]
+        yield other_programs.problems(self.network, 1)
         yield self._factor([one for one in _probes(search) if one.wrong])
         yield chain(other_programs.others(self.network), self._other_data())
         yield chain.from_iterable(self._penalties(search, one) for one in named_rows)

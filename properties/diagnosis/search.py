@@ -30,7 +30,7 @@ class Form(Protocol):
     """A program that has the right gradients: of an operation, in one of its formulations, or of a network."""
 
     passage: Passage
-    names: Sequence[str]
+    names: tuple[str, ...]
     """Of the gradients, in order: "dW"."""
 
     def reading(self, trial: Trial, change: Change | None = None) -> Reading | None:
@@ -61,14 +61,14 @@ class Candidate:
     form: Form | None = None
     edits: tuple[Edit, ...] = ()
     change: Change | None = None
-    after: Callable[[Trial, dict[str, Array]], dict[str, Array]] | None = None
+    after: Callable[[Any, dict[str, Array]], dict[str, Array]] | None = None
     names: tuple[str, ...] = ()
     rank: float = 2
     cure: str = ""
     kind: str = "other"
     where: str = ""
     stays: bool = False
-    holds: Callable[[Trial], bool] | None = None
+    holds: Callable[[Any], bool] | None = None
 
     def at(self, trial: Trial) -> dict[str, Array] | None:
         """The gradients that it predicts; None where it can't be, as for sizes that do not fit."""
@@ -159,6 +159,11 @@ class Finding:
             if self.alone
             else self.candidate.text
         )
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether it should be seen in more arrays."""
+        return self.alone and not self.candidate.stays
 
     @property
     def is_clear(self) -> bool:
@@ -288,7 +293,7 @@ class Search:
         """Ask every one; whether one explains everything and changes nothing that is right."""
         for one in candidates:
             self._take(one)
-        return any(not one.alone for one in self.whole)
+        return any(not one.elsewhere for one in self.whole)
 
     def best(self) -> Finding:
         """The simplest candidate that explains everything; of a path, the last step that has a name of its own."""
@@ -326,7 +331,7 @@ class Search:
         if spoilt:
             self.spoils.add(c)
             if len(useful) == len(self.wrong):
-                self.whole.append(Finding(c, self.wrong, alone=not c.stays))
+                self.whole.append(Finding(c, self.wrong, alone=True))
 
     def _note(self, c: Candidate, found: Answer, *, spoilt: bool, unexplained: bool) -> None:
         """What pairs are made of: changes that may add up, factors, and what a factor away is the answer."""
@@ -358,7 +363,7 @@ class Search:
                 return ()
             c, names = min(useful, key=lambda one: (-len(one[1]), one[0] in self.spoils, _order(one[0])))
             kept = tuple(name for name in self.wrong if name in names)
-            chosen.append(Finding(c, kept, alone=c in self.spoils and not c.stays))
+            chosen.append(Finding(c, kept, alone=c in self.spoils))
             left -= names
         return tuple(chosen)
 
@@ -452,7 +457,7 @@ def _order(c: Candidate) -> tuple[float, ...]:
 
 
 def _cost(found: Finding) -> tuple[float, ...]:
-    return float(found.alone), *_order(found.candidate)
+    return float(found.elsewhere), *_order(found.candidate)
 
 
 def explain(problem: Problem, trials: Sequence[Trial]) -> Explanation:
@@ -492,7 +497,7 @@ def _one(search: Search) -> Explanation | None:
     if not search.whole:
         return None
     best = search.best()
-    same = (name for one in search.whole if one.alone == best.alone for name in one.candidate.names)
+    same = (name for one in search.whole if one.elsewhere == best.elsewhere for name in one.candidate.names)
     others = tuple(dict.fromkeys(name for name in same if name not in best.candidate.names))
     verdict = "other operation" if best.kind == "other" else "named"
     return Explanation(verdict, search.wrong, (best,), same=others)

@@ -59,7 +59,7 @@ def _parameters(probe: Probe) -> dict[str, Array]:
     return _wide(probe.case.parameters)
 
 
-def _right(probe: Probe) -> dict[str, Array]:
+def _right(probe: Probe) -> Mapping[str, Array]:
     return probe.right
 
 

@@ -119,7 +119,7 @@ def test_a_mistake_in_another_problem_is_named(name: str) -> None:
 FUNCTIONS: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {
     **{
         f"leaky_relu with slope {a:g}": (lambda z, a=a: max(z, a * z), lambda z, a=a: 1.0 if z > 0 else a)
-        for a in (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.3, 0.5)
+        for a in (0.01, 0.2)
     },
     "elu with alpha 1": (lambda z: z if z > 0 else exp(z) - 1, lambda z: 1 if z > 0 else exp(z)),
     "silu": (
