@@ -214,13 +214,6 @@ class Maker:
             self._of(pinned.samples, samples),
         )
 
-    def small_sizes(self) -> list[Sizes]:
-        """Sizes with 1 or 2 samples, and with 1 or 2 outputs, as far as the claim admits them."""
-        usual = self.different_sizes()
-        small = [replace(usual, samples=n) for n in (1, 2)]
-        small += [replace(usual, units=(*usual.units[:-1], k)) for k in (1, 2)]
-        return [sizes for sizes in small if self.admits(sizes)]
-
     def _of(self, pinned: tuple[int, ...], size: int) -> int:
         return int(self.random.choice(pinned)) if pinned else size
 
