@@ -57,7 +57,7 @@ class NetworkProblem:
         yield self._factor([one for one in _probes(search) if one.wrong])
         yield chain(other_programs.others(self.network), self._other_data())
         yield chain.from_iterable(self._penalties(search, one) for one in named_rows)
-        yield self._in_another_problem(named_rows)
+        yield self._in_another_problem(search, named_rows)
         search.left = BUDGET
         yield from grammar(self.network, search)
 
@@ -329,20 +329,17 @@ class NetworkProblem:
         for label, change in other_programs.other_data(self.case):
             yield Candidate(label, self.network, change=change, names=(label,), rank=other_programs.UNNAMED)
 
-    def _in_another_problem(self, rows: Sequence[Candidate]) -> Iterator[Candidate]:
-        """A mistake of the catalogue in a problem that differs in one name."""
-        for problem, row in product(list(other_programs.problems(self.network, 1)), rows):
-            both = problem.then(row)
-            if both is not None:
-                told = problem.text.removeprefix("this is ")
-                yield Candidate(
-                    row.text,
-                    self.network,
-                    both.edits,
-                    both.change,
-                    names=(*row.names, f"with {told}"),
-                    rank=5 + row.rank,
-                )
+    def _in_another_problem(self, search: Search, rows: Sequence[Candidate]) -> Iterator[Candidate]:
+        """A mistake of the catalogue in a problem that differs in one name and explains a part, or with other data."""
+        for problem in other_programs.problems(self.network, 1):
+            in_part = not problem.explained(search.first).isdisjoint(search.wrong)
+            told = f"with {problem.text.removeprefix('this is ')}"
+            for row in (one for one in rows if in_part or one.change is not None):
+                both, names = problem.then(row), (*row.names, told)
+                if both is not None:
+                    yield Candidate(
+                        row.text, self.network, both.edits, both.change, names=names, rank=5 + row.rank
+                    )
 
 
 def _probes(search: Search) -> list[Probe]:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from properties.diagnosis.trials import Answer, Array, Trial, common_ratio
+from properties.diagnosis.trials import Answer, Array, Trial, common_ratio, sketch
 from reference.mutations import Edit, Passage, Reading
 
 Change = Callable[[dict[str, Array]], None]
@@ -576,6 +576,7 @@ def room(form: Form, trial: Trial, i: int) -> Room | None:
 
 def _spans(jacobian: Array, error: Array, unit: float) -> tuple[bool, int]:
     """Whether an error is what a matrix makes of something, and its rank."""
-    found, _, rank, _ = np.linalg.lstsq(jacobian, error, rcond=unit**0.5)
+    small = sketch(np.column_stack([jacobian, error]))
+    found, _, rank, _ = np.linalg.lstsq(small[:, :-1], small[:, -1], rcond=unit**0.5)
     rest = np.abs(jacobian @ found - error).max(initial=0)
     return bool(rest <= 10 * unit**0.5 * np.abs(error).max(initial=0)), int(rank)

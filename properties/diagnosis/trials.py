@@ -125,6 +125,26 @@ def common_ratio(trial: Trial, given: Answer, other: Answer) -> float | None:
     return found[0] if found else None
 
 
+def sketch(matrix: Array) -> Array:
+    """Fewer rows, (rows, columns), with the same linear relations between columns: sums of rows with random signs.
+
+    A count sketch keeps all norms of the columns' span, nearly, where it has a few times as many rows as columns:
+    Clarkson and Woodruff, "Low rank approximation and regression in input sparsity time", 2013.
+    """
+    rows, columns = matrix.shape
+    kept = max(KEPT_ROWS, 4 * columns)
+    if rows <= 2 * kept:
+        return matrix
+    rng = np.random.default_rng(0)
+    signed = rng.choice((-1.0, 1.0), rows)[:, None] * matrix[rng.permutation(rows)]
+    padded = np.zeros((-(-rows // kept) * kept, columns))
+    padded[:rows] = signed
+    return padded.reshape(-1, kept, columns).sum(axis=0)
+
+
+KEPT_ROWS = 256
+"""At least so many rows are kept."""
+
 UNIT = 2.0**-53
 """What a float64 is rounded by, relative to it."""
 
