@@ -514,7 +514,7 @@ def _located(forms: Sequence[Form], search: Search) -> Explanation:
     for form in forms:
         flow = form.passage.flow
         for i in sorted(flow.matters, reverse=True):
-            if flow.backward(i) and all(_is_place(room(form, one, i)) for one in search.trials):
+            if flow.backward(i) and _is_place(form, search.trials, i):
                 edit = Edit((i,), "path", _put(None), "{0}", flow.steps[i].outputs)
                 text = f"the value of {form.passage.say(edit)} is not as it should be; all steps after it are right"
                 cure, where = "Compare this value with your own.", form.passage.where(edit)
@@ -544,9 +544,15 @@ class Room(NamedTuple):
     seen: int
 
 
-def _is_place(found: Room | None) -> bool:
-    """Whether fewer numbers of a step explain more wrong ones."""
-    return found is not None and found.every and found.rank + 1 < found.seen
+def _is_place(form: Form, trials: Sequence[Trial], i: int) -> bool:
+    """Whether fewer numbers of a step explain more wrong ones: on two trials, and on no other it can't."""
+    rooms = list[Room]()
+    for one in trials:
+        found = room(form, one, i)
+        if found is None or not found.every:
+            return False
+        rooms.append(found)
+    return sum(one.rank + 1 < one.seen for one in rooms) >= min(2, len(trials))
 
 
 def room(form: Form, trial: Trial, i: int) -> Room | None:
