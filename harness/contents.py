@@ -88,6 +88,7 @@ def load_operation(
     python: str | None = None,
     limits: Limits | None = None,
     sandbox: Sandbox = "auto",
+    folder: str = "",
 ) -> Generator[OperationSubject]:
     """One operation of a file in its worker, which is stopped at the end.
 
@@ -95,7 +96,7 @@ def load_operation(
         UnusableSubject: where the file can't be imported, has nothing to judge, or lacks a line.
         SeveralOperations: where the file has several, and was asked for `OPERATION`.
     """
-    with IsolatedModule(path, python=python, limits=limits, sandbox=sandbox) as module:
+    with IsolatedModule(path, python=python, limits=limits, sandbox=sandbox, folder=folder) as module:
         contents = contents_of(path, module)
         names = [one.name for one in (*contents.operations, *contents.missing)] + [""] * contents.network
         if name == OPERATION and len(names) > 1:
@@ -148,7 +149,7 @@ def _check_reference(subject: OperationSubject) -> None:
 
 def calls(path: str, declared: Declaration) -> str:
     """The lines that call an operation of a file on the inputs, options and cotangents of a case, and print."""
-    names = {call.function.path[0] for call in declared.calls.values()}
+    names = dict.fromkeys(call.function.path[0] for call in declared.calls.values())
     file = Path(path)
     if file.suffix == ".py":
         lines = [
