@@ -23,7 +23,7 @@ from properties.diagnosis import (
 from properties.diagnosis.network_search import NetworkProblem
 from properties.diagnosis.networks import Network
 from properties.diagnosis.probes import STEPS, Coarse, Interview, Maker, OutOfSteps, Probe, claim_of
-from properties.diagnosis.search import Explanation, explain
+from properties.diagnosis.search import Explanation, explain, located
 from properties.diagnosis.search import Finding as Found
 from properties.diagnosis.trials import of_state
 from properties.search import SubjectGone, TimeIsOver
@@ -216,9 +216,22 @@ def _in_general(interview: Interview, maker: Maker, finding: Finding) -> None:
             _add_simple_batches(interview, maker, finding)
     elif not _guarded(interview, maker.like, finding):
         _described(interview, maker, finding)
-        if finding.located and not (finding.names or finding.explanation or finding.corner):
-            _add_explanation(finding, finding.located)
-            finding.evidence = "all steps after this one carry its value rightly"
+        if not (finding.names or finding.explanation or finding.corner):
+            _add_place(interview, maker, finding)
+
+
+def _add_place(interview: Interview, maker: Maker, finding: Finding) -> None:
+    """The first wrong step: where samples are too many to tell, a batch of one shows every step by itself."""
+    one = replace(maker.different_sizes(), samples=1)
+    found = finding.located
+    if found is None and maker.admits(one):
+        probes = [*_asked(interview, [maker.case(one) for _ in range(2)]), *finding.probes]
+        wrong = tuple(name for name in probes[0].right if any(name in probe.wrong for probe in probes))
+        with np.errstate(all="ignore"):
+            found = located(NetworkProblem(maker.like).forms, probes, wrong)
+    if found is not None and found.verdict == "located":
+        _add_explanation(finding, found)
+        finding.evidence = "all steps after this one carry its value rightly"
 
 
 def _told_of_the_loss(interview: Interview, cases: Sequence[Case]) -> tuple[str, str]:

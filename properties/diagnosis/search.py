@@ -469,7 +469,7 @@ def explain(problem: Problem, trials: Sequence[Trial]) -> Explanation:
             or _several(search, search.parts() or search.pair())
             or _asked(search, problem.last(search))
             or _several(search, search.parts())
-            or _located(problem.forms, search)
+            or located(problem.forms, search.trials, search.wrong)
         )
 
 
@@ -509,18 +509,18 @@ LARGEST = 100
 """Numbers of a step that is asked whether it can be the one."""
 
 
-def _located(forms: Sequence[Form], search: Search) -> Explanation:
+def located(forms: Sequence[Form], trials: Sequence[Trial], wrong: tuple[str, ...]) -> Explanation:
     """The last step of the way back whose value alone could make the wrong gradients, and by what other value."""
     for form in forms:
         flow = form.passage.flow
         for i in sorted(flow.matters, reverse=True):
-            if flow.backward(i) and _is_place(form, search.trials, i):
+            if flow.backward(i) and _is_place(form, trials, i):
                 edit = Edit((i,), "path", _put(None), "{0}", flow.steps[i].outputs)
                 text = f"the value of {form.passage.say(edit)} is not as it should be; all steps after it are right"
                 cure, where = "Compare this value with your own.", form.passage.where(edit)
                 place = Candidate(text, kind="located", cure=cure, where=where)
-                return Explanation("located", search.wrong, (Finding(place, search.wrong),))
-    return Explanation("none known", search.wrong)
+                return Explanation("located", wrong, (Finding(place, wrong),))
+    return Explanation("none known", wrong)
 
 
 def _put(value: Array | None) -> Callable[..., Any]:

@@ -279,3 +279,15 @@ def test_a_step_that_nobody_knows_is_told_with_what_follows_it(
     assert found.explanation.startswith(told)
     assert found.explanation.endswith("not as it should be; all steps after it are right")
     assert found.answer
+
+
+def test_a_batch_of_one_shows_a_step_that_samples_are_too_many_to_show() -> None:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Any:
+        (W1, b1), (W2, b2) = parameters
+        h = np.tanh(inputs @ W1 + b1)
+        dz2 = 2 * (h @ W2 + b2 - targets) / targets.size
+        dz1 = np.sinh(dz2) @ W2.T * (1 - h**2)
+        return [(inputs.T @ dz1, dz1.sum(axis=0)), (h.T @ dz2, dz2.sum(axis=0))]
+
+    found = diagnosed(wrong, inputs=2, samples=[1, 6, 7, 8])
+    assert found.explanation == "the value of dz1 is not as it should be; all steps after it are right"
