@@ -118,9 +118,10 @@ DIAGNOSIS = {
     "wording": ("meta/wording",),
     "contributions": ("meta/wording",),
     **dict.fromkeys(
-        ("networks", "wrong_steps", "other_data", "other_programs", "fits"),
+        ("networks", "wrong_steps", "other_programs", "network_search"),
         ("meta/network_operation", "meta/unnamed"),
     ),
+    **dict.fromkeys(("trials", "search", "operations"), ("meta/mutations", "meta/messages")),
     "steps": ("meta/steps",),
     "corners": ("meta/edges", "meta/diagnosis::test_the_condition_is_told_under_which_a_gradient_is_wrong"),
 }

@@ -26,7 +26,7 @@ from benchmarks.report import Table, json_option, show
 from benchmarks.wrong_operations import WRONG
 from manual_backprop.mistakes.operations import OPERATION_MISTAKES, Mistake, passes
 from manual_backprop.mistakes.operations.mistake import as_it_is
-from properties.diagnosis.operations import Case, Diagnosis, Subject, diagnose
+from properties.diagnosis.operations import Case, Explanation, Subject, diagnose
 from properties.generic_cases import draw, generic_cases
 from reference.operations import KNOWN, OPERATIONS, Operation
 from reference.program import derivative
@@ -230,7 +230,7 @@ def command(only: str, sets: tuple[str, ...], path: Path | None) -> None:
     warnings.simplefilter("ignore", RuntimeWarning)
     rows, told = list[tuple[Any, ...]](), list[tuple[Any, ...]]()
     for name in sets or SETS:
-        found = list[tuple[Diagnosis, float]]()
+        found = list[tuple[Explanation, float]]()
         for trial in SETS[name]():
             if only in trial.name:
                 begun = process_time()

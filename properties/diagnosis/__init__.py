@@ -1,15 +1,16 @@
-"""Which mistake a wrong gradient makes, where, and how that is known.
+"""Which mistake a wrong gradient makes, where, and how that is known: one search for operations and networks.
 
-- `probes`: fresh cases around a counterexample, and the subject's answers;
-- `networks`: a network as a program, whose steps have names; `wrong_steps`: what people write in their place, and
-  `other_data`: with which other inputs, or weights of samples;
-- `other_programs`: what the catalogue has no name for; `hypotheses`: all that a wrong gradient might be, read from
-  that program; `fits`: those with a number in them;
+- `trials`: a case, the subject's answer, and how near two arrays are that are the same; what a factor is called;
+- `search`: candidates are programs with steps replaced; one that explains all, one for each array, two together;
+- `operations`: the edits of an operation's program, factors that are read off, other operations, the census;
+- `networks`: a network as a program, whose steps have names; `wrong_steps`: what people write in their place;
+- `other_programs`: other problems, activations, losses and data; `network_search`: all of these as candidates, and
+  numbers that the first answer shows;
 - `contributions`: how often each sample and output is counted;
-- `matching`: which hypotheses explain the answers, array by array;
+- `probes`: fresh cases around a counterexample, and the subject's answers;
 - `structure`: broken shapes and what is left over between calls; `steps`: updates that are no gradient's;
-- `corners`: the condition under which it is wrong, where it is right in general;
-- `wording`: the census; `answer`: all of it put together;
+- `corners`: the condition under which it is wrong, where it is right in general; `choices`: with which it is right;
+- `wording`: the census of a network; `answer`: all of it put together;
 - `losses`: what is wrong with a loss;
 - `edges`: right formulas with weak numbers; `guards`: those with an ε or a cut in them.
 """

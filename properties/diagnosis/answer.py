@@ -1,19 +1,31 @@
 """The diagnosis of one subject: probes, hypotheses, and what is said in the end."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
-from itertools import chain, islice
+from itertools import islice
 
 import numpy as np
 
 from manual_backprop.mistakes import MISTAKES
 from properties.cases import Case
-from properties.diagnosis import choices, contributions, corners, guards, losses, steps, structure, wording
-from properties.diagnosis.hypotheses import Account
-from properties.diagnosis.matching import Matcher
-from properties.diagnosis.other_data import LEFT_OVER, WEIGHED
-from properties.diagnosis.probes import STEPS, Interview, Maker, OutOfSteps, Probe, claim_of
+from properties.diagnosis import (
+    choices,
+    contributions,
+    corners,
+    guards,
+    losses,
+    other_programs,
+    steps,
+    structure,
+    wording,
+)
+from properties.diagnosis.network_search import NetworkProblem
+from properties.diagnosis.networks import Network
+from properties.diagnosis.probes import STEPS, Coarse, Interview, Maker, OutOfSteps, Probe, claim_of
+from properties.diagnosis.search import Explanation, explain, located
+from properties.diagnosis.search import Finding as Found
+from properties.diagnosis.trials import of_state
 from properties.search import SubjectGone, TimeIsOver
 from properties.subjects import Subject
 
@@ -34,8 +46,6 @@ OF_LARGE_NUMBERS = {"gradient_clipped"}
 """Mistakes that show under a condition by themselves."""
 OF_THE_LOSS = "the loss; the gradient is right"
 """Where it is wrong, for a loss that is."""
-ACCOUNTS = 24
-"""As many accounts are held against the fresh cases before the search is given up."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +119,8 @@ class Finding:
     evidence: str = ""
     notes: list[str] = field(default_factory=list)
     loss_alone: bool = False
+    located: Explanation | None = None
+    """A step without a name, where no guard and no condition says more."""
 
     def told(self) -> Diagnosis:
         """The diagnosis."""
@@ -131,7 +143,7 @@ class Finding:
 
     def _corner(self) -> str:
         """The condition that the code has to be looked through for: not where a mistake brings its own with it."""
-        brings_its_own = set(self.names) & OF_LARGE_NUMBERS or self.cure in (WEIGHED, LEFT_OVER)
+        brings_its_own = set(self.names) & OF_LARGE_NUMBERS
         return "" if brings_its_own else self.corner
 
     def _where(self, *, with_ratios: bool = True) -> str:
@@ -170,7 +182,7 @@ def _look(interview: Interview, case: Case, finding: Finding) -> None:
     told, evidence = _told_of_the_loss(interview, [case, *(probe.case for probe in probes)])
     finding.notes += [told] if told else []
     if not any(probe.fault for probe in probes) and probes:
-        name, sentence = structure.of_state(interview, probes[0].case)
+        name, sentence = of_state(lambda: interview.ask(probes[0].case))
         if sentence:
             if name or not _matched(interview, finding, probes):
                 finding.names, finding.evidence = ((name,) if name else ()), sentence
@@ -204,6 +216,22 @@ def _in_general(interview: Interview, maker: Maker, finding: Finding) -> None:
             _add_simple_batches(interview, maker, finding)
     elif not _guarded(interview, maker.like, finding):
         _described(interview, maker, finding)
+        if not (finding.names or finding.explanation or finding.corner):
+            _add_place(interview, maker, finding)
+
+
+def _add_place(interview: Interview, maker: Maker, finding: Finding) -> None:
+    """The first wrong step: where samples are too many to tell, a batch of one shows every step by itself."""
+    one = replace(maker.different_sizes(), samples=1)
+    found = finding.located
+    if found is None and maker.admits(one):
+        probes = [*_asked(interview, [maker.case(one) for _ in range(2)]), *finding.probes]
+        wrong = tuple(name for name in probes[0].right if any(name in probe.wrong for probe in probes))
+        with np.errstate(all="ignore"):
+            found = located(NetworkProblem(maker.like).forms, probes, wrong)
+    if found is not None and found.verdict == "located":
+        _add_explanation(finding, found)
+        finding.evidence = "all steps after this one carry its value rightly"
 
 
 def _told_of_the_loss(interview: Interview, cases: Sequence[Case]) -> tuple[str, str]:
@@ -235,18 +263,16 @@ def _guarded(interview: Interview, case: Case, finding: Finding) -> bool:
         return True
     if not case.loss.endswith("cross_entropy"):
         return False
-    coarse = [guards.Coarse(probe.case, probe.answer) for probe in finding.probes]
-    matcher = Matcher(coarse[:FITTED], interview)
-    for account in islice(chain(matcher.single(), matcher.others()), ACCOUNTS):
-        guard = guards.beside(account.holds, finding.probes, interview) if account.names else None
-        if guard is not None:
-            finding.names = account.names
-            finding.evidence = (
-                f"explains every entry of {len(coarse)} fresh cases, with what is noted ({account.label})"
-            )
-            finding.notes += [*account.unnamed, f"{guard} besides"]
-            return True
-    return False
+    coarse = [Coarse(probe.case, probe.answer) for probe in finding.probes]
+    found = explain(NetworkProblem(case), coarse) if any(probe.wrong for probe in coarse) else None
+    if found is None or not any(name in MISTAKES for name in found.names):
+        return False
+    guard = guards.beside(found, finding.probes)
+    if guard:
+        _add_explanation(finding, found)
+        finding.evidence = f"explains every entry of {len(coarse)} fresh cases, with what is noted"
+        finding.notes.append(f"{guard} besides")
+    return bool(guard)
 
 
 def _asked(interview: Interview, cases: Sequence[Case]) -> list[Probe]:
@@ -261,60 +287,67 @@ def _matched(
     *,
     in_part: bool = False,
 ) -> bool:
-    """Look for an account of these probes that holds of fresh ones too; whether there is one.
+    """Look for an explanation of these probes; whether there is one.
 
     With `in_part` the smallest case may be one of another condition.
     """
     wrong = [probe for probe in probes if probe.wrong]
+    if len(wrong) < 2:  # the last one is what an explanation has to predict
+        return False
     order = [*wrong, *(probe for probe in probes if not probe.wrong)]
-    # The last of the wrong ones stays fresh: it is what an account has to predict.
-    fitted, fresh = order[: min(FITTED, max(len(wrong) - 1, 1))], order[min(FITTED, max(len(wrong) - 1, 1)) :]
-    if not any(probe.wrong for probe in fresh):
+    fresh = len(order) - min(FITTED, len(wrong) - 1)
+    found = explain(NetworkProblem(order[0].case, mutates=bool(interview.impurity)), order)
+    if found.verdict == "located":
+        finding.located = found
+    if found.verdict in {"located", "none known"}:
         return False
-    matcher = Matcher(fitted, interview)
-
-    @cache
-    def small() -> list[Probe]:
-        like = probes[0].case
-        maker = Maker(like, claim_of(interview.subject, like), np.random.default_rng(1))
-        return _asked(interview, [maker.case(sizes) for sizes in maker.small_sizes()])
-
-    def standing(account: Account) -> bool:
-        asked = [
-            *fresh,
-            *(small() if len(account.names) > 2 else ()),
-        ]  # factors of n and K can give any number
-        return all(account.holds(probe) for probe in asked)
-
-    single = [account for account in islice(matcher.single(), ACCOUNTS) if standing(account)]
-    best = next(chain(single, filter(standing, islice(matcher.others(), ACCOUNTS))), None)
-    if best is None:
-        return False
-    finding.names = best.names
+    _add_explanation(finding, found)
     finding.evidence = (
-        f"explains every wrong entry on {len(fresh)} of {len(fresh)} fresh cases it was not fitted on"
+        f"explains every wrong entry on {fresh} of {fresh} fresh cases it was not fitted on{condition}"
     )
-    finding.evidence += condition
-    if best.names:  # the variant gives the mistake away, so it stands where the name does
-        finding.evidence += f" ({best.label})"
-    if best.names:
-        finding.notes += best.unnamed
-    else:
-        several = len(best.unnamed) > 1
-        finding.explanation, finding.cure = "; ".join(best.unnamed) if several else best.label, best.cure
-    equal = dict.fromkeys(name for account in single if account.cost == best.cost for name in account.names)
-    equal.pop(best.names[0] if best.names else "", None)
-    if equal and best in single:
-        finding.evidence += f"; {', '.join(equal)} would give the same numbers here"
-    if best.names:
+    if finding.names:  # the variant gives the mistake away, so it stands where the name does
+        told = [(one, _label(one)) for one in found.findings]
+        several = len(told) > 1
+        labels = (f"{', '.join(one.gradients)}: {label}" if several else label for one, label in told)
+        finding.evidence += f" ({'; '.join(dict.fromkeys(labels))})"
+        if equal := [name for name in found.same if name in MISTAKES]:
+            finding.evidence += f"; {', '.join(equal)} would give the same numbers here"
+        problems = other_programs.problems(Network(order[0].case), 1) if finding.names else ()
         finding.notes += (
-            account.label for account in islice(filter(standing, matcher.of_another_problem()), 1)
+            one.text for one in islice((p for p in problems if all(map(p.everything, order))), 1)
         )
     own = finding.own
-    if own is not None and own.fault is None and own.wrong and not in_part and not best.holds(own):
-        nearly = best.holds(guards.Coarse(own.case, own.answer))
-        finding.notes.append(NEARLY if nearly else ELSEWHERE)
+    asked = own is not None and own.fault is None and own.wrong and not in_part
+    if own is not None and asked and not found.holds(own):
+        finding.notes.append(NEARLY if found.holds(Coarse(own.case, own.answer)) else ELSEWHERE)
     return True
+
+
+def _add_explanation(finding: Finding, found: Explanation) -> None:
+    """Names of the catalogue; what has none is an explanation, or a note beside them."""
+    finding.names = tuple(name for name in found.names if name in MISTAKES)
+    unnamed = [name for name in found.names if name not in MISTAKES]
+    unnamed += [one.sentence for one in found.findings if not one.candidate.names]
+    if finding.names:
+        finding.notes += unnamed
+    else:
+        texts = (one.sentence for one in found.findings)
+        finding.explanation = "; ".join(dict.fromkeys(texts))
+        finding.cure = " ".join(dict.fromkeys(one.cure for one in found.findings if one.cure))
+
+
+def _label(one: Found) -> str:
+    """What a mistake is in particular."""
+    label = one.candidate.text
+    if one.alone:
+        label = re.sub(r"( in every layer)?(: in layers? [\d and]+ only)?$", "", label) or label
+        alone = f"in {', '.join(one.gradients)} alone"
+        return alone if label in WIDE_LABELS else f"{label}: {alone}"
+    return label
+
+
+WIDE_LABELS = ("everywhere", "in every layer")
+"""What is not said of a mistake that is made in some arrays alone."""
 
 
 def _add_simple_batches(interview: Interview, maker: Maker, finding: Finding) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from properties.cases import Case
 from properties.diagnosis.probes import Interview, Maker
 
 ASKED = 2
@@ -15,49 +14,43 @@ ASKED = 2
 
 def right_with(interview: Interview, maker: Maker) -> Iterator[str]:
     """`right with hidden tanh and relu`: of one choice at a time, the values that are right, unless none is."""
-    for choice, values in _others(maker):
-        right = [value for value in values if _is_right(interview, maker, choice, value)]
+    for choice, changes in _others(maker).items():
+        right = [value for value, change in changes.items() if _is_right(interview, maker, change)]
         if right:
             yield f"right with {choice} {' and '.join(right)}"
 
 
-def _others(maker: Maker) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _others(maker: Maker) -> dict[str, dict[str, dict[str, Any]]]:
     """The other values of every choice. An identity is left out: it makes many a mistake vanish by itself."""
-    like, claim = maker.like, maker.claim
-    pairs = claim.pairs()
-    hidden = claim.hidden if len(like.parameters) > 1 else ()
-    yield "hidden", tuple(name for name in hidden if name not in (like.hidden, "identity"))
-    yield (
-        "output",
-        tuple(
-            output for output, loss in pairs if loss == like.loss and output not in (like.output, "identity")
-        ),
-    )
-    yield "loss", tuple(loss for output, loss in pairs if output == like.output and loss != like.loss)
-    yield "reduction", tuple(name for name in claim.reduction if name != like.reduction)
-    yield "dtype", tuple(name for name in claim.dtype if name != like.inputs.dtype)
-    yield "bias", tuple(str(bias) for bias in claim.bias if bias != (like.parameters[0][1] is not None))
+    like, claim, pairs = maker.like, maker.claim, maker.claim.pairs()
+    values = {
+        "hidden": claim.hidden if len(like.parameters) > 1 else (),
+        "output": tuple(output for output, loss in pairs if loss == like.loss),
+        "loss": tuple(loss for output, loss in pairs if output == like.output),
+        "reduction": claim.reduction,
+    }
+    found: dict[str, dict[str, dict[str, Any]]] = {
+        choice: {one: {choice: one} for one in some if one not in (like.choices[choice], "identity")}
+        for choice, some in values.items()
+    }
+    targets = like.targets
+    found["dtype"] = {
+        one: {
+            "inputs": like.inputs.astype(one),
+            "targets": targets if targets.ndim == 1 else targets.astype(one),
+        }
+        for one in claim.dtype
+        if one != like.inputs.dtype
+    }
+    found["bias"] = {
+        str(one): {"parameters": [(W, W[0] if one else None) for W, _ in like.parameters]}
+        for one in claim.bias
+        if one != (like.parameters[0][1] is not None)
+    }
+    return found
 
 
-def _is_right(interview: Interview, maker: Maker, choice: str, value: str) -> bool:
-    other = Maker(
-        replace(maker.like, **_change(maker.like, choice, value)), maker.claim, np.random.default_rng(0)
-    )
-    for _ in range(ASKED):
-        probe = interview.ask(other.case())
-        if probe is None or probe.fails:
-            return False
-    return True
-
-
-def _change(like: Case, choice: str, value: str) -> dict[str, Any]:
-    """What the case has to be given for the choice."""
-    match choice:
-        case "dtype":
-            labels = like.targets.ndim == 1
-            targets = like.targets if labels else like.targets.astype(value)
-            return {"inputs": like.inputs.astype(value), "targets": targets}
-        case "bias":
-            return {"parameters": [(W, W[0] if value == "True" else None) for W, _ in like.parameters]}
-        case _:
-            return {choice: value}
+def _is_right(interview: Interview, maker: Maker, change: dict[str, Any]) -> bool:
+    other = Maker(replace(maker.like, **change), maker.claim, np.random.default_rng(0))
+    probes = (interview.ask(other.case()) for _ in range(ASKED))
+    return all(probe is not None and not probe.fails for probe in probes)

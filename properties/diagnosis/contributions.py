@@ -9,6 +9,7 @@ import numpy as np
 from properties.cases import Array
 from properties.diagnosis.networks import Network
 from properties.diagnosis.probes import Probe
+from properties.diagnosis.trials import sketch
 
 MOST_CELLS = 256
 """More cells than this are too many to show, and to fit."""
@@ -39,7 +40,7 @@ def contributions(probe: Probe) -> dict[str, Array]:
     network = Network(probe.case)
     (error,) = network.of("error")
     cells = [
-        network.with_edits(probe, [network.edit(error, partial(_one_cell, i, j))]) or {}
+        network.candidate("", [(error, partial(_one_cell, i, j))]).at(probe) or {}
         for i in range(probe.case.samples)
         for j in range(probe.case.outputs)
     ]
@@ -116,10 +117,12 @@ def _may_explain(probe: Probe, cells: dict[str, Array]) -> Callable[[Array], boo
     found = _in_units(probe, cells)
     if found is None:
         return None
-    g, s = found
+    size = len(found[1])
+    small = sketch(np.column_stack(found))
+    g, s = small[:, :-1], small[:, -1]
     q, r = np.linalg.qr(g)
     t = q.T @ s
-    rest, size = float(((s - q @ t) ** 2).sum()), len(s)
+    rest = float(((s - q @ t) ** 2).sum())
 
     def may(groups: Array) -> bool:
         terms = r @ groups.T

@@ -1,6 +1,9 @@
-"""Where a gradient is wrong that is right in general: one batch size, one output, square layers, large |z|."""
+"""Where a gradient is wrong that is right in general: one batch size, one output, square layers, large |z|.
 
-from collections.abc import Callable, Iterator, Sequence
+Sizes go by the names of axes: n samples, d inputs, u1, u2, ... units of the hidden layers, k outputs.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations, cycle
@@ -21,7 +24,8 @@ TRIALS = 3
 class Corner:
     """A condition in words, and fresh cases that meet it.
 
-    A condition on values has a `change` that brings a case of `plain` there; the case as it was has to be right.
+    A condition on values has a `change` that brings a case of `plain` there; the case as it was has to be right. One on
+    the size of an `axis` is told for all sizes.
     """
 
     text: str
@@ -29,6 +33,8 @@ class Corner:
     change: Callable[[Case], Case] | None = None
     parts: Sequence["Corner"] = ()
     """The conditions that this one joins by "or"."""
+    axis: str = ""
+    size: int = 0
 
     def make(self) -> Case:
         """A fresh case that meets it."""
@@ -59,42 +65,49 @@ def fails(interview: Interview, corner: Corner) -> list[Probe]:
     return probes
 
 
+Change = Callable[[Sizes, int], Sizes]
+
+AXES: Mapping[str, Change] = {
+    "n": lambda s, size: replace(s, samples=size),
+    "k": lambda s, size: replace(s, units=(*s.units[:-1], size)),
+    "d": lambda s, size: replace(s, units=(size, *s.units[1:])),
+    "u": lambda s, size: replace(s, units=(s.units[0], *(size for _ in s.units[1:-1]), s.units[-1])),
+}
+"""One size of a network, or that of all hidden layers."""
+_ODD = (33, 35, 37, 39)
+"""Large sizes that no usual part of a batch or of a layer divides."""
+
+
 def _corners(interview: Interview, maker: Maker) -> Iterator[Corner]:
-    """Values that matter at any sizes; the sizes of the given case one by one; relations between sizes; both."""
+    """Values that matter at any sizes; the sizes of the given case one by one; equal ones; large ones; all at once."""
+    sizes, like = maker.sizes, maker.like
     yield from _valued(maker)
-    fan_in, *widths, outputs = maker.sizes.units
-    samples = maker.sizes.samples
-    yield from _sized(maker, f"n = {samples}", lambda s: replace(s, samples=samples))
-    yield from _sized(maker, f"K = {outputs}", lambda s: replace(s, units=(*s.units[:-1], outputs)))
-    yield from _sized(maker, f"there are {fan_in} inputs", lambda s: replace(s, units=(fan_in, *s.units[1:])))
+    own = {"n": sizes.samples, "k": sizes.outputs, "d": sizes.units[0]}
+    for axis, size in own.items():
+        yield from _sized(maker, f"{axis} = {size}", partial(_with, axis, size), axis, size)
     yield from _coinciding(interview, maker)
-    if widths:
-        units = tuple(widths)
-        yield from _sized(
-            maker, _widths(widths), lambda s: replace(s, units=(s.units[0], *units, s.units[-1]))
-        )
-    yield from _sized(maker, "n = 1", lambda s: replace(s, samples=1))
-    yield from _sized(maker, "K = 1", lambda s: replace(s, units=(*s.units[:-1], 1)))
-    yield from _square(maker)
-    yield from _sized(
-        maker, f"n = {samples} and K = {outputs}", lambda s: Sizes((*s.units[:-1], outputs), samples)
-    )
-    sizes = maker.sizes
-    yield Corner(
-        f"the layers have {', '.join(map(str, sizes.units))} units and n = {samples}",
-        lambda: maker.case(sizes),
-    )
-    yield Corner(
-        "the numbers are as large as in the smallest case",
-        maker.case,
-        lambda case: _of_the_size_of(maker.like, case),
-    )
-    yield Corner(
-        "the sizes and the numbers are those of the smallest case",
-        lambda: _of_the_size_of(maker.like, maker.case(sizes)),
-    )
-    for letter, change in _WIDE.items():
-        yield from _wide(maker, letter, change)
+    if sizes.units[1:-1]:
+        units, told = sizes.units[1:-1], ", ".join(map(str, sizes.units[1:-1]))
+        change = lambda s: replace(s, units=(s.units[0], *units, s.units[-1]))  # noqa: E731
+        yield from _sized(maker, f"u = {told}", change, "u", max(units))
+    square = lambda s: replace(s, units=(s.units[0],) * len(s.units))  # noqa: E731
+    yield from _sized(maker, "all layers are square", square)
+    both = lambda s: Sizes((*s.units[:-1], sizes.outputs), sizes.samples)  # noqa: E731
+    yield from _sized(maker, f"n = {sizes.samples} and k = {sizes.outputs}", both)
+    told = f"the layers have {', '.join(map(str, sizes.units))} units and n = {sizes.samples}"
+    yield Corner(told, lambda: maker.case(sizes))
+    large = "the numbers are as large as in the smallest case"
+    yield Corner(large, maker.case, lambda case: _of_the_size_of(like, case))
+    told = "the sizes and the numbers are those of the smallest case"
+    yield Corner(told, lambda: _of_the_size_of(like, maker.case(sizes)))
+    for axis, change in AXES.items():
+        wide = lambda s, change=change: change(s, int(maker.random.choice(_ODD)))  # noqa: E731
+        if wide(maker.different_sizes()) != maker.different_sizes():
+            yield from _sized(maker, f"{axis} > {LARGEST}", wide, axis, LARGEST + 1)
+
+
+def _with(axis: str, size: int, sizes: Sizes) -> Sizes:
+    return AXES[axis](sizes, size)
 
 
 def _valued(maker: Maker) -> Iterator[Corner]:
@@ -109,90 +122,41 @@ def _valued(maker: Maker) -> Iterator[Corner]:
 def _coinciding(interview: Interview, maker: Maker) -> Iterator[Corner]:
     """Two equal sizes, of n and the units of all layers: whichever of the pairs make it wrong."""
     layers = len(maker.like.parameters)
+    names = ["n", "d", *(f"u{layer}" for layer in range(1, layers)), "k"]
 
-    def equal(first: int, second: int) -> Sizes:
-        sizes = maker.different_sizes()
-        if first < 0:
-            return replace(sizes, samples=sizes.units[second])
+    def equal(first: int, second: int, sizes: Sizes) -> Sizes:
+        if first == 0:
+            return replace(sizes, samples=sizes.units[second - 1])
         units = list(sizes.units)
-        units[first] = units[second]
+        units[first - 1] = units[second - 1]
         return replace(sizes, units=tuple(units))
 
-    def is_wrong(pair: tuple[int, int]) -> bool:
-        sizes = equal(*pair)
-        probe = interview.ask(maker.case(sizes)) if maker.admits(sizes) else None
-        return probe is not None and probe.fails
-
-    pairs = [pair for pair in combinations(range(-1, layers + 1), 2) if is_wrong(pair) and is_wrong(pair)]
-    if pairs:
-        parts = [Corner(_equality(*pair, layers), partial(_case_of, maker, equal, pair)) for pair in pairs]
-        turns = cycle(parts)
-        text = " or ".join(part.text for part in parts)
-        yield Corner(text, lambda: next(turns).make(), parts=parts if len(parts) > 1 else ())
-
-
-def _case_of(maker: Maker, equal: Callable[[int, int], Sizes], pair: tuple[int, int]) -> Case:
-    return maker.case(equal(*pair))
+    pairs = [
+        (f"{names[a]} = {names[b]}", partial(equal, a, b)) for a, b in combinations(range(len(names)), 2)
+    ]
+    wrong = [
+        corner
+        for text, change in pairs
+        for corner in _sized(maker, text, change)
+        if all(_is_wrong(interview, maker, change(maker.different_sizes())) for _ in range(2))
+    ]
+    if wrong:
+        turns, text = cycle(wrong), " or ".join(corner.text for corner in wrong)
+        yield Corner(text, lambda: next(turns).make(), parts=wrong if len(wrong) > 1 else ())
 
 
-def _equality(first: int, second: int, layers: int) -> str:
-    """In words, that two of n (-1), the inputs (0) and the units of the layers are as many."""
-    match first, second:
-        case -1, 0:
-            said = "n is the number of inputs"
-        case -1, layer:
-            said = "n = K" if layer == layers else f"n is the number of units of layer {layer}"
-        case below, layer if layer == below + 1:
-            said = f"W{layer} is square"
-        case 0, layer:
-            of = "outputs" if layer == layers else f"units in layer {layer}"
-            said = f"there are as many inputs as {of}"
-        case below, layer:
-            said = f"layers {below} and {layer} have as many units"
-    return said
+def _is_wrong(interview: Interview, maker: Maker, sizes: Sizes) -> bool:
+    probe = interview.ask(maker.case(sizes)) if maker.admits(sizes) else None
+    return probe is not None and probe.fails
 
 
-def _square(maker: Maker) -> Iterator[Corner]:
-    """All layers; all but the first."""
-    yield from _sized(
-        maker, "all layers are square", lambda s: replace(s, units=(s.units[0],) * len(s.units))
-    )
-    yield from _sized(
-        maker,
-        "all layers but the first are square",
-        lambda s: replace(s, units=(s.units[0], *(s.units[-1],) * (len(s.units) - 1))),
-    )
-
-
-Change = Callable[[Sizes, int], Sizes]
-
-_WIDE: dict[str, Change] = {
-    "n": lambda s, size: replace(s, samples=size),
-    "K": lambda s, size: replace(s, units=(*s.units[:-1], size)),
-    "the number of inputs": lambda s, size: replace(s, units=(size, *s.units[1:])),
-    "the number of hidden units": lambda s, size: replace(
-        s, units=(s.units[0], *(size for _ in s.units[1:-1]), s.units[-1])
-    ),
-}
-"""One size of a network made larger than those of the usual fresh cases."""
-
-
-_ODD = (33, 35, 37, 39)
-"""Large sizes that no usual part of a batch or of a layer divides."""
-
-
-def _wide(maker: Maker, letter: str, change: Change) -> Iterator[Corner]:
-    def sizes() -> Sizes:
-        return change(maker.different_sizes(), int(maker.random.choice(_ODD)))
-
-    if maker.admits(sizes()) and sizes() != maker.different_sizes():
-        yield Corner(f"{letter} > {LARGEST}", lambda: maker.case(sizes()))
-
-
-def _sized(maker: Maker, text: str, change: Callable[[Sizes], Sizes]) -> Iterator[Corner]:
+def _sized(
+    maker: Maker, text: str, change: Callable[[Sizes], Sizes], axis: str = "", size: int = 0
+) -> Iterator[Corner]:
     """A corner of the sizes, where the claim admits it and does not pin it anyway."""
     if maker.admits(change(maker.different_sizes())):
-        yield Corner(text, lambda: maker.case(change(maker.different_sizes())))
+        make = lambda: maker.case(change(maker.different_sizes()))  # noqa: E731
+        yield Corner(text, make, axis=axis, size=size)
 
 
 def _widened(interview: Interview, maker: Maker, corner: Corner) -> Corner | None:
@@ -201,83 +165,50 @@ def _widened(interview: Interview, maker: Maker, corner: Corner) -> Corner | Non
     None where it is wrong for sizes without a rule, and for others when they are asked again: then it is no size
     that matters.
     """
+    axis, size = corner.axis, corner.size
 
-    def is_wrong(change: Change, size: int) -> bool:
-        sizes = change(maker.different_sizes(), size)
-        probe = interview.ask(maker.case(sizes)) if maker.admits(sizes) else None
-        return probe is not None and probe.fails
+    def is_wrong(size: int) -> bool:
+        return _is_wrong(interview, maker, AXES[axis](maker.different_sizes(), size))
 
-    for letter, change in _WIDE.items():
-        number = (
-            LARGEST + 1 if corner.text == f"{letter} > {LARGEST}" else _size_in(corner.text, letter, maker)
-        )
-        if number > LARGEST:
-            sizes = range(LARGEST + 1, max(WIDEST, number))
-            least = next((size for size in sizes if is_wrong(change, size)), WIDEST)
-            if all(is_wrong(change, least + step) for step in (1, 2, 3)):
-                is_part = not is_wrong(change, 2 * (least - 1))
-                return replace(corner, text=_of_parts(letter, least - 1, is_part=is_part))
-        elif number > 1:
-            sizes = range(1, 2 * LARGEST + 1)
-            wrong = [size for size in sizes if size == number or is_wrong(change, size)]
-            rule = _rule_of(letter, sizes, wrong)
-            among = partial(_with_one_of, maker, change, wrong)
-            if rule:
-                return replace(corner, text=rule, plain=among)
-            again = [size for size in sizes for _ in range(TRIALS) if is_wrong(change, size)]
-            if again != [size for size in wrong for _ in range(TRIALS)]:
-                return None
-            if wrong != [number]:
-                told = f"is one of {', '.join(map(str, wrong))} (of {sizes[0]} to {sizes[-1]})"
-                return replace(corner, text=f"{letter} {told}", plain=among)
-    return corner
+    if size <= 1:
+        return corner
+    if size > LARGEST:
+        least = next((one for one in range(LARGEST + 1, max(WIDEST, size)) if is_wrong(one)), WIDEST)
+        if not all(is_wrong(least + step) for step in (1, 2, 3)):
+            return corner
+        is_part = not is_wrong(2 * (least - 1))
+        return replace(corner, text=_of_parts(axis, least - 1) if is_part else f"{axis} ≥ {least}")
+    sizes = range(1, 2 * LARGEST + 1)
+    wrong = [one for one in sizes if one == size or is_wrong(one)]
+    rule = _rule_of(axis, sizes, wrong)
+    if not rule:
+        again = [one for one in sizes for _ in range(TRIALS) if is_wrong(one)]
+        if again != [one for one in wrong for _ in range(TRIALS)]:
+            return None
+        if wrong == [size]:
+            return corner
+        rule = f"{axis} is one of {', '.join(map(str, wrong))} (of {sizes[0]} to {sizes[-1]})"
+    among = lambda: maker.case(AXES[axis](maker.different_sizes(), int(maker.random.choice(wrong))))  # noqa: E731
+    return replace(corner, text=rule, plain=among)
 
 
-def _with_one_of(maker: Maker, change: Change, sizes: Sequence[int]) -> Case:
-    return maker.case(change(maker.different_sizes(), int(maker.random.choice(sizes))))
+def _of_parts(axis: str, part: int) -> str:
+    return f"{axis} is above {part} and no multiple of it"
 
 
-def _of_parts(letter: str, part: int, *, is_part: bool) -> str:
-    return f"{letter} is above {part} and no multiple of it" if is_part else f"{letter} ≥ {part + 1}"
-
-
-def _rule_of(letter: str, sizes: Sequence[int], wrong: Sequence[int]) -> str:
+def _rule_of(axis: str, sizes: Sequence[int], wrong: Sequence[int]) -> str:
     """Which of the sizes are the wrong ones, by a rule that several obey; empty where there is none."""
     least, most = min(wrong), max(wrong)
     rules: dict[str, Callable[[int], bool]] = {
-        f"{letter} ≥ {least}": lambda size: size >= least,
-        f"{letter} ≤ {most}": lambda size: size <= most,
+        f"{axis} ≥ {least}": lambda size: size >= least,
+        f"{axis} ≤ {most}": lambda size: size <= most,
     }
     for part in range(2, LARGEST + 1):
-        rules |= _of_multiples(letter, part)
+        rules[f"{axis} is a multiple of {part}"] = lambda size, part=part: size % part == 0
+        rules[f"{axis} is no multiple of {part}"] = lambda size, part=part: size % part != 0
+        rules[_of_parts(axis, part)] = lambda size, part=part: size > part and size % part != 0
     fitting = (text for text, rule in rules.items() if [size for size in sizes if rule(size)] == wrong)
     return next(fitting, "") if len(wrong) > 1 else ""
-
-
-def _of_multiples(letter: str, part: int) -> dict[str, Callable[[int], bool]]:
-    return {
-        f"{letter} is a multiple of {part}": lambda size: size % part == 0,
-        f"{letter} is no multiple of {part}": lambda size: size % part != 0,
-        _of_parts(letter, part, is_part=True): lambda size: size > part and size % part != 0,
-    }
-
-
-def _size_in(text: str, letter: str, maker: Maker) -> int:
-    """The size that a corner is about, 0 where it is about others."""
-    fan_in, *widths, outputs = maker.sizes.units
-    sizes = {
-        f"n = {maker.sizes.samples}": ("n", maker.sizes.samples),
-        f"K = {outputs}": ("K", outputs),
-        f"there are {fan_in} inputs": ("the number of inputs", fan_in),
-    }
-    if widths:
-        sizes[_widths(widths)] = ("the number of hidden units", max(widths))
-    about, size = sizes.get(text, ("", 0))
-    return size if about == letter else 0
-
-
-def _widths(widths: Sequence[int]) -> str:
-    return f"the hidden layers have {', '.join(map(str, widths))} units"
 
 
 SATURATED = 16.0

@@ -10,8 +10,10 @@ import numpy as np
 from properties.cases import Array, Case
 from properties.comparison import named
 from properties.diagnosis.corners import SATURATED, boundary, largest_z, saturating, two_digits
-from properties.diagnosis.matching import Matcher
-from properties.diagnosis.probes import STEPS, Interview, Maker, OutOfSteps, Probe, claim_of, ratio
+from properties.diagnosis.network_search import NetworkProblem
+from properties.diagnosis.probes import STEPS, Interview, Maker, OutOfSteps, Probe, claim_of
+from properties.diagnosis.search import explain
+from properties.diagnosis.trials import ratio
 from properties.subjects import Subject
 
 WELL_SCALED = 4
@@ -62,7 +64,7 @@ def _explained(interview: Interview, case: Case) -> tuple[bool, str]:
     wrong = [probe for probe in failing if probe.fault is None]
     if any(probe.fails and not _is_flat(probe) for probe in (*wrong, *filter(_is_told, loud))):
         return False, ""
-    if _is_a_mistake(interview, wrong):
+    if _is_a_mistake(wrong):
         return False, ""
     return True, _regime(interview, case, maker, failing[0])
 
@@ -77,7 +79,7 @@ def _is_flat(probe: Probe) -> bool:
     return not probe.case.largest_exponent < SATURATED
 
 
-def _is_a_mistake(interview: Interview, wrong: Sequence[Probe]) -> bool:
+def _is_a_mistake(wrong: Sequence[Probe]) -> bool:
     """Whether two wrong answers or more have one ratio to the right ones, or one mistake in common."""
     if len(wrong) < 2:
         return False
@@ -90,8 +92,7 @@ def _is_a_mistake(interview: Interview, wrong: Sequence[Probe]) -> bool:
     known = [r for r in ratios if r is not None and r != 0]
     if known and len(known) == len(ratios) and max(known) - min(known) <= abs(known[0]) / 2**20:
         return True
-    accounts = Matcher(wrong, interview).single()
-    return any(set(account.names) & SHOWN_AT_THE_EDGES for account in accounts)
+    return bool(set(explain(NetworkProblem(wrong[0].case), wrong).names) & SHOWN_AT_THE_EDGES)
 
 
 def _regime(interview: Interview, case: Case, maker: Maker, example: Probe) -> str:

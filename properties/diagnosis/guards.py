@@ -1,28 +1,25 @@
 """A right formula that is guarded against extreme numbers: by a small ε, or by an activation that is cut.
 
-log(o + ε), a quotient by o + ε, o kept within [ε, 1 - ε]; or softplus(z) = z where z > 20.
-
-Many programs guard an entropy so against log 0 and 0/0. Its value and its slope are then off by about ε/o:
-by nothing that can be seen where the outputs o are of size 1, and by everything where an output is
-smaller than ε. A guard is found on one case and has to explain fresh ones to the last rounding. The bounds
-of the plain formulas hold for the guarded ones too: a quotient by o + ε magnifies an error of o by less
-than one by o. An activation that is cut at z has errors of about e^-|z|, and is simpler beyond.
+log(o + ε), a quotient by o + ε, o kept within [ε, 1 - ε]; or softplus(z) = z where z > 20. Each is the right program
+with a step replaced, as a mistake is, but the value of an entropy and its slope are off by about ε/o: by nothing that
+can be seen where the outputs o are of size 1, and by everything where an output is smaller than ε. So a guard is looked
+for on cases that come nearer and nearer to where it matters, and has to explain all of them to the last rounding. The
+bounds of the plain formulas hold for the guarded ones too: a quotient by o + ε magnifies an error of o by less than
+one by o.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from properties.cases import Array, Case, Parameters
 from properties.comparison import compare, named
 from properties.diagnosis.corners import saturated
-from properties.diagnosis.networks import SQUARED, Function, Network, Step, back, value
+from properties.diagnosis.networks import SQUARED, Network, Replaced, back, value
 from properties.diagnosis.probes import STEPS, Interview, Maker, OutOfSteps, Probe, claim_of, wide
-from properties.problem import Claim
+from properties.diagnosis.search import Candidate, Explanation
 from properties.search import Inconclusive, SubjectGone, Violation
 from properties.subjects import Subject
 from reference.network import ACTIVATIONS, divisor, forward, layers_of, loss_terms
@@ -43,10 +40,51 @@ EVIDENCE = 3
 """As many fresh cases have to show a guard, before it is believed."""
 SEEN = 2.0**-50
 """A smaller part of a number is rounding."""
-OVERLOOKED = 2.0**-10
-"""Of the largest entry of an array: what an ε takes from it where outputs are of size 1."""
 MOST_GUARDS = 4
 """Of a module with several losses, as many may have one."""
+PLAIN = (
+    "Leave it out: where the output's slope is multiplied out on paper, no output stands in a denominator."
+)
+UNCUT = "Leave it out: written with the exponential of -|z|, no activation overflows."
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What a program does to a right formula for the sake of extreme numbers.
+
+    Attributes:
+        text: `1e-12 is added inside the logarithm`.
+        size: about what it adds to or takes from a number of size 1.
+        cure: how to do without it.
+        concerns: whether the choices of a case bring it in.
+        replaced: the steps of the right program that it replaces.
+        value: the guarded loss of a case.
+        near: how near a case comes to where it matters: `an output is 1e-9 from 0`.
+    """
+
+    text: str
+    size: float
+    cure: str
+    concerns: Callable[[Case], bool]
+    replaced: Callable[[Network], list[Replaced]]
+    value: Callable[[Case], float]
+    near: Callable[[Case], str]
+
+    def candidate(self, network: Network) -> Candidate:
+        """The guarded gradient."""
+        return network.candidate(self.text, self.replaced(network), cure=self.cure)
+
+    def explains_gradient(self, network: Network, probe: Probe) -> bool:
+        """Whether rounding, or a kink, parts the answer from the guarded gradient, and nothing else does."""
+        truth, found = probe.case.oracle, self.candidate(network).at(probe)
+        return bool(found) and compare(probe.answer, found or {}, named(truth.error), named(truth.open)).holds
+
+    def explains_value(self, case: Case, answer: float) -> bool:
+        """Whether rounding parts the answer from the guarded loss, and nothing else does."""
+        return abs(answer - self.value(case)) <= case.oracle.loss_error
+
+
+# --- an ε in an entropy ---------------------------------------------------------------------------------------
 
 Formula = Callable[[Array, Array, float, float], Array]
 """From the output o and the target y, both (n, K), ε, and the largest number below 1 that o is kept under."""
@@ -56,257 +94,170 @@ def _through_softmax(d: Array, o: Array) -> Array:
     return o * (d - (d * o).sum(axis=1, keepdims=True))
 
 
-def _kept(o: Array, least: float, most: float) -> Array:
-    return np.clip(o, least, most)
-
-
 def _with_total(o: Array, e: float) -> Array:
     """e^(z - max z) / (Σ + ε), where Σ of these exponentials is 1/max o."""
     return o / (1 + e * o.max(axis=1, keepdims=True))
 
 
-def _of_both(part: Callable[[Array, float], Array]) -> Formula:
-    """-y/p + (1 - y)/(1 - p), with p and 1 - p guarded, times o(1 - o)."""
-    return lambda o, y, e, top: (-y / part(o, e) + (1 - y) / part(1 - o, e)) * o * (1 - o)
-
-
+INSIDE, AWAY = "{} is added inside the logarithm", "o is kept {} away from 0 and 1"
+ZERO = "the slope is 0 where o is less than {} away from 0 or 1"
 BINARY_SLOPES: Mapping[str, Formula] = {
-    "{} is added inside the logarithm": _of_both(lambda p, e: p + e),
+    INSIDE: lambda o, y, e, top: (-y / (o + e) + (1 - y) / (1 - o + e)) * o * (1 - o),
     "{} is added to o(1 − o) in a denominator": lambda o, y, e, top: (
         (o - y) / (o * (1 - o) + e) * o * (1 - o)
     ),
-    "{} is added to o and to 1 − o in a denominator": lambda o, y, e, top: (
-        (o - y) / ((o + e) * (1 - o + e)) * o * (1 - o)
+    f"{AWAY} in a denominator": lambda o, y, e, top: (
+        (o.clip(e, top) - y) / (o.clip(e, top) * (1 - o.clip(e, top))) * o * (1 - o)
     ),
-    "o is kept {} away from 0 and 1 in a denominator": lambda o, y, e, top: (
-        (_kept(o, e, top) - y) / (_kept(o, e, top) * (1 - _kept(o, e, top))) * o * (1 - o)
-    ),
-    "o is kept {} away from 0 and 1 in the denominator alone": lambda o, y, e, top: (
-        (o - y) / (_kept(o, e, top) * (1 - _kept(o, e, top))) * o * (1 - o)
-    ),
-    "o(1 − o) is kept above {} in a denominator": lambda o, y, e, top: (
-        (o - y) / np.maximum(o * (1 - o), e) * o * (1 - o)
-    ),
-    "o is kept {} away from 0 and 1": lambda o, y, e, top: _kept(o, e, top) - y,
-    "the slope is 0 where o is less than {} away from 0 or 1": lambda o, y, e, top: (
-        (o - y) * (o >= e) * (o <= top)
-    ),
-    "{} is added to o": lambda o, y, e, top: o + e - y,
+    AWAY: lambda o, y, e, top: o.clip(e, top) - y,
+    ZERO: lambda o, y, e, top: (o - y) * (o >= e) * (o <= top),
 }
 """∂L/∂z of a binary cross-entropy, summed over the outputs."""
-
 SLOPES: Mapping[str, Formula] = {
-    "{} is added inside the logarithm": lambda o, y, e, top: _through_softmax(-y / (o + e), o),
+    INSIDE: lambda o, y, e, top: _through_softmax(-y / (o + e), o),
     "o is kept above {} in a denominator": lambda o, y, e, top: _through_softmax(-y / np.maximum(o, e), o),
-    "o is kept {} away from 0 and 1": lambda o, y, e, top: (
-        _kept(o, e, top) * y.sum(axis=1, keepdims=True) - y
-    ),
-    "the slope is 0 where o is less than {} away from 0 or 1": lambda o, y, e, top: _through_softmax(
-        -y * (o >= e) * (o <= top) / np.maximum(o, e), o
-    ),
+    AWAY: lambda o, y, e, top: o.clip(e, top) * y.sum(axis=1, keepdims=True) - y,
+    ZERO: lambda o, y, e, top: _through_softmax(-y * (o >= e) * (o <= top) / np.maximum(o, e), o),
     "{} is added to the sum in the softmax": lambda o, y, e, top: (
-        _with_total(o, e) * y.sum(axis=1, keepdims=True) - y
+        _with_total(o, e) * y.sum(1, keepdims=True) - y
     ),
-    "{} is added to o": lambda o, y, e, top: (o + e) * y.sum(axis=1, keepdims=True) - y,
 }
 """∂L/∂z of a cross-entropy after a softmax."""
-
 BINARY_VALUES: Mapping[str, Formula] = {
-    "{} is added inside the logarithm": lambda o, y, e, top: y * np.log(o + e) + (1 - y) * np.log(1 - o + e),
-    "o is kept {} away from 0 and 1 inside the logarithm": lambda o, y, e, top: (
-        y * np.log(_kept(o, e, top)) + (1 - y) * np.log(1 - _kept(o, e, top))
+    INSIDE: lambda o, y, e, top: y * np.log(o + e) + (1 - y) * np.log(1 - o + e),
+    f"{AWAY} inside the logarithm": lambda o, y, e, top: (
+        y * np.log(o.clip(e, top)) + (1 - y) * np.log(1 - o.clip(e, top))
     ),
     "o is kept above {} inside the logarithm": lambda o, y, e, top: (
         y * np.log(np.maximum(o, e)) + (1 - y) * np.log(np.maximum(1 - o, e))
     ),
 }
 VALUES: Mapping[str, Formula] = {
-    "{} is added inside the logarithm": lambda o, y, e, top: y * np.log(o + e),
-    "o is kept {} away from 0 and 1 inside the logarithm": lambda o, y, e, top: y * np.log(_kept(o, e, top)),
+    INSIDE: lambda o, y, e, top: y * np.log(o + e),
+    f"{AWAY} inside the logarithm": lambda o, y, e, top: y * np.log(o.clip(e, top)),
     "o is kept above {} inside the logarithm": lambda o, y, e, top: y * np.log(np.maximum(o, e)),
     "{} is added to the sum in the softmax": lambda o, y, e, top: y * np.log(_with_total(o, e)),
 }
 """-ℓ_ij of the entropies, (n, K)."""
 
 
-class Guard(ABC):
-    """What a program does to a right formula for the sake of extreme numbers: its size, and what comes of it."""
+def _epsilons(loss: str, rows: Mapping[str, Formula]) -> Iterator[Guard]:
+    """Each formula with each ε, in the slope of a loss or in its value."""
+    for (text, formula), size in ((row, size) for row in rows.items() for size in USUAL):
 
-    cure: ClassVar[str]
-    """How to do without it."""
+        def at(case: Case, o: Array, y: Array, formula: Formula = formula, size: float = size) -> Array:
+            fmt = case.inputs.dtype.type
+            with np.errstate(all="ignore"):
+                found = formula(o, y, size, float(fmt(1) - fmt(size)))
+            by = divisor(len(o), case.reduction) * (o.shape[1] if loss.startswith("mean") else 1)
+            return found / by
 
-    @property
-    @abstractmethod
-    def size(self) -> float:
-        """About what it adds to or takes from a number of size 1."""
+        def replaced(network: Network, at: Callable[..., Array] = at) -> list[Replaced]:
+            return [(step, lambda o, y: at(network.case, o, y)) for step in network.of("scores")]
 
-    @abstractmethod
-    def concerns(self, case: Case) -> bool:
-        """Whether the choices of a case bring it in."""
+        def of_loss(case: Case, at: Callable[..., Array] = at) -> float:
+            _, o = _last(case)
+            return -float(at(case, o, case.rows.astype(float)).sum())
 
-    @abstractmethod
-    def replaced(self, network: Network, case: Case) -> list[tuple[Step, Function]]:
-        """The steps of the right program that it replaces."""
-
-    @abstractmethod
-    def value(self, case: Case) -> float:
-        """The guarded loss."""
-
-    @abstractmethod
-    def near(self, case: Case) -> str:
-        """How near the case comes to where it matters: `an output is 1e-9 from 0`."""
-
-    def gradient(self, network: Network, probe: Probe) -> dict[str, Array]:
-        """The guarded gradient, by name."""
-        edits = [network.edit(step, function) for step, function in self.replaced(network, probe.case)]
-        with np.errstate(all="ignore"):
-            return network.with_edits(probe, edits) or {}
-
-    def explains_gradient(self, network: Network, probe: Probe) -> bool:
-        """Whether rounding, or a kink, parts the answer from the guarded gradient, and nothing else does."""
-        truth, found = probe.case.oracle, self.gradient(network, probe)
-        return bool(found) and compare(probe.answer, found, named(truth.error), named(truth.open)).holds
-
-    def explains_value(self, case: Case, answer: float) -> bool:
-        """Whether rounding parts the answer from the guarded loss, and nothing else does."""
-        return abs(answer - self.value(case)) <= case.oracle.loss_error
+        told = text.format(f"{size:.3g}")
+        yield Guard(told, size, PLAIN, lambda case: case.loss == loss, replaced, of_loss, _near_to_an_end)
 
 
-@dataclass(frozen=True)
-class Epsilon(Guard):
-    """One ε of one entropy, in its slope or in its value."""
-
-    cure = "Leave it out: where the output's slope is multiplied out on paper, no output stands in a denominator."
-
-    loss: str
-    text: str
-    epsilon: float
-    formula: Formula
-
-    @property
-    def size(self) -> float:
-        """The ε."""
-        return self.epsilon
-
-    def __str__(self) -> str:
-        """`1e-12 is added inside the logarithm`."""
-        return self.text.format(f"{self.size:.3g}")
-
-    def concerns(self, case: Case) -> bool:
-        """Where that entropy is the loss."""
-        return case.loss == self.loss
-
-    def _at(self, case: Case, o: Array, y: Array) -> Array:
-        fmt = case.inputs.dtype.type
-        with np.errstate(all="ignore"):
-            found = self.formula(o, y, self.size, float(fmt(1) - fmt(self.size)))
-        return found / o.shape[1] if self.loss.startswith("mean") else found
-
-    def error(self, case: Case, o: Array, y: Array) -> Array:
-        """∂L/∂z of the last layer, (n, K)."""
-        return self._at(case, o, y) / divisor(case.samples, case.reduction)
-
-    def replaced(self, network: Network, case: Case) -> list[tuple[Step, Function]]:
-        """∂L/∂z of the last layer."""
-        (scores,) = network.of("scores")
-        return [(scores, lambda o, y: self.error(case, o, y))]
-
-    def value(self, case: Case) -> float:
-        """The guarded loss."""
-        _, o = _last(case)
-        terms = self._at(case, o, case.rows.astype(float))
-        return -float(terms.sum()) / divisor(case.samples, case.reduction)
-
-    def near(self, case: Case) -> str:
-        """`an output is 1e-9 from 0 or 1`."""
-        _, o = _last(case)
-        if case.output == "sigmoid":
-            return f"an output is {float(np.minimum(o, 1 - o).min()):.1g} from 0 or 1"
-        return f"an output is {float(o.min()):.1g} from 0"
+def _last(case: Case) -> tuple[Array, Array]:
+    """The last z and the output, (n, K)."""
+    here = wide(case)
+    with np.errstate(all="ignore"):
+        zs, hs = forward(np, layers_of(here.parameters, case.hidden, case.output), here.inputs)
+    return zs[-1], hs[-1]
 
 
-@dataclass(frozen=True)
-class Cut(Guard):
-    """An activation that is not computed beyond some z, as softplus is z where z > 20."""
+def _near_to_an_end(case: Case) -> str:
+    """`an output is 1e-9 from 0 or 1`."""
+    _, o = _last(case)
+    if case.output == "sigmoid":
+        return f"an output is {float(np.minimum(o, 1 - o).min()):.1g} from 0 or 1"
+    return f"an output is {float(o.min()):.1g} from 0"
 
-    cure = "Leave it out: written with the exponential of -|z|, no activation overflows."
 
-    activation: str
-    text: str
-    at: int
-    cut: "Callable[[Elementwise, int], Elementwise]"
+def slopes(loss: str) -> Iterator[Guard]:
+    """The guards that the slope of an entropy may have."""
+    return _epsilons(loss, SLOPES if loss == "cross_entropy" else BINARY_SLOPES)
 
-    @property
-    def size(self) -> float:
-        """What σ and softplus are from their limits there, e^-|z|."""
-        return float(np.exp(-self.at))
 
-    def __str__(self) -> str:
-        """`softplus is z where z > 20`."""
-        return self.text.format(self.activation, self.at)
+def values(loss: str) -> Iterator[Guard]:
+    """The guards that the value of a loss may have; none of a squared one."""
+    rows = VALUES if loss == "cross_entropy" else BINARY_VALUES
+    return _epsilons(loss, rows if loss.endswith("cross_entropy") else {})
 
-    def concerns(self, case: Case) -> bool:
-        """Where the network has that activation."""
-        return bool(_entering(self.activation, case))
 
-    @property
-    def row(self) -> "Elementwise":
-        """The cut activation."""
-        name = self.activation
-        plain = Elementwise(lambda z: value(name, z), lambda z: back(name, np.ones_like(z), z))
-        return self.cut(plain, self.at)
+# --- an activation that is cut ---------------------------------------------------------------------------------
 
-    def replaced(self, network: Network, case: Case) -> list[tuple[Step, Function]]:
-        """The value and the slope of every layer with that activation; the error of an entropy that has it inside."""
-        f, slope = self.row
-        layers = layers_of(case.parameters, case.hidden, case.output)
-        ours = [number for number, layer in enumerate(layers, start=1) if layer.activation == self.activation]
-        up = [(step, lambda z: f(z)) for step in network.of("value") if step.layer in ours]  # noqa: PLW0108
-        down = [
-            (step, lambda dh, z: dh * slope(z))
-            for step in network.of("slope")
-            if step.layer in ours and not step.within
-        ]
-        (scores,) = network.of("scores")
-        inside = case.loss not in SQUARED and network.layers in ours
-        return [*up, *down, *([(scores, self._scores_error(case))] if inside else [])]
+Elementwise = Callable[[Array], Array]
+CUTS: Sequence[tuple[str, str, Callable[..., Array], Callable[..., Array]]] = (
+    *(("softplus", text, up, down) for text, up, down in (
+        ("{} is z where z > {}", lambda f, z, t: np.where(z > t, z, f(z)), lambda g, z, t: np.where(z > t, 1, g(z))),
+        ("{} is z where z > {}, but for its slope", lambda f, z, t: np.where(z > t, z, f(z)), lambda g, z, t: g(z)),
+        ("the slope of {} is 1 where z > {}", lambda f, z, t: f(z), lambda g, z, t: np.where(z > t, 1, g(z))),
+    )),
+    *((name, text, lambda f, z, t: f(z.clip(-t, t)), down) for text, down in (
+        ("z is kept within ± {1} before {0}", lambda g, z, t: g(z.clip(-t, t))),
+        ("z is kept within ± {1} before {0}, whose slope is 0 beyond", lambda g, z, t: g(z) * (abs(z) <= t)),
+    ) for name in ("sigmoid", "softplus", "tanh")),
+)  # fmt: skip
+"""Activation, in words, and what becomes of its value f and of its slope g at z."""
+CUT_AT = range(40, 1, -1)
+"""Where programs cut: whole numbers, down from where nothing is left of e^-z beside z."""
 
-    def _scores_error(self, case: Case) -> Function:
+
+def _cuts(activation: str) -> Iterator[Guard]:
+    for name, text, up, down in CUTS:
+        for at in CUT_AT if name == activation else ():
+            f = partial(up, partial(value, name), t=at)
+            slope = partial(down, lambda z, name=name: back(name, np.ones_like(z), z), t=at)
+            yield Guard(
+                text.format(name, at),
+                float(np.exp(-at)),  # what σ and softplus are from their limits there
+                UNCUT,
+                lambda case, name=name: bool(_entering(name, case)),
+                partial(_cut_steps, name, f, slope),
+                partial(_cut_loss, name, f),
+                lambda case, name=name: f"the largest {_sized(name)} is {_largest(name, case):.2g}",
+            )
+
+
+def _cut_steps(activation: str, f: Elementwise, slope: Elementwise, network: Network) -> list[Replaced]:
+    """The value and the slope of every layer with that activation; the error of an entropy that has it inside."""
+    case, ours = (
+        network.case,
+        [i for i in range(1, network.layers + 1) if network.activation(i) == activation],
+    )
+
+    def at_scores(v: Array, z: Array) -> Array:
         """(o − y) of a binary entropy, as it is divided."""
+        by = divisor(len(v), case.reduction) * (v.shape[1] if case.loss.startswith("mean") else 1)
+        return v + (f(z) - value(activation, z)) / by
 
-        def at_scores(v: Array, z: Array, y: Array) -> Array:
-            plain = value(self.activation, z) - y
-            return v + (self.row.forward(z) - y - plain) * divided
-
-        divided = (
-            1 / divisor(case.samples, case.reduction) / (case.outputs if case.loss.startswith("mean") else 1)
-        )
-        return at_scores
-
-    def value(self, case: Case) -> float:
-        """The loss with that activation."""
-        here, f = wide(case), self.row.forward
-        layers = layers_of(here.parameters, case.hidden, case.output)
-        table = {**ACTIVATIONS, self.activation: lambda xp, z: f(z)}
-        h, z = here.inputs, here.inputs
-        with np.errstate(all="ignore"):
-            for layer in layers:
-                z = h @ layer.W if layer.b is None else h @ layer.W + layer.b
-                h = table[layer.activation](np, z)
-            terms = loss_terms(np, layers[-1], z, h, here.targets, case.loss)
-        return float(terms.sum()) / divisor(case.samples, case.reduction)
-
-    def near(self, case: Case) -> str:
-        """`the largest z is 21`."""
-        size = "z" if self.activation == "softplus" else "|z|"
-        return f"the largest {size} is {_largest(self.activation, case):.2g}"
+    up: list[Replaced] = [(step, lambda z: f(z)) for step in network.of("value") if step.layer in ours]  # noqa: PLW0108
+    up += [
+        (step, lambda dh, z: dh * slope(z))
+        for step in network.of("slope")
+        if step.layer in ours and not step.within
+    ]
+    inside = case.loss not in SQUARED and network.layers in ours
+    return [*up, *((step, at_scores) for step in network.of("scores") if inside)]
 
 
-class Elementwise(NamedTuple):
-    """An activation: h and its slope, both from z."""
-
-    forward: Callable[[Array], Array]
-    slope: Callable[[Array], Array]
+def _cut_loss(activation: str, f: Elementwise, case: Case) -> float:
+    here = wide(case)
+    layers = layers_of(here.parameters, case.hidden, case.output)
+    table = {**ACTIVATIONS, activation: lambda xp, z: f(z)}
+    h = z = here.inputs
+    with np.errstate(all="ignore"):
+        for layer in layers:
+            z = h @ layer.W if layer.b is None else h @ layer.W + layer.b
+            h = table[layer.activation](np, z)
+        terms = loss_terms(np, layers[-1], z, h, here.targets, case.loss)
+    return float(terms.sum()) / divisor(case.samples, case.reduction)
 
 
 def _entering(activation: str, case: Case) -> list[Array]:
@@ -318,123 +269,28 @@ def _entering(activation: str, case: Case) -> list[Array]:
     return [z for z, layer in zip(zs, layers, strict=True) if layer.activation == activation]
 
 
+def _sized(activation: str) -> str:
+    """A softplus is cut where z is large, other activations on both sides."""
+    return "z" if activation == "softplus" else "|z|"
+
+
 def _largest(activation: str, case: Case) -> float:
-    """The largest z, where a softplus is cut; the largest |z| for another activation, which is cut on both sides."""
     zs = _entering(activation, case)
     return max(float((z if activation == "softplus" else abs(z)).max()) for z in zs)
 
 
-def _beyond(plain: Elementwise, at: int) -> Elementwise:
-    """h = z and a slope of 1 for z > at."""
-    return Elementwise(
-        lambda z: np.where(z > at, z, plain.forward(z)), lambda z: np.where(z > at, 1, plain.slope(z))
-    )
+# --- subjects with guards ---------------------------------------------------------------------------------------
 
 
-def _value_beyond(plain: Elementwise, at: int) -> Elementwise:
-    """h = z for z > at, the slope as everywhere."""
-    return Elementwise(_beyond(plain, at).forward, plain.slope)
-
-
-def _slope_beyond(plain: Elementwise, at: int) -> Elementwise:
-    """A slope of 1 for z > at, the value as everywhere."""
-    return Elementwise(plain.forward, _beyond(plain, at).slope)
-
-
-def _within(plain: Elementwise, at: int) -> Elementwise:
-    """z is kept within ± at, and the slope is taken there."""
-    return Elementwise(lambda z: plain.forward(z.clip(-at, at)), lambda z: plain.slope(z.clip(-at, at)))
-
-
-def _flat_beyond(plain: Elementwise, at: int) -> Elementwise:
-    """z is kept within ± at, as autodiff differentiates that: a slope of 0 beyond."""
-    f, slope = _within(plain, at)
-    return Elementwise(f, lambda z: np.where(abs(z) > at, 0, slope(z)))
-
-
-CUTS: Sequence[tuple[str, str, Callable[[Elementwise, int], Elementwise]]] = (
-    ("softplus", "{} is z where z > {}", _beyond),
-    ("softplus", "{} is z where z > {}, but for its slope", _value_beyond),
-    ("softplus", "the slope of {} is 1 where z > {}", _slope_beyond),
-    *((name, "z is kept within ± {1} before {0}", _within) for name in ("sigmoid", "softplus", "tanh")),
-    *(
-        (name, "z is kept within ± {1} before {0}, whose slope is 0 beyond", _flat_beyond)
-        for name in ("sigmoid", "softplus", "tanh")
-    ),
-)
-"""Activation, in words, and what becomes of its row."""
-CUT_AT = range(40, 1, -1)
-"""Where programs cut: whole numbers, down from where nothing is left of e^-z beside z."""
-
-
-def _last(case: Case) -> tuple[Array, Array]:
-    """The last z and the output, (n, K)."""
-    here = wide(case)
-    with np.errstate(all="ignore"):
-        zs, hs = forward(np, layers_of(here.parameters, case.hidden, case.output), here.inputs)
-    return zs[-1], hs[-1]
-
-
-def _slopes(loss: str) -> Iterator[Epsilon]:
-    return _guards(loss, SLOPES if loss == "cross_entropy" else BINARY_SLOPES)
-
-
-def values(loss: str) -> Iterator[Epsilon]:
-    """The guards that the value of a loss may have; none of a squared one."""
-    if loss.endswith("cross_entropy"):
-        yield from _guards(loss, VALUES if loss == "cross_entropy" else BINARY_VALUES)
-
-
-def _guards(loss: str, rows: Mapping[str, Formula]) -> Iterator[Epsilon]:
-    for text, formula in rows.items():
-        for size in USUAL:
-            yield Epsilon(loss, text, size, formula)
-
-
-def _cuts(activation: str) -> Iterator[Guard]:
-    for name, text, cut in CUTS:
-        if name == activation:
-            for at in CUT_AT:
-                yield Cut(name, text, at, cut)
-
-
-class Coarse(Probe):
-    """A probe that overlooks what an ε does to outputs of size 1."""
-
-    @cached_property
-    def error(self) -> dict[str, Array]:
-        """A thousandth of the largest entry."""
-        return {
-            name: np.full_like(right, OVERLOOKED * float(abs(right).max()))
-            for name, right in self.right.items()
-        }
-
-
-@dataclass(frozen=True)
-class WithGuard(Probe):
-    """A probe whose right gradient is the guarded one."""
-
-    guard: "Epsilon" = field(kw_only=True)
-
-    @property
-    def beside(self) -> Callable[..., Array]:
-        """The guarded ∂L/∂z."""
-        return lambda o, y: self.guard.error(self.case, o, y)
-
-    @cached_property
-    def right(self) -> dict[str, Array]:
-        """The guarded gradient by name."""
-        return Network(self.case).with_edits(self, []) or {}
-
-
-def beside(holds: Callable[[Probe], bool], probes: Sequence[Probe], interview: Interview) -> Guard | None:
-    """The guard with which an account of a mistake holds of every probe; None for no such."""
-    like = probes[0].case
-    for guard in _slopes(like.loss):
-        interview.step()
-        if all(holds(WithGuard(probe.case, probe.answer, guard=guard)) for probe in probes):
-            return guard
-    return None
+def beside(found: Explanation, probes: Sequence[Probe]) -> str:
+    """The guard with which a mistake explains every probe; empty for none."""
+    (*others, one) = (finding.candidate for finding in found.findings)
+    network = Network(probes[0].case)
+    for guard in slopes(probes[0].case.loss) if not others else ():
+        both = guard.candidate(network).then(Candidate(one.text, network, one.edits, one.change, one.after))
+        if both is not None and all(map(both.everything, probes)):
+            return guard.text
+    return ""
 
 
 class Guarded:
@@ -444,26 +300,8 @@ class Guarded:
         """The guards of its gradient and of its loss; `effect` says what they do, and those of a guarded subject."""
         self.subject, self.slope, self.value = subject, slope, value
         self.effect = f"{subject.effect}; {effect}" if isinstance(subject, Guarded) else effect
-
-    @property
-    def name(self) -> str:
-        """The subject's."""
-        return self.subject.name
-
-    @property
-    def claims(self) -> tuple[Claim, ...]:
-        """The subject's."""
-        return self.subject.claims
-
-    @property
-    def rational(self) -> bool:
-        """The subject's."""
-        return self.subject.rational
-
-    @property
-    def has_loss(self) -> bool:
-        """The subject's."""
-        return self.subject.has_loss
+        self.name, self.claims, self.rational = subject.name, subject.claims, subject.rational
+        self.has_loss, self.impurity, self.renew = subject.has_loss, subject.impurity, subject.renew
 
     @property
     def sizes(self) -> list[float]:
@@ -472,14 +310,10 @@ class Guarded:
 
     def gradient(self, case: Case) -> Parameters:
         """The right gradient where the guard explains the subject's, and the subject's otherwise."""
-        answer = self.subject.gradient(case)
-        guard = self.slope
-        if (
-            guard is None
-            or not guard.concerns(case)
-            or case.overflows
-            or not guard.explains_gradient(Network(case), Probe(case, named(answer)))
-        ):
+        answer, guard = self.subject.gradient(case), self.slope
+        if guard is None or not guard.concerns(case) or case.overflows:
+            return answer
+        if not guard.explains_gradient(Network(case), Probe(case, named(answer))):
             return answer
         return [
             (dW.astype(given.dtype), None if db is None or beside is None else db.astype(beside.dtype))
@@ -488,49 +322,35 @@ class Guarded:
 
     def loss(self, case: Case) -> float:
         """The right loss where the guard explains the subject's, and the subject's otherwise."""
-        answer = self.subject.loss(case)
-        guard = self.value
+        answer, guard = self.subject.loss(case), self.value
         if guard is None or not guard.concerns(case) or not guard.explains_value(case, answer):
             return answer
         return case.oracle.loss
 
-    def impurity(self) -> str:
-        """The subject's."""
-        return self.subject.impurity()
-
-    def renew(self) -> None:
-        """The subject is renewed."""
-        self.subject.renew()
-
 
 @dataclass(frozen=True)
-class _Heard:
+class _Heard(Probe):
     """A case with the subject's answers; no loss where it gives none."""
 
-    probe: Probe
-    value: float | None
-
-    @property
-    def case(self) -> Case:
-        return self.probe.case
-
-    @property
-    def answer(self) -> Mapping[str, Array]:
-        return self.probe.answer
+    loss: float | None = None
 
     @cached_property
-    def network(self) -> Network:
-        return Network(self.case)
-
-    @cached_property
-    def slope_is_off(self) -> bool:
+    def slope_off(self) -> float:
+        """How far the gradient is off, relative to its largest entry; 0 where rounding explains it."""
         truth = self.case.oracle
-        return not compare(self.answer, named(truth.gradient), named(truth.error), named(truth.open)).holds
+        if compare(self.answer, self.right, named(truth.error), named(truth.open)).holds:
+            return 0.0
+        size = max(float(abs(array).max(initial=0)) for array in self.right.values())
+        off = max(float(abs(self.answer[name] - self.right[name]).max(initial=0)) for name in self.right)
+        return off / size if size else np.inf
 
     @cached_property
-    def value_is_off(self) -> bool:
+    def loss_off(self) -> float:
+        """The same of the loss."""
         truth = self.case.oracle
-        return self.value is not None and not abs(self.value - truth.loss) <= truth.loss_error
+        if self.loss is None or abs(self.loss - truth.loss) <= truth.loss_error:
+            return 0.0
+        return abs(self.loss - truth.loss) / truth.loss if truth.loss else np.inf
 
 
 def find_guards(subject: Subject, case: Case, *, steps: int = STEPS) -> Guarded | None:
@@ -544,8 +364,8 @@ def find_guards(subject: Subject, case: Case, *, steps: int = STEPS) -> Guarded 
     interview = Interview(subject, steps)
     try:
         with np.errstate(all="ignore"):
-            for slopes, of_value, spread in _families(case):
-                found = _explained(interview, case, slopes, of_value, spread)
+            for of_slope, of_value, spread in _families(case):
+                found = _explained(interview, case, of_slope, of_value, spread)
                 if found is not None:
                     return found
     except (OutOfSteps, SubjectGone):
@@ -560,40 +380,35 @@ Spread = Callable[[Case, float], Case]
 def _families(case: Case) -> Iterator[tuple[Iterator[Guard], Iterator[Guard], Spread]]:
     """Guards of the slope, guards of the value, and how fresh cases come near to where they matter."""
     if case.loss.endswith("cross_entropy"):
-        yield _slopes(case.loss), values(case.loss), _with_last_z
-    for activation in dict.fromkeys(name for name, _, _ in CUTS):
+        yield slopes(case.loss), values(case.loss), _with_last_z
+    for activation in dict.fromkeys(name for name, *_ in CUTS):
         if _entering(activation, case):
             yield _cuts(activation), _cuts(activation), partial(_with_z_of, activation)
 
 
 def _explained(
-    interview: Interview, case: Case, slopes: Iterator[Guard], of_value: Iterator[Guard], spread: Spread
+    interview: Interview, case: Case, of_slope: Iterator[Guard], of_value: Iterator[Guard], spread: Spread
 ) -> Guarded | None:
-    heard = _hear(interview, case, spread)
-    slope = _standing(
-        [one for one in heard if one.slope_is_off],
-        slopes,
-        lambda guard, one: guard.explains_gradient(one.network, one.probe),
-    )
-    value = _standing(
-        [one for one in heard if one.value_is_off],
-        of_value,
-        lambda guard, one: guard.explains_value(one.case, one.value or 0.0),
-    )
-    if slope is None and value is None:
-        return None
+    heard, network = _hear(interview, case, spread), Network(case)
+    off = [one for one in heard if one.slope_off], [one for one in heard if one.loss_off]
+    slope = _standing(off[0], of_slope, lambda guard, one: guard.explains_gradient(network, one))
+    of_loss = _standing(off[1], of_value, lambda guard, one: guard.explains_value(one.case, one.loss or 0.0))
     told = [
-        f"{guard}{_effect(guard, what, heard, off)}"
-        for guard, what, off in ((value, "loss", _value_off), (slope, "gradient", _slope_off))
+        f"{guard.text}{_effect(guard, what, heard, amount)}"
+        for guard, what, amount in (
+            (of_loss, "loss", lambda one: one.loss_off),
+            (slope, "gradient", lambda one: one.slope_off),
+        )
         if guard is not None
     ]
-    return Guarded(interview.subject, slope, value, "; ".join(told))
+    return Guarded(interview.subject, slope, of_loss, "; ".join(told)) if told else None
 
 
 def _hear(interview: Interview, case: Case, spread: Spread) -> list[_Heard]:
     """The subject's answers to the case and to fresh ones, those that can be judged.
 
     The largest z of the fresh ones are between all whole numbers up to where activations are flat to the last digit.
+    None are given where all that the subject gives is off by more than any ε explains where outputs are of size 1.
     """
     maker = Maker(case, claim_of(interview.subject, case), np.random.default_rng(0))
     heard: list[_Heard] = []
@@ -603,19 +418,14 @@ def _hear(interview: Interview, case: Case, spread: Spread) -> list[_Heard]:
         if probe is None or probe.fault is not None:
             continue
         try:
-            value = interview.subject.loss(one) if interview.subject.has_loss else None
+            loss = interview.subject.loss(one) if interview.subject.has_loss else None
         except (Violation, Inconclusive):
-            value = None
-        heard.append(_Heard(probe, value))
-        if len(heard) > EVIDENCE and all(map(_is_far_off, heard)):
+            loss = None
+        heard.append(_Heard(probe.case, probe.answer, loss=loss))
+        far = (one.slope_off > FAR and (one.loss is None or one.loss_off > FAR) for one in heard)
+        if len(heard) > EVIDENCE and all(far):
             return []
     return heard
-
-
-def _is_far_off(one: _Heard) -> bool:
-    """Whether all that the subject gives is off by more than any ε explains, where outputs are of size 1."""
-    slope = one.slope_is_off and _slope_off(one) > FAR
-    return slope and (one.value is None or (one.value_is_off and _value_off(one) > FAR))
 
 
 def _with_last_z(case: Case, largest: float) -> Case:
@@ -635,31 +445,14 @@ def _with_z_of(activation: str, case: Case, largest: float) -> Case:
 
 
 def _standing(
-    off: Sequence[_Heard], guards: Iterator[Guard], explains: Callable[[Guard, _Heard], bool]
+    off: Sequence[_Heard], guards: Iterable[Guard], explains: Callable[[Guard, _Heard], bool]
 ) -> Guard | None:
     """The first guard that explains one wrong answer, and then all the others."""
     if len(off) <= EVIDENCE:
         return None
     # The middle one shows an ε best: enough is lost to tell ε by, and not all.
     first = off[len(off) // 2]
-    return next(
-        (g for g in guards if explains(g, first) and all(explains(g, one) for one in off)),
-        None,
-    )
-
-
-def _slope_off(one: _Heard) -> float:
-    right = named(one.case.oracle.gradient)
-    size = max(float(abs(array).max(initial=0)) for array in right.values())
-    return _relative(max(float(abs(one.answer[name] - right[name]).max(initial=0)) for name in right), size)
-
-
-def _value_off(one: _Heard) -> float:
-    return _relative(abs((one.value or 0.0) - one.case.oracle.loss), one.case.oracle.loss)
-
-
-def _relative(difference: float, size: float) -> float:
-    return difference / size if size else np.inf
+    return next((g for g in guards if explains(g, first) and all(explains(g, one) for one in off)), None)
 
 
 def _effect(guard: Guard, what: str, heard: Sequence[_Heard], off: Callable[[_Heard], float]) -> str:

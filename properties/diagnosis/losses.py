@@ -1,33 +1,23 @@
-"""What is wrong with a loss: a factor, a penalty, or the loss of another problem."""
+"""What is wrong with a loss: a factor, an ε, a penalty, or the loss of another problem."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any
 
 import numpy as np
 
-from properties.cases import Case, Parameters
+from properties.cases import Case
 from properties.comparison import named
 from properties.diagnosis import guards
 from properties.diagnosis.other_programs import other_choices
-from properties.diagnosis.probes import Interview, wide
-from properties.diagnosis.wording import RATIOS
+from properties.diagnosis.probes import Interview, Probe, wide
+from properties.diagnosis.trials import as_named, named_factor, said_of
 from properties.search import Inconclusive, Violation
 from reference.network import loss_value
 
-FACTORS: Mapping[str, Callable[[int, int], float]] = {
-    "half of": lambda n, k: 0.5,
-    "twice": lambda n, k: 2,
-    "minus": lambda n, k: -1,
-    "1/log 2 times": lambda n, k: 1 / np.log(2),
-    "1/log 10 times": lambda n, k: 1 / np.log(10),
-    **{f"{text} times": factor for text, factor in RATIOS.items()},
+BASES: Mapping[str, str] = {
+    f"{1 / np.log(base):.6g}": f"the logarithm has the base {base}" for base in (2, 10)
 }
-"""How a loss may be off by a factor, for n samples and K outputs."""
-
-BASES = {"1/log 2 times": "the logarithm has the base 2", "1/log 10 times": "the logarithm has the base 10"}
 
 
 @dataclass(frozen=True)
@@ -36,11 +26,6 @@ class _Told:
 
     case: Case
     value: float
-
-    @property
-    def is_right(self) -> bool:
-        truth = self.case.oracle
-        return abs(self.value - truth.loss) <= truth.loss_error
 
     def is_explained(self, predicted: float) -> bool:
         """Whether the loss is the predicted one, but for rounding, which grows with its size; both err."""
@@ -52,42 +37,15 @@ class _Told:
 def explain(interview: Interview, cases: Sequence[Case]) -> tuple[str, str]:
     """What is wrong with the subject's loss, and the evidence; both empty where it is right or not given."""
     told = list(_told(interview, cases)) if interview.subject.has_loss else []
-    wrong = sum(not one.is_right for one in told)
+    wrong = sum(abs(one.value - one.case.oracle.loss) > one.case.oracle.loss_error for one in told)
     if not wrong:
         return "", ""
-    factor, beside = _factor(told)
-    problem = next(
-        (
-            label
-            for label, loss in _other_losses(told[0].case)
-            if all(one.is_explained(loss(one.case)) for one in told)
-        ),
-        "",
-    )
-    problem = problem or BASES.get(factor, "") or _penalty(told)
-    parts = [f"the loss is {factor} what PROBLEM says{beside}"] if factor else []
-    parts += [problem] if problem else []
+    factor, said = _factor(told)
+    problem = next((label for label in _others(told)), "") or BASES.get(said, "") or _penalty(told)
+    parts = list(filter(None, (factor, problem)))
     if parts:
         return ": ".join(parts), f"explains the loss on {len(told)} of {len(told)} cases"
     return f"the loss is wrong on {wrong} of {len(told)} cases", ""
-
-
-def _factor(told: Sequence[_Told]) -> tuple[str, str]:
-    """By which factor a loss is off, and with which ε besides; both empty where there is none."""
-    for guard in (None, *guards.values(told[0].case.loss)):
-        value = _right if guard is None else guard.value
-        *_, last = told
-        at_last = value(last.case)
-        for text, by in FACTORS.items():
-            if last.is_explained(by(last.case.samples, last.case.outputs) * at_last) and all(
-                one.is_explained(by(one.case.samples, one.case.outputs) * value(one.case)) for one in told
-            ):
-                return text, "" if guard is None else f", and {guard} besides"
-    return "", ""
-
-
-def _right(case: Case) -> float:
-    return case.oracle.loss
 
 
 def _told(interview: Interview, cases: Sequence[Case]) -> Iterator[_Told]:
@@ -100,55 +58,48 @@ def _told(interview: Interview, cases: Sequence[Case]) -> Iterator[_Told]:
                 continue
 
 
-Loss = Callable[[Case], float]
+def _factor(told: Sequence[_Told]) -> tuple[str, str]:
+    """By which factor a loss is off, with which ε besides, and the factor's name; both empty where there is none."""
+    some = [one for one in told if one.case.oracle.loss]
+    for guard in chain((None,), guards.values(told[0].case.loss)):
+        right = [one.case.oracle.loss if guard is None else guard.value(one.case) for one in some]
+        ratios = [one.value / base for one, base in zip(some, right, strict=True) if base]
+        probes = [Probe(one.case, {}) for one in some]
+        called = named_factor(ratios, probes) if len(ratios) == len(some) else None
+        by = as_named(called[0], ratios[-1]) if called else None
+        asked = zip(some, probes, right, strict=True)
+        if called and by and all(one.is_explained(by(probe) * base) for one, probe, base in asked):
+            beside = "" if guard is None else f", and {guard.text} besides"
+            return f"the loss is {said_of(called[0])} what PROBLEM says{beside}", called[0]
+    return "", ""
 
 
-def _other_losses(like: Case) -> Iterator[tuple[str, Loss]]:
-    return chain(
-        ((f"this is {label}", _with(choices)) for label, choices in other_choices(like)),
-        ((label, _changed(change)) for label, change in _without_bias(len(like.parameters))),
-    )
+def _others(told: Sequence[_Told]) -> Iterator[str]:
+    """The losses of other choices that are the subject's."""
+    for label, choices in other_choices(told[0].case):
+        with np.errstate(all="ignore"):
+            if all(one.is_explained(_value(replace(one.case, **choices))) for one in told):
+                yield f"this is {label}"
 
 
-def _with(choices: Mapping[str, str]) -> Loss:
-    return lambda case: _value(case, wide(case).parameters, choices)
-
-
-def _changed(change: Callable[[Parameters], Parameters]) -> Loss:
-    return lambda case: _value(case, change(wide(case).parameters), case.choices)
-
-
-def _value(case: Case, parameters: Parameters, choices: Mapping[str, Any]) -> float:
+def _value(case: Case) -> float:
     here = wide(case)
-    with np.errstate(all="ignore"):
-        return float(loss_value(np, parameters, here.inputs, here.targets, **choices))
-
-
-def _without_bias(layers: int) -> Iterator[tuple[str, Callable[[Parameters], Parameters]]]:
-    """Parameters whose biases are 0, in all layers or in one."""
-    yield "the forward pass leaves the biases out", partial(_zero_biases, range(layers))
-    for layer in range(layers) if layers > 1 else ():
-        yield f"the forward pass leaves the bias of layer {layer + 1} out", partial(_zero_biases, [layer])
-
-
-def _zero_biases(layers: Sequence[int], parameters: Parameters) -> Parameters:
-    return [(W, b if b is None or layer not in layers else 0 * b) for layer, (W, b) in enumerate(parameters)]
+    return float(loss_value(np, here.parameters, here.inputs, here.targets, **case.choices))
 
 
 def _penalty(told: Sequence[_Told]) -> str:
-    """λ Σ w² in the loss, over the weights alone or over the biases too."""
-    n = np.array([one.case.samples for one in told])
+    """λ Σ w² in the loss."""
     off = [one.value - one.case.oracle.loss for one in told]
-    for what, kept in (("weights", "dW"), ("weights and biases", "d")):
-        squares = np.array([_squares(one.case, kept) for one in told])
-        for text, terms in (("", squares), ("/n", squares / n)):
-            strength = off[-1] / terms[-1]  # of a fresh case: in the smallest one the weights may be 0
-            pairs = zip(told, terms, strict=True)
-            if all(one.is_explained(one.case.oracle.loss + strength * term) for one, term in pairs):
-                return f"it has a penalty on the {what}, {strength:.6g}{text} times the sum of their squares"
+    terms = [
+        sum(
+            float((array**2).sum())
+            for name, array in named(wide(one.case).parameters).items()
+            if name[1] == "W"
+        )
+        for one in told
+    ]
+    strength = off[-1] / terms[-1]  # of a fresh case: in the smallest one the weights may be 0
+    pairs = zip(told, terms, strict=True)
+    if all(one.is_explained(one.case.oracle.loss + strength * term) for one, term in pairs):
+        return f"it has a penalty on the weights, {strength:.6g} times the sum of their squares"
     return ""
-
-
-def _squares(case: Case, kept: str) -> float:
-    arrays = named(wide(case).parameters)
-    return sum(float((array**2).sum()) for name, array in arrays.items() if name.startswith(kept))

@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 
 from properties.cases import Array, Case
-from properties.diagnosis.probes import Probe
+from properties.diagnosis.probes import Probe, wide
+from properties.diagnosis.search import Candidate, Change
+from properties.diagnosis.trials import Trial
 from reference.arithmetic.floats import Floats
-from reference.mutations import Edit, Passage, Reading, edits
+from reference.mutations import Edit, Passage, Reading
 from reference.network import Choices
 from reference.operations import OPERATIONS
 from reference.operations.network import OF_OUTPUTS, network, sizes_of
@@ -32,6 +34,8 @@ OF_PROBABILITIES: Mapping[str, str] = {
 }
 """An entropy as a loss of the output: its ∂L/∂o."""
 
+KINDS = ("error", "slope", "scores", "down", "weights", "bias", "value")
+"""Of steps, in the order in which those at one equation are replaced."""
 Function = Callable[..., Any]
 _FLOATS = Floats()
 
@@ -161,7 +165,7 @@ class Network:
         traced = _traced(self.layers, bias, **case.choices)
         self.operation, self.passage = traced.operation, traced.passage
         self.names, self.steps = traced.names, traced.steps
-        self._readings = dict[int, tuple[Probe, Reading]]()
+        self._readings = dict[int, tuple[Trial, Reading]]()
 
     def of(self, kind: str) -> list[Step]:
         """The steps of a kind, from the first layer to the last."""
@@ -171,34 +175,28 @@ class Network:
         """The name of a layer's activation."""
         return self.case.output if layer == self.layers else self.case.hidden
 
-    def reading(self, probe: Probe) -> Reading:
-        """The program's values at a probe."""
-        if id(probe) not in self._readings:
-            self._readings[id(probe)] = probe, self.read_at(_arrays(probe.wide))
-        return self._readings[id(probe)][1]
+    def reading(self, trial: Trial, change: Change | None = None) -> Reading:
+        """The program's values at a probe, or at changed inputs: W1, b1, ..., X, y by name."""
+        if change is not None:
+            return self._read(trial.case, change)
+        if id(trial) not in self._readings:
+            self._readings[id(trial)] = trial, self._read(trial.case)
+        return self._readings[id(trial)][1]
 
-    def read_at(self, arrays: Mapping[str, Array]) -> Reading:
-        """The program's values at given inputs."""
+    def _read(self, case: Case, change: Change | None = None) -> Reading:
+        arrays = _arrays(wide(case))
+        if change is not None:
+            change(arrays)
         values = [arrays[name] for name in self.operation.inputs]
         return Reading(self.passage, sizes_of(arrays, self.layers), [*values, np.ones(())])
 
-    def loss(self, probe: Probe) -> float:
-        """The loss of a probe."""
-        return float(self.reading(probe).values[self.passage.program.outputs[0]])
+    def candidate(self, text: str, replaced: Sequence[Replaced] = (), **more: Any) -> Candidate:
+        """The gradients with these steps replaced."""
+        return Candidate(text, self, tuple(self.edit(step, function) for step, function in replaced), **more)
 
-    def with_edits(self, probe: Probe, some: Sequence[Edit]) -> dict[str, Array] | None:
-        """The gradients with these steps replaced, by name; None where that makes no sense."""
-        if probe.beside is not None:
-            some = [self.edit(self.of("scores")[0], probe.beside), *some]
-        found = self.reading(probe).read(*some)
-        return None if found is None else dict(zip(self.names, found, strict=True))
-
-    def at_other_inputs(self, probe: Probe, change: Callable[[dict[str, Array]], None]) -> dict[str, Array]:
-        """The right gradients of changed inputs, by name: W1, b1, ..., X, y."""
-        arrays = _arrays(probe.wide)
-        change(arrays)
-        with np.errstate(all="ignore"):
-            return dict(zip(self.names, self.read_at(arrays).gradients, strict=True))
+    def right(self, case: Case) -> dict[str, Array]:
+        """The right gradients of a case of these choices, by name."""
+        return self.candidate("").at(Probe(case, {})) or {}
 
     def edit(self, step: Step, function: Function) -> Edit:
         """The step replaced by a function of the arrays that it names; `v` is what would be right."""
@@ -213,7 +211,7 @@ class Network:
                 raise ValueError
             return found
 
-        return Edit((step.equation,), "path", rule, "{0}", reads=reads)
+        return Edit((step.equation,), "path", rule, "{0}", reads=reads, rank=KINDS.index(step.kind))
 
     def _through_output(self, function: Function, within: str) -> Function:
         """What takes the place of an entropy's ∂L/∂z, where its ∂L/∂o or the slope of its output is replaced."""
@@ -232,10 +230,6 @@ class Network:
     def fits(self, step: Step, function: Function) -> bool:
         """Whether a step has all arrays that a function names."""
         return set(_parameters_of(function)) <= {*step.reads, "v"}
-
-    def grammar(self, probe: Probe) -> Iterator[Edit]:
-        """All edits of the program that people might make, whatever they are called: the simplest first."""
-        yield from sorted(edits(self.reading(probe)), key=lambda edit: edit.rank)
 
 
 @cache

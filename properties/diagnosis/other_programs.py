@@ -1,10 +1,9 @@
-"""Programs that are not the one that PROBLEM states: other activations, losses, slopes, indices, data.
+"""Programs that are not the one that PROBLEM states: other activations, losses, inputs, targets.
 
-Each is the right program with steps replaced (see `networks`), told in a sentence: the catalogue has no name for it.
+Each is the right program with steps replaced, or read at other inputs: the catalogue has no name for most of them.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from typing import Any
@@ -12,25 +11,19 @@ from typing import Any
 import numpy as np
 
 from properties.cases import Array, Case
-from properties.diagnosis import other_data, wrong_steps
-from properties.diagnosis.networks import SQUARED, Function, Network, Replaced, Step, back, error, value
-from properties.diagnosis.wrong_steps import CURES, called
+from properties.diagnosis.networks import SQUARED, Function, Network, Replaced, back, error, value
+from properties.diagnosis.search import Candidate, Change
+from properties.diagnosis.wrong_steps import CURES, called, functions, other_slopes
 from reference.operations import OPERATIONS
 from reference.operations.network import HIDDEN, OF_SCORES, OUTPUTS
 
-
-@dataclass(frozen=True)
-class Other:
-    """Another program: what is said of it, what it has in the place of steps, and what to do."""
-
-    text: str
-    replaced: Sequence[Replaced]
-    cure: str = ""
+UNNAMED = 3.0
+"""The rank of what the catalogue has no name for."""
 
 
-def others(network: Network) -> Iterator[Other]:
+def others(network: Network) -> Iterator[Candidate]:
     """All of them, the most frequent first."""
-    for family in (problems, _slopes, _functions, _errors, _softmaxes, _neighbours, _memories, _data):
+    for family in (problems, _slopes, _functions, _errors, _softmaxes):
         yield from family(network)
 
 
@@ -42,21 +35,22 @@ def _at(network: Network, kind: str, function: Function) -> list[Replaced]:
 # --- other problems -----------------------------------------------------------------------------------------
 
 
-def problems(network: Network, most: int = 4) -> Iterator[Other]:
+def problems(network: Network, most: int = 4) -> Iterator[Candidate]:
     """The right gradient for other choices than the case's, of which so many differ; the fewest first."""
     case = network.case
-    for label, choices in other_choices(case, "the gradient of "):
+    for label, choices in other_choices(case):
         different = _different(case, choices)
         if len(different) > most:
             return
         entries = ", ".join(f'"{key}": "{one}"' for key, one in different.items())
         below = in_hidden_layers(network, choices["hidden"]) if "hidden" in different else []
+        text, cure = (
+            f"this is the gradient of {label}",
+            f"If that is what you mean, say so in PROBLEM: {entries}.",
+        )
         for plain in (False, True) if choices["loss"] == "cross_entropy" else (False,):
-            at_scores = partial(_of_problem, {**choices, "plain": plain})
-            changes = [*below, *_at(network, "scores", at_scores)]
-            yield Other(
-                f"this is {label}", changes, f"If that is what you mean, say so in PROBLEM: {entries}."
-            )
+            changes = [*below, *_at(network, "scores", partial(_of_problem, {**choices, "plain": plain}))]
+            yield network.candidate(text, changes, cure=cure, rank=UNNAMED + len(different) / 9)
 
 
 def _of_problem(choices: Mapping[str, Any], z: Array, y: Array) -> Array:
@@ -73,7 +67,7 @@ def _over(reduction: str, errors: Array) -> Array:
     return errors / (len(errors) if reduction == "mean" else 1)
 
 
-def other_choices(case: Case, what: str = "") -> Iterator[tuple[str, dict[str, str]]]:
+def other_choices(case: Case) -> Iterator[tuple[str, dict[str, str]]]:
     """Choices that differ from a case's, as (label, choices), those that differ in the fewest names first."""
     options = {
         "hidden": tuple(HIDDEN) if len(case.parameters) > 1 else (case.hidden,),
@@ -87,7 +81,7 @@ def other_choices(case: Case, what: str = "") -> Iterator[tuple[str, dict[str, s
         own = {"cross_entropy": "softmax"}.get(other["loss"], "sigmoid")
         if different and (other["loss"] in SQUARED or other["output"] == own):
             said = ", ".join(case.choices[key] for key in different)
-            yield f"{what}{_described(different)}, and PROBLEM says {said}", other
+            yield f"{_described(different)}, and PROBLEM says {said}", other
 
 
 def _different(case: Case, other: Mapping[str, str]) -> dict[str, str]:
@@ -117,18 +111,16 @@ def in_hidden_layers(
     network: Network, name: str, options: Mapping[str, Any] | None = None, layers: Sequence[int] = ()
 ) -> list[Replaced]:
     """Another activation in the hidden layers, or in some: going up and down."""
-    chosen = layers or range(1, network.layers)
-    f, g = partial(_value_at, name, options or {}), partial(_back_at, name, options or {})
-    up = [(step, f) for step in network.of("value") if step.layer in chosen]
-    return [*up, *((step, g) for step in network.of("slope") if step.layer in chosen)]
+    chosen, more = layers or range(1, network.layers), options or {}
 
+    def up(z: Array) -> Array:
+        return value(name, z, **more)
 
-def _value_at(name: str, options: Mapping[str, Any], z: Array) -> Array:
-    return value(name, z, **options)
+    def down(dh: Array, z: Array) -> Array:
+        return back(name, dh, z, **more)
 
-
-def _back_at(name: str, options: Mapping[str, Any], dh: Array, z: Array) -> Array:
-    return back(name, dh, z, **options)
+    ups = [(step, up) for step in network.of("value") if step.layer in chosen]
+    return [*ups, *((step, down) for step in network.of("slope") if step.layer in chosen)]
 
 
 def _at_output(network: Network, f: Function, df: Function) -> list[Replaced]:
@@ -143,52 +135,46 @@ def _at_output(network: Network, f: Function, df: Function) -> list[Replaced]:
     return _at(network, "scores", at_scores)
 
 
-def _slopes(network: Network) -> Iterator[Other]:
+def _slopes(network: Network) -> Iterator[Candidate]:
     (*hidden, output), case = network.of("slope"), network.case
-    places = (
-        (hidden, case.hidden, "the hidden layers"),
-        ([output], case.output, "the output"),
-        ([*hidden, output], case.hidden, "every layer"),
-    )
+    places = ((hidden, case.hidden, "the hidden layers"), ([output], case.output, "the output"))
     for steps, said, place in places:
-        for row in wrong_steps.other_slopes(said) if steps else ():
+        for row in other_slopes(said) if steps else ():
             text = f"the slope of {place} is {row.label}, and PROBLEM says {said}"
-            yield Other(text, [(step, row.function) for step in steps], CURES["slope"])
+            changes = [(step, row.function) for step in steps]
+            yield network.candidate(text, changes, cure=CURES["slope"], rank=UNNAMED + 1)
 
 
-def _functions(network: Network) -> Iterator[Other]:
+def _functions(network: Network) -> Iterator[Candidate]:
     hidden, case = range(1, network.layers), network.case
-    for name, options in wrong_steps.functions():
+    for name, options in functions():
         told = f"this is the gradient of a network with {called(name, options)}"
         if hidden:
             text = f"{told} in the hidden layers, and PROBLEM says {case.hidden}"
-            yield Other(text, in_hidden_layers(network, name, options))
+            yield network.candidate(text, in_hidden_layers(network, name, options), rank=UNNAMED + 1)
         f, df = partial(_value_at, name, options), partial(_back_at, name, options)
-        yield Other(f"{told} at the output, and PROBLEM says {case.output}", _at_output(network, f, df))
+        text = f"{told} at the output, and PROBLEM says {case.output}"
+        yield network.candidate(text, _at_output(network, f, df), rank=UNNAMED + 1)
         for layer in hidden if len(hidden) > 1 else ():
             text = f"layer {layer} has {called(name, options)}, and PROBLEM says {case.hidden}"
-            yield Other(text, in_hidden_layers(network, name, options, [layer]))
+            yield network.candidate(text, in_hidden_layers(network, name, options, [layer]), rank=UNNAMED + 1)
 
 
-def _softmaxes(network: Network) -> Iterator[Other]:
-    *_, output = network.of("slope")
-    if network.case.output == "softmax":
-        for text, axis in (("the samples", 0), ("all samples and outputs", None)):
-            for way in dict.fromkeys((axis, 1)):
-                changes = _at_output(network, partial(_softmax, axis), partial(_softmax_back, axis, way))
-                yield Other(f"the softmax is taken over {text}, not over the outputs of each sample", changes)
-        for text, function in wrong_steps.jacobians():
-            yield Other(f"the softmax's Jacobian {text}", [(output, function)])
-    if network.case.loss == "cross_entropy":
-        for text, function in (
-            ("taken twice going forward, and o − y is the error all the same", _of_two_softmaxes),
-            (
-                "taken twice, here and in the loss",
-                lambda r, o, y: back("softmax", _of_two_softmaxes(r, o, y), np.log(o)),
-            ),
-        ):
-            at_scores = partial(function, network.case.reduction)
-            yield Other(f"the softmax is {text}", _at(network, "scores", at_scores))
+def _value_at(name: str, options: Mapping[str, Any], z: Array) -> Array:
+    return value(name, z, **options)
+
+
+def _back_at(name: str, options: Mapping[str, Any], dh: Array, z: Array) -> Array:
+    return back(name, dh, z, **options)
+
+
+def _softmaxes(network: Network) -> Iterator[Candidate]:
+    """A softmax over another axis, back over this axis or over the right one."""
+    for text, axis in (("the samples", 0), ("all samples and outputs", None)):
+        for way in dict.fromkeys((axis, 1)) if network.case.output == "softmax" else ():
+            changes = _at_output(network, partial(_softmax, axis), partial(_softmax_back, axis, way))
+            said = f"the softmax is taken over {text}, not over the outputs of each sample"
+            yield network.candidate(said, changes, rank=UNNAMED + 1)
 
 
 def _softmax(axis: int | None, z: Array) -> Array:
@@ -197,46 +183,33 @@ def _softmax(axis: int | None, z: Array) -> Array:
 
 
 def _softmax_back(axis: int | None, way: int | None, dh: Array, z: Array) -> Array:
-    """Of a softmax over an axis, back as if over another."""
     h = _softmax(axis, z)
     return h * (dh - (dh * h).sum(axis=way, keepdims=True))
-
-
-def _of_two_softmaxes(reduction: str, o: Array, y: Array) -> Array:
-    return _over(reduction, _softmax(1, o) - y)
 
 
 # --- other losses -------------------------------------------------------------------------------------------
 
 
-def _errors(network: Network) -> Iterator[Other]:
-    """The gradient of a loss that PROBLEM does not know, or an error that is none of a loss."""
+def _errors(network: Network) -> Iterator[Candidate]:
+    """The gradient of a loss that PROBLEM does not know, or of a function before the softmax."""
     loss, reduction = network.case.loss, network.case.reduction
     this, said = "this is the gradient of", f", and PROBLEM says {network.case.loss}"
     if loss in SQUARED:
         for (name, options), text in product(_losses("targets", "n k"), ("averaged", "summed")):
             function = partial(_other_error, name, {**options, "reduction": reduction}, text)
             told = f"{this} {called(name, options)}, {text} over the outputs{said}"
-            yield Other(told, _at(network, "error", function))
-        for text, axis in (("each sample", 1), ("the batch", None)):
-            function = partial(_root, loss, reduction, axis)
-            yield Other(f"{this} the square root of the loss of {text}", _at(network, "error", function))
+            yield network.candidate(told, _at(network, "error", function), rank=UNNAMED + 1)
     elif loss == "cross_entropy":
         for name, options in _losses("labels", "n"):
             function = partial(_label_error, name, {**options, "reduction": reduction})
-            yield Other(f"{this} {called(name, options)}{said}", _at(network, "scores", function))
-        for name in HIDDEN:
-            function = partial(_through, name, reduction)
-            yield Other(
-                f"there is a {name} before the softmax, and PROBLEM has none",
-                _at(network, "scores", function),
-            )
-    else:
-        for text, half in (
-            ("−y log o alone, without (1 − y) log(1 − o)", lambda o, y: -y * (1 - o)),
-            ("−(1 − y) log(1 − o) alone, without y log o", lambda o, y: (1 - y) * o),
-        ):
-            yield Other(f"{this} {text}", _at(network, "scores", partial(_part, half, loss, reduction)))
+            told = f"{this} {called(name, options)}{said}"
+            yield network.candidate(told, _at(network, "scores", function), rank=UNNAMED + 1)
+        for name in OUTPUTS:
+            for whole in (True, False):
+                function = partial(_through, name, reduction, whole)
+                told = f"there is a {name} before the softmax, and PROBLEM has none"
+                told += "" if whole else "; the way back leaves it out"
+                yield network.candidate(told, _at(network, "scores", function), rank=UNNAMED + 1)
 
 
 _KNOWN = (*SQUARED, *OF_SCORES, "kl_divergence")
@@ -262,89 +235,65 @@ def _label_error(name: str, options: Mapping[str, Any], z: Array, y: Array) -> A
     return error(name, z, y.argmax(1), **options)
 
 
-def _through(name: str, reduction: str, z: Array, y: Array) -> Array:
-    """o − y of a softmax of an activation, back through the activation."""
-    return back(name, _over(reduction, value("softmax", value(name, z)) - y), z)
-
-
-def _part(half: Function, loss: str, reduction: str, o: Array, y: Array) -> Array:
-    return _over(reduction, half(o, y)) / (o.shape[1] if loss.startswith("mean") else 1)
-
-
-def _root(loss: str, reduction: str, axis: int | None, v: Array, o: Array, y: Array) -> Array:
-    """∂√L = ∂L / (2√L), of each sample's loss L, or of the batch's, which is their mean or sum."""
-    whole = {"mse": 1 / o.shape[1], "half_mse": 0.5 / o.shape[1], "sse": 1.0, "half_sse": 0.5}[loss]
-    values = whole * ((o - y) ** 2).sum(1)
-    joined = values[:, None] if axis == 1 else values.mean() if reduction == "mean" else values.sum()
-    return v / (2 * np.sqrt(joined))
-
-
-# --- other layers -------------------------------------------------------------------------------------------
-
-
-_STEPS: Mapping[str, Callable[[str], Function]] = {
-    "weights": lambda f: lambda x, dz: x.T @ dz,
-    "down": lambda f: lambda dz, W: dz @ W.T,
-    "slope": lambda f: partial(_back_at, f, {}),
-}
-"""The right steps, of a layer with this activation."""
-
-
-def _neighbours(network: Network) -> Iterator[Other]:
-    """An index off by one, wherever there is such a layer, or in one alone; it fits where layers are as wide."""
-    weights, downs, slopes = (network.of(kind) for kind in ("weights", "down", "slope"))
-    rows: list[tuple[str, Sequence[Step], str, int]] = [
-        ("dW is made with the output of its layer, not with the input", weights, "x", 1),
-        ("dW is made with the input of the layer below", weights, "x", -1),
-        ("the error goes down by the weights of the layer below", downs, "W", -1),
-        ("the error goes down by the weights of the layer above", downs, "W", 1),
-        ("the slope is that of the layer above", slopes[:-1], "z", 1),
-        ("the slope is that of the layer below", slopes[:-1], "z", -1),
-    ]
-    for text, steps, name, by in rows:
-        found = (_moved(network, step, name, by) for step in steps)
-        moved = [(one, _STEPS[one.kind](network.activation(one.layer))) for one in found if one is not None]
-        if moved:
-            yield Other(text, moved, CURES[steps[0].kind])
-        for one in moved if network.layers > 1 else ():
-            yield Other(f"{text}, in layer {one[0].layer + (name == 'W')}", [one], CURES[steps[0].kind])
-
-
-def _moved(network: Network, step: Step, name: str, by: int) -> Step | None:
-    """The step with an array of another layer; None where there is no such layer."""
-    layer = step.layer + (name == "W") + by
-    there = {one.layer: one.reads for one in network.of("weights")}
-    if name == "x" and layer == network.layers + 1:
-        slot = there[network.layers]["h"]
-    elif layer in there:
-        slot = there[layer][name]
-    else:
-        return None
-    return replace(step, reads={**step.reads, name: slot})
-
-
-def _memories(network: Network) -> Iterator[Other]:
-    """z or h of the hidden layers that are not on the way down what they were on the way up."""
-    *hidden, _ = network.of("slope")
-    rows = [
-        row
-        for row in wrong_steps.memories(network.case.hidden)
-        if hidden and all(network.fits(step, row.function) for step in hidden)
-    ]
-    for row in rows:
-        changes = [(step, row.function) for step in hidden]
-        yield Other(row.label, changes, CURES["slope"])
-        if "with h in half" in row.label:
-            upper = [(step, lambda x, dz: wrong_steps.half(x).T @ dz) for step in network.of("weights")[1:]]
-            yield Other("h is kept in half precision (float16) for the way down", [*upper, *changes])
+def _through(name: str, reduction: str, whole: bool, z: Array, y: Array) -> Array:  # noqa: FBT001
+    """o − y of a softmax of an activation, back through the activation as well, or not."""
+    errors = _over(reduction, value("softmax", value(name, z)) - y)
+    return back(name, errors, z) if whole else errors
 
 
 # --- other data ---------------------------------------------------------------------------------------------
 
+TARGETS: Mapping[str, Callable[[Array], Array]] = {
+    "the targets are 1 − y": lambda y: 1 - y,
+    "the targets are moved to the next output": lambda y: np.roll(y, 1, axis=1),
+    "the targets are moved to the output before": lambda y: np.roll(y, -1, axis=1),
+    "the targets are left out": np.zeros_like,
+    "the largest target of a sample is taken for its label": lambda y: np.eye(y.shape[1])[y.argmax(axis=1)],
+}
+INPUTS: Mapping[str, Callable[[Array], Array]] = {
+    "each input is standardised over the batch": lambda x: (x - x.mean(axis=0)) / x.std(axis=0),
+    "each input is centred over the batch": lambda x: x - x.mean(axis=0),
+    "each input is scaled to [0, 1] over the batch": lambda x: (x - x.min(axis=0)) / np.ptp(x, axis=0),
+    "the inputs of a sample are divided by their norm": lambda x: (
+        x / np.linalg.norm(x, axis=1, keepdims=True)
+    ),
+    "the inputs are reshaped where they should be transposed": lambda x: x.reshape(x.shape[::-1]).T,
+}
 
-def _data(network: Network) -> Iterator[Other]:
-    """Of a cross-entropy, other targets; samples that count differently, by their class or by parts of a batch."""
-    for label, function in other_data.errors_for_targets(network.case):
-        yield Other(label, _at(network, "scores", function))
-    for one in other_data.weights(network.case):
-        yield Other(one.label, _at(network, "scores", one.weigh), one.cure)
+
+def _of(name: str, function: Callable[[Array], Array]) -> Change:
+    def change(arrays: dict[str, Array]) -> None:
+        arrays[name] = function(arrays[name])
+
+    return change
+
+
+def _both_means(arrays: dict[str, Array]) -> None:
+    for name in ("X", "y"):
+        arrays[name] = arrays[name].mean(0) + 0 * arrays[name]
+
+
+def named_data(case: Case, *, mutates: bool) -> Iterator[tuple[str, str, Change]]:
+    """Mistakes of the catalogue by other inputs and targets: name, label, change."""
+    yield "samples_averaged_first", "the batch", _both_means
+    yield "samples_mixed", "the targets moved by one sample", _of("y", lambda y: np.roll(y, 1, 0))
+    if case.outputs == 1 and case.loss != "cross_entropy":
+        yield "broadcast_blow_up", "the loss over n × n pairs", _of("y", lambda y: y.mean(0) + 0 * y)
+    if mutates:
+        yield "input_mutated", "the inputs are centred", _of("X", lambda x: x - x.mean(0))
+
+
+def other_data(case: Case) -> Iterator[tuple[str, Change]]:
+    """Other inputs, targets and biases, in a sentence."""
+    layers = range(1, len(case.parameters) + 1)
+    if all(b is not None for _, b in case.parameters):
+        yield "the forward pass leaves the biases out", partial(_without, layers)
+        for layer in layers if len(layers) > 1 else ():
+            yield f"the forward pass leaves the bias of layer {layer} out", partial(_without, [layer])
+    yield from ((label, _of("y", function)) for label, function in TARGETS.items())
+    yield from ((label, _of("X", function)) for label, function in INPUTS.items())
+
+
+def _without(layers: Sequence[int], arrays: dict[str, Array]) -> None:
+    for layer in layers:
+        arrays[f"b{layer}"] = 0 * arrays[f"b{layer}"]

@@ -1,6 +1,6 @@
 """Fresh cases around a counterexample, built to tell mistakes apart, and a subject's answers to them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -10,6 +10,7 @@ from numpy.random import Generator
 
 from properties.cases import Array, Case, Parameters
 from properties.comparison import compare, named
+from properties.diagnosis.trials import Answer, Trial
 from properties.problem import Claim
 from properties.search import Inconclusive, Violation
 from properties.strategies import LARGEST
@@ -33,40 +34,33 @@ def wide(case: Case) -> Case:
 
 
 @dataclass(frozen=True)
-class Probe:
-    """A case and what the subject answered: `answer`, or, where it breaks the contract, its `fault`."""
+class Probe(Trial):
+    """A case of a network, and the answer."""
 
     case: Case
-    answer: Mapping[str, Array]
-    fault: Violation | None = None
-
-    @property
-    def beside(self) -> Callable[..., Array] | None:
-        """What stands in the place of ∂L/∂z of the last layer besides, from o and y, (n, K) both; None for nothing."""
-        return None
 
     @cached_property
-    def right(self) -> dict[str, Array]:
+    def right(self) -> Answer:
         """The right gradient by name."""
         return named(self.case.oracle.gradient)
 
     @cached_property
-    def error(self) -> dict[str, Array]:
+    def error(self) -> Answer:
         """How far rounding, or an open kink, may carry each entry."""
         opened = named(self.case.oracle.open)
         return {name: error + opened[name] for name, error in named(self.case.oracle.error).items()}
 
-    @cached_property
-    def wrong(self) -> dict[str, int]:
-        """How many entries of each array are wrong, for those that have any."""
-        found = compare(self.answer, self.right, self.error)
-        return {name: count for name, count in found.wrong.items() if count}
+    @property
+    def unit(self) -> float:
+        """That of its format."""
+        return float(np.finfo(self.case.inputs.dtype).eps) / 2
 
-    def off(self, name: str) -> Array:
-        """Which entries of an array are wrong."""
-        given, right = self.answer[name], self.right[name]
-        with np.errstate(all="ignore"):
-            return ~((abs(given - right) <= self.error[name]) | (given == right))
+    @property
+    def numbers(self) -> Mapping[str, float]:
+        """n samples, k outputs, d inputs, and the units u1, u2, ... of the hidden layers."""
+        fan_in, *hidden, outputs = self.case.sizes
+        units = {f"u{layer}": size for layer, size in enumerate(hidden, start=1)}
+        return {"n": self.case.samples, "k": outputs, "d": fan_in, **units}
 
     @property
     def is_right_by_norm(self) -> bool:
@@ -74,58 +68,26 @@ class Probe:
         largest = {name: np.full_like(error, error.max(initial=0)) for name, error in self.error.items()}
         return self.fault is None and compare(self.answer, self.right, largest).holds
 
-    @property
-    def fails(self) -> bool:
-        """Whether the answer is wrong, or none."""
-        return self.fault is not None or bool(self.wrong)
-
     @cached_property
     def wide(self) -> Case:
-        """The case in float64 with its targets as rows: what a hypothesis is computed from."""
+        """The case in float64 with its targets as rows: what a candidate is computed from."""
         return wide(self.case)
 
+
+class Coarse(Probe):
+    """A probe that overlooks what an ε does to outputs of size 1."""
+
     @cached_property
-    def _largest(self) -> dict[str, tuple[float, float]]:
-        """The rounding of an array, and the same relative to its largest entry.
-
-        It is relative to that of another array where all entries are 0.
-        """
-        errors = {name: float(error.max(initial=0)) for name, error in self.error.items()}
-        sizes = {name: float(abs(right).max(initial=0)) for name, right in self.right.items()}
-        known = {name: errors[name] / size for name, size in sizes.items() if size}
-        return {name: (errors[name], known.get(name, max(known.values(), default=0.0))) for name in sizes}
-
-    def reach(self, name: str, predicted: Array) -> float:
-        """How far rounding may part two programs that compute the same wrong array.
-
-        A wrong array may be larger than the right one, and its rounding grows likewise; both err.
-        """
-        error, relative = self._largest[name]
-        return 2 * (error + relative * float(abs(predicted).max(initial=0)))
-
-    def is_explained(self, name: str, predicted: Array) -> bool:
-        """Whether the subject's array is the predicted one, but for rounding; what is right explains no wrong one."""
-        if not self.agree(name, self.answer[name], predicted):
-            return False
-        return name not in self.wrong or not bool(
-            (abs(predicted - self.right[name]) <= self.error[name]).all()
-        )
-
-    def agree(self, name: str, given: Array, predicted: Array) -> bool:
-        """Whether two arrays are the same but for rounding; they are not where one has another shape, or NaN."""
-        if given.shape != predicted.shape or not np.isfinite(predicted).all():
-            return False
-        return bool((abs(given - predicted) <= self.reach(name, predicted)).all())
+    def error(self) -> Answer:
+        """A thousandth of the largest entry."""
+        return {
+            name: np.full_like(right, OVERLOOKED * float(abs(right).max()))
+            for name, right in self.right.items()
+        }
 
 
-def ratio(probe: Probe, name: str, given: Array, other: Array) -> float | None:
-    """r with given = r · other but for rounding; None where there is none."""
-    largest = float(abs(other).max(initial=0))
-    if given.shape != other.shape or not 0 < largest < np.inf or not np.isfinite(given).all():
-        return None
-    unit = other / largest  # whose squares neither overflow nor vanish
-    r = float((given * unit).sum() / (unit * unit).sum()) / largest
-    return r if np.isfinite(r) and probe.agree(name, given, r * other) else None
+OVERLOOKED = 2.0**-10
+"""Of the largest entry of an array: what an ε takes from it where outputs are of size 1."""
 
 
 class Interview:
@@ -251,13 +213,6 @@ class Maker:
             ),
             self._of(pinned.samples, samples),
         )
-
-    def small_sizes(self) -> list[Sizes]:
-        """Sizes with 1 or 2 samples, and with 1 or 2 outputs, as far as the claim admits them."""
-        usual = self.different_sizes()
-        small = [replace(usual, samples=n) for n in (1, 2)]
-        small += [replace(usual, units=(*usual.units[:-1], k)) for k in (1, 2)]
-        return [sizes for sizes in small if self.admits(sizes)]
 
     def _of(self, pinned: tuple[int, ...], size: int) -> int:
         return int(self.random.choice(pinned)) if pinned else size

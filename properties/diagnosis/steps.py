@@ -7,10 +7,11 @@ import numpy as np
 
 from properties.cases import Array, Case, Parameters
 from properties.comparison import named
-from properties.diagnosis.fits import NEAT
-from properties.diagnosis.hypotheses import Hypotheses, Hypothesis
+from properties.diagnosis.network_search import NetworkProblem
 from properties.diagnosis.networks import Network
-from properties.diagnosis.probes import Probe, ratio
+from properties.diagnosis.probes import Probe
+from properties.diagnosis.search import Candidate
+from properties.diagnosis.trials import NEAT, ratio
 
 LEFT_BEHIND = "what earlier calls have left behind changes the answer"
 ANEW = "Compute everything anew in each call, from its arguments alone."
@@ -58,7 +59,7 @@ def _parameters(probe: Probe) -> dict[str, Array]:
     return _wide(probe.case.parameters)
 
 
-def _right(probe: Probe) -> dict[str, Array]:
+def _right(probe: Probe) -> Mapping[str, Array]:
     return probe.right
 
 
@@ -74,12 +75,11 @@ def _share(probe: Probe, arrays: Mapping[str, Array]) -> float | None:
     return known[0] if len(known) == len(shares) and max(known) - min(known) <= abs(known[0]) * NEAT else None
 
 
-def _early(probe: Probe) -> Iterator[Hypothesis]:
+def _early(probe: Probe) -> Iterator[Candidate]:
     """Weights that are changed on the way down, before they pass errors on; with a mistake besides, or none."""
     told = Probe(probe.case, _wide(getattr(probe.fault, "moved", [])))
-    for one in Hypotheses(probe.case).early(getattr(probe.fault, "rate", 0.0)):
-        found = one(told)
-        if found is not None and all(told.is_explained(name, found[name]) for name in told.right):
+    for one in NetworkProblem(probe.case).early(getattr(probe.fault, "rate", 0.0)):
+        if one.everything(told):
             yield one
 
 
@@ -87,19 +87,14 @@ def _wide(moved: Parameters) -> dict[str, Array]:
     return {name: array.astype(float) for name, array in named(moved).items()}
 
 
-Moves = Callable[[Case, Mapping[str, Array]], Parameters]
+Moves = Callable[[Case], Parameters]
 
 
-def _one_after_another(share: Callable[[int], float], *, backwards: bool = False) -> Moves:
+def _one_after_another(share: Callable[[int], float]) -> Moves:
     """The steps of single samples, each from where the one before has led; a share of the rate for each."""
 
-    def moves(case: Case, given: Mapping[str, Array]) -> Parameters:
-        del given
-        order = range(case.samples)
-        parts = [
-            (case.inputs[i : i + 1], case.targets[i : i + 1])
-            for i in (reversed(order) if backwards else order)
-        ]
+    def moves(case: Case) -> Parameters:
+        parts = [case.with_samples(slice(i, i + 1)) for i in range(case.samples)]
         return _moved(case, parts, share(case.samples))
 
     return moves
@@ -107,14 +102,15 @@ def _one_after_another(share: Callable[[int], float], *, backwards: bool = False
 
 def _again_and_again(count: int, share: float) -> Moves:
     """So many steps of the whole batch."""
-    return lambda case, given: _moved(case, [(case.inputs, case.targets)] * count, share)
+    return lambda case: _moved(case, [case] * count, share)
 
 
-def _moved(case: Case, parts: Sequence[tuple[Array, Array]], rate: float) -> Parameters:
+def _moved(case: Case, parts: Sequence[Case], rate: float) -> Parameters:
     """How far steps for these parts of a batch lead, each from where the one before has led."""
     there = case.parameters
-    for inputs, targets in parts:
-        steps = _right_at(case, there, inputs, targets)
+    for part in parts:
+        found = Network(case).right(replace(part, parameters=there))
+        steps = [(found[f"dW{layer}"], found.get(f"db{layer}")) for layer in range(1, len(there) + 1)]
         there = _minus(there, [(rate * dW, None if db is None else rate * db) for dW, db in steps])
     return _minus(case.parameters, there)
 
@@ -126,22 +122,6 @@ def _minus(parameters: Parameters, steps: Parameters) -> Parameters:
     ]
 
 
-def _clipped(case: Case, given: Mapping[str, Array]) -> Parameters:
-    """One step, of which no entry is larger than the largest that was seen."""
-    largest = max(float(abs(array).max()) for array in given.values())
-    right = _right_at(case, case.parameters, case.inputs, case.targets)
-    return [
-        (dW.clip(-largest, largest), None if db is None else db.clip(-largest, largest)) for dW, db in right
-    ]
-
-
-def _right_at(case: Case, parameters: Parameters, inputs: Array, targets: Array) -> Parameters:
-    """The right gradient of the case's choices elsewhere."""
-    there = Probe(replace(case, parameters=parameters, inputs=inputs, targets=targets), {})
-    found = Network(case).with_edits(there, []) or {}
-    return [(found[f"dW{layer}"], found.get(f"db{layer}")) for layer in range(1, len(parameters) + 1)]
-
-
 COUNTS = (2, 3, 4)  # of more steps, rounding grows too large to tell
 STEPS: Mapping[str, Moves] = {
     "the samples make their steps one after another, each from where the one before has led": _one_after_another(
@@ -150,12 +130,8 @@ STEPS: Mapping[str, Moves] = {
     "the samples make their steps one after another, each with 1/n of the rate": _one_after_another(
         lambda n: 1 / n
     ),
-    "the samples make their steps one after another, the last one first": _one_after_another(
-        lambda n: 1.0, backwards=True
-    ),
     **{f"it makes {count} steps with the whole rate": _again_and_again(count, 1.0) for count in COUNTS},
     **{f"it makes {n} steps with 1/{n} of the rate": _again_and_again(n, 1 / n) for n in COUNTS},
-    "the entries of the step are clipped": _clipped,
 }
 """What a step may do besides moving by its rate times one gradient."""
 
@@ -163,13 +139,13 @@ STEPS: Mapping[str, Moves] = {
 def _moves_by(probe: Probe, moves: Moves) -> bool:
     """Whether a step of rate 1 is the predicted one, but for rounding, also of the parameters that it is read from."""
     given, parameters = _wide(getattr(probe.fault, "moved_by_one", [])), _parameters(probe)
-    unit = float(np.finfo(probe.case.inputs.dtype).eps)
     with np.errstate(all="ignore"):
-        predicted = named(moves(probe.wide, given))
+        predicted = named(moves(probe.wide))
         return all(
             bool(
                 (
-                    abs(given[name] - array) <= probe.reach(name, array) + 8 * unit * (abs(W) + abs(array))
+                    abs(given[name] - array)
+                    <= probe.reach(name, array) + 16 * probe.unit * (abs(W) + abs(array))
                 ).all()
             )
             for (name, array), W in zip(predicted.items(), parameters.values(), strict=True)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from properties.cases import Case
 from properties.comparison import named
-from properties.diagnosis.probes import Interview, Maker, Probe, ratio
+from properties.diagnosis.probes import Interview, Maker, Probe
 
 SHAPE_WORDS = ("shape", "dimension", "broadcast", "aligned")
 """Words of NumPy's where arrays do not fit together."""
@@ -61,40 +61,6 @@ def _names_shapes(probe: Probe) -> bool:
     return any(word in str(probe.fault) for word in SHAPE_WORDS)
 
 
-def of_state(interview: Interview, case: Case) -> tuple[str, str]:
-    """What equal calls show, as (mistake, sentence): both empty where the answers are the same.
-
-    Each call to a function that adds to what was there before is off by one more right gradient.
-    """
-    probes = [interview.ask(case) for _ in range(3)]
-    answers = [probe for probe in probes if probe is not None and probe.fault is None]
-    if len(answers) < len(probes):
-        return "", ""
-    first, *later = answers
-    if all(
-        first.agree(name, probe.answer[name], first.answer[name]) for probe in later for name in first.answer
-    ):
-        return "", ""
-    steps = list(zip(answers, later, strict=False))
-    names = list(first.right)
-    grown = [all(_grew(old, new, name) for old, new in steps) for name in names]
-    if any(grown):
-        which = "" if all(grown) else f" in {', '.join(n for n, g in zip(names, grown, strict=True) if g)}"
-        return (
-            "gradients_accumulated",
-            f"each of {len(probes)} equal calls adds the right gradient to the answer before{which}",
-        )
-    kept = [
-        r
-        for old, new in steps
-        for name in names
-        if (r := ratio(new, name, new.answer[name] - new.right[name], old.answer[name])) is not None
-    ]
-    if len(kept) == len(steps) * len(names) and max(kept) - min(kept) < max(kept) / 2**20:
-        return "", f"each answer holds {max(kept):.3g} of the one before, as momentum does"
-    return "", "equal calls give different answers"
-
-
 def of_memory(interview: Interview, maker: Maker) -> Probe | None:
     """An answer that is wrong after another of the same sizes, and right in a fresh process; None for no such."""
     before, elsewhere = maker.case(maker.sizes), maker.case(maker.sizes)
@@ -108,11 +74,3 @@ def of_memory(interview: Interview, maker: Maker) -> Probe | None:
         if first is not None and not first.fails:
             return after
     return None
-
-
-def _grew(old: Probe, new: Probe, name: str) -> bool:
-    """Whether an array has grown by the right one, but for the rounding of what has come together in it."""
-    grown = new.answer[name] - old.answer[name]
-    return bool(
-        (abs(grown - new.right[name]) <= new.reach(name, abs(new.answer[name]) + abs(old.answer[name]))).all()
-    )

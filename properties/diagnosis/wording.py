@@ -1,32 +1,11 @@
 """What a diagnosis says of the place: which arrays, how many entries, in which ratio."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from properties.diagnosis.probes import Probe, ratio
-
-RATIOS: Mapping[str, Callable[[int, int], float]] = {
-    "n": lambda n, k: n,
-    "K": lambda n, k: k,
-    "1/n": lambda n, k: 1 / n,
-    "1/K": lambda n, k: 1 / k,
-    "n·K": lambda n, k: n * k,
-    "1/(n·K)": lambda n, k: 1 / (n * k),
-    "n/K": lambda n, k: n / k,
-    "K/n": lambda n, k: k / n,
-    "2n": lambda n, k: 2 * n,
-    "n/2": lambda n, k: n / 2,
-    "2K": lambda n, k: 2 * k,
-    "K/2": lambda n, k: k / 2,
-    "2/n": lambda n, k: 2 / n,
-    "2/K": lambda n, k: 2 / k,
-    "1/n²": lambda n, k: 1 / n**2,
-    "1/K²": lambda n, k: 1 / k**2,
-    "−n": lambda n, k: -n,
-    "−1/n": lambda n, k: -1 / n,
-}
-"""How a wrong factor may depend on the samples n and the outputs K."""
+from properties.diagnosis.probes import Probe
+from properties.diagnosis.trials import named_factor, ratio
 
 
 def census(own: Probe | None, probes: Sequence[Probe], *, with_ratios: bool = True) -> str:
@@ -89,7 +68,7 @@ def _ratios(wrong: Sequence[Probe], arrays: Sequence[str]) -> str:
             way = _ratio(wrong, [name])
             ways[way] = [*ways.get(way, ()), name]
     told = [f"{', '.join(names)}: {way}" for way, names in ways.items()] if len(ways) > 1 else list(ways)
-    explained = " (n samples, K outputs)" if any("the ratio is" in way for way in ways) else ""
+    explained = " (n samples, k outputs)" if any("the ratio is" in way for way in ways) else ""
     return ", ".join(told) + explained
 
 
@@ -107,24 +86,13 @@ def _ratio(wrong: Sequence[Probe], arrays: Sequence[str]) -> str:
     found = [
         ratio(probe, name, probe.answer[name][off], probe.right[name][off]) for probe, name, off in pairs
     ]
-    first = found[0] if found else None
-    if first is None or None in found:
+    known = [one for one in found if one is not None]
+    if not known or len(known) < len(found):
         return NO_RATIO
-
-    def all_are(factor: Callable[[Probe], float]) -> bool:
-        return all(
-            probe.agree(name, probe.answer[name][off], factor(probe) * probe.right[name][off])
-            for probe, name, off in pairs
-        )
-
-    def at(text: str) -> Callable[[Probe], float]:
-        return lambda probe: RATIOS[text](probe.case.samples, probe.case.outputs)
-
-    if all_are(lambda probe: 0.0):
+    if not any(known):
         return "all of them 0"
-    if all_are(lambda probe: first):
-        return f"constant ratio {first:.6g}"
-    for text in RATIOS:
-        if all_are(at(text)):
-            return f"the ratio is {text}"
-    return NO_RATIO if len(arrays) > 1 else "a ratio that changes from case to case"
+    called = named_factor(known, [probe for probe, _, _ in pairs])
+    if called is None:
+        return NO_RATIO if len(arrays) > 1 else "a ratio that changes from case to case"
+    symbolic = any(letter.isalpha() for letter in called[0])
+    return f"the ratio is {called[0]}" if symbolic else f"constant ratio {known[0]:.6g}"

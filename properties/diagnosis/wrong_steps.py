@@ -6,13 +6,13 @@ the errors at h and at z, `x` the layer's inputs. A row holds of one layer, of s
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import product
 
 import numpy as np
 
 from properties.cases import Array, Case
 from properties.diagnosis.networks import Function, back
+from reference.mutations import FORMULAS
 from reference.operations import OPERATIONS
 
 Where = Callable[[Case], bool]
@@ -231,55 +231,17 @@ _OF_VALUE: Mapping[str, Callable[[Array], Array]] = {
 }
 """Slopes as formulas in h."""
 
-FORMULAS: Mapping[str, Callable[[Array], Array]] = {
-    "1 − {}": lambda h: 1 - h,
-    "{}": lambda h: h,
-    "{}²": np.square,
-    "1 + {}²": lambda h: 1 + h * h,
-    "1 − {}²": lambda h: 1 - h * h,
-    "(1 − {})²": lambda h: (1 - h) ** 2,
-    "{0} (1 + {0})": lambda h: h * (1 + h),
-    "{0} (1 − {0})": lambda h: h * (1 - h),
-    "1/cosh {}": lambda h: 1 / np.cosh(h),
-}
-"""What people multiply by."""
-
 
 def other_slopes(activation: str) -> Iterator[Row]:
-    """The slope of another activation, at z or as if h were z; a formula that is no slope; another Jacobian."""
+    """The slope of another activation, at z or as if h were z; a formula that is no slope."""
     for name, options in functions():
         said = called(name, options)
         yield Row("", f"that of {said} at z", lambda dh, z, f=name, o=options: back(f, dh, z, **o))
         if name != activation:
             yield Row("", f"that of {said} at h", lambda dh, h, f=name, o=options: back(f, dh, h, **o))
-    for name, formula in _OF_VALUE.items():
-        yield Row("", f"that of {name} as a formula in h", lambda dh, h, f=formula: dh * f(h))
-    for text, formula in FORMULAS.items():
-        yield Row("", text.format("h"), lambda dh, h, f=formula: dh * f(h))
-        yield Row("", text.format("z"), lambda dh, z, f=formula: dh * f(z))
-    yield Row("", "h (1 − z)", lambda dh, z, h: dh * h * (1 - z))
-    yield Row("", "z (1 − h)", lambda dh, z, h: dh * z * (1 - h))
-
-
-def jacobians() -> Iterator[tuple[str, Function]]:
-    """J_jk = a h_k − b h_k² on the diagonal, and − c h_j h_k off it: a softmax has 1, 1, 1."""
-    for a, b, c in product((0, 1), (0, 1, -1), (0, 1, -1)):
-        if (a, b, c) != (1, 1, 1):
-            said = _signed(("h_k", a), ("h_k²", -b)), _signed(("h_j h_k", -c))
-            text = (
-                f"is {said[0]} on the diagonal and {said[1]} off it, where h_k − h_k² and − h_j h_k should be"
-            )
-            yield text, partial(_jacobian, a, b, c)
-
-
-def _jacobian(a: int, b: int, c: int, dh: Array, h: Array) -> Array:
-    others = (dh * h).sum(1, keepdims=True) - dh * h
-    return h * (a * dh - b * dh * h - c * others)
-
-
-def _signed(*terms: tuple[str, int]) -> str:
-    told = [f"{'−' if sign < 0 else '+'} {text}" for text, sign in terms if sign]
-    return " ".join(told).removeprefix("+ ") or "0"
+    for text, formula in FORMULAS:
+        yield Row("", text.format("", "h"), lambda dh, h, f=formula: dh * f(h))
+        yield Row("", text.format("", "z"), lambda dh, z, f=formula: dh * f(z))
 
 
 ENTRY_BY_ENTRY = ("square", "cube", "exp", "sin", "cos", "absolute")
@@ -316,7 +278,6 @@ WEIGHTS: tuple[Row, ...] = (
     Row("", "dW is reshaped where it should be transposed", lambda v: v.T.reshape(v.shape)),
     Row("", "dW is made with the output of its layer, not with the input", lambda h, dz: h.T @ dz),
     Row("", "dW is made with x less its mean over the batch", lambda x, dz: (x - x.mean(0)).T @ dz),
-    Row("", "dW is made with x in half precision (float16)", lambda x, dz: half(x).T @ dz),
 )  # fmt: skip
 """At dW, (fan_in, fan_out)."""
 
@@ -330,27 +291,7 @@ BIAS: tuple[Row, ...] = (
 )
 """At db, (fan_out,)."""
 
-# --- z and h that are not what they were ------------------------------------------------------------------
-
-
-def memories(activation: str) -> Iterator[Row]:
-    """A slope that is taken at another z, or with another h."""
-    formula = _OF_VALUE.get(activation)
-    yield Row("", "the slope is taken at z without its bias", lambda dh, z, b: back(activation, dh, z - b))
-    yield Row(
-        "", "z is kept in half precision (float16) for the slope", lambda dh, z: back(activation, dh, half(z))
-    )
-    if formula is not None:
-        yield Row(
-            "", "the slope is made with h in half precision (float16)", lambda dh, h: dh * formula(half(h))
-        )
-    yield Row(
-        "",
-        "the slope is taken at the mean of z over the batch",
-        lambda dh, z: back(activation, dh, z.mean(0) + 0 * z),
-    )
-
-
-def half(array: Array) -> Array:
-    """The array as half precision (float16) holds it."""
-    return array.astype(np.float16).astype(float)
+TABLES: Mapping[str, tuple[Row, ...]] = {
+    "error": ERROR, "scores": SCORES, "down": DOWN, "weights": WEIGHTS, "bias": BIAS,
+}  # fmt: skip
+"""Rows by the kind of their step; those of slopes hang on the activation."""

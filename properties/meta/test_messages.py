@@ -259,3 +259,35 @@ def test_contributions_say_where_they_are_not_those_of_the_smallest_case() -> No
         found = diagnose(subject, given)
         assert found.contributions is not None
         assert found.of_fresh_case is is_fresh
+
+
+# --- a step without a name --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("gradient", "told"),
+    [
+        (two_layers(lambda z, y: np.sinh(z - y) / y.size), "the value of dz2 is"),
+        (two_layers(down=lambda dz, W, b: np.sinh(dz) @ W.T), "the value of dz1 is"),
+    ],
+)
+def test_a_step_that_nobody_knows_is_told_with_what_follows_it(
+    gradient: Callable[..., Parameters], told: str
+) -> None:
+    found = diagnosed(gradient)
+    assert (found.mistakes, found.evidence) == ((), "all steps after this one carry its value rightly")
+    assert found.explanation.startswith(told)
+    assert found.explanation.endswith("not as it should be; all steps after it are right")
+    assert found.answer
+
+
+def test_a_batch_of_one_shows_a_step_that_samples_are_too_many_to_show() -> None:
+    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Any:
+        (W1, b1), (W2, b2) = parameters
+        h = np.tanh(inputs @ W1 + b1)
+        dz2 = 2 * (h @ W2 + b2 - targets) / targets.size
+        dz1 = np.sinh(dz2) @ W2.T * (1 - h**2)
+        return [(inputs.T @ dz1, dz1.sum(axis=0)), (h.T @ dz2, dz2.sum(axis=0))]
+
+    found = diagnosed(wrong, inputs=2, samples=[1, 6, 7, 8])
+    assert found.explanation == "the value of dz1 is not as it should be; all steps after it are right"

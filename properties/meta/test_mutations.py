@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from properties.diagnosis.operations import Diagnosis, census, diagnose
+from properties.diagnosis.operations import census, diagnose
+from properties.diagnosis.search import Explanation
 from properties.generic_cases import Case, generic_cases
 from reference.arithmetic.floats import Floats
 from reference.mutations import CURES, Passage, Reading, edits
@@ -38,7 +39,7 @@ def right(operation: str, case: Case) -> dict[str, Array]:
     return named(operation, Floats().read(traced.program, values, case.sizes)[traced.outputs :])
 
 
-def diagnosed(operation: str, backward: Callable[..., Any], **changed: Any) -> Diagnosis:
+def diagnosed(operation: str, backward: Callable[..., Any], **changed: Any) -> Explanation:
     """The diagnosis of backward(dy, *inputs, **options)."""
 
     def subject(
@@ -181,7 +182,7 @@ def test_of_a_loop_a_state_that_is_not_carried_and_sums_that_are_overwritten_are
     assert dropped.sentence.startswith("what a step hands to the one before is dropped")
     (overwritten,) = diagnosed("rnn", lambda *a: _rnn(*a, carried=1, added=0)).findings
     assert overwritten.sentence == "the part of each step overwrites that of the one before, and is not added"
-    assert overwritten.gradients == ("dWh", "dWx", "db")
+    assert overwritten.gradients == ("dWx", "dWh", "db")
 
 
 def test_a_mistake_in_each_of_two_gradients_is_two_findings() -> None:
@@ -222,7 +223,7 @@ def test_sums_that_grow_from_call_to_call_are_told() -> None:
         return dy @ W.T, x.T @ dy, db
 
     (finding,) = diagnosed("dense", backward).findings
-    assert finding.sentence == "what earlier calls gave is added"
+    assert finding.sentence == "each of 3 equal calls adds the right gradient to the answer before in db"
 
 
 @pytest.mark.parametrize("operation", ["dense", "tanh", "layer_norm", "softmax", "mse", "rms_norm"])

@@ -42,8 +42,7 @@ def test_the_program_of_a_network_gives_the_right_gradients(layers: int, output:
         probe = probe_of(
             layers=layers, hidden=hidden, output=output, loss=loss, reduction=reduction, bias=bias
         )
-        found = Network(probe.case).with_edits(probe, [])
-        assert found is not None
+        found = Network(probe.case).right(probe.case)
         for name, right in probe.right.items():
             assert (abs(found[name] - right) <= probe.error[name]).all(), (name, hidden, reduction, bias)
 
@@ -74,7 +73,7 @@ def test_a_step_that_is_replaced_changes_what_lies_below_it_alone(output: str, l
     chain = Network(probe.case)
     reached = {"weights": "W", "bias": "b", "down": "Wb", "slope": "Wb", "scores": "Wb", "error": "Wb"}
     for step in (one for one in chain.steps if one.kind in reached):
-        found = chain.with_edits(probe, [chain.edit(step, lambda v: 2 * v + 1)])
+        found = chain.candidate("", [(step, lambda v: 2 * v + 1)]).at(probe)
         assert found is not None
         changed = {name for name, array in found.items() if not np.allclose(array, probe.right[name])}
         lower = range(1, step.layer + 1) if len(reached[step.kind]) > 1 else [step.layer]
@@ -85,4 +84,4 @@ def test_what_stands_in_the_place_of_a_step_has_the_shape_of_the_step_or_is_no_g
     probe = probe_of()
     chain = Network(probe.case)
     (step,) = chain.of("down")
-    assert chain.with_edits(probe, [chain.edit(step, lambda dz, W: dz @ W)]) is None
+    assert chain.candidate("", [(step, lambda dz, W: dz @ W)]).at(probe) is None

@@ -1,7 +1,7 @@
 """What the catalogue has no name for is told in a sentence: each of its tables, in words of its own.
 
 The wrong gradients here are written out unit by unit, or as derivatives by complex steps, and share no code with the
-hypotheses that have to find them.
+rows that have to find them.
 """
 
 # Students' code has no types.
@@ -11,8 +11,7 @@ hypotheses that have to find them.
 
 import re
 from collections.abc import Callable, Iterable
-from functools import partial
-from math import cosh, erf, exp, pi, sqrt
+from math import erf, exp, pi, sqrt
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ import manual_backprop
 from manual_backprop.mistakes import MISTAKES
 from properties.cases import Array, Case, Parameters
 from properties.diagnosis import Diagnosis
-from properties.diagnosis.fits import neat
+from properties.diagnosis.trials import written
 from properties.meta.accused import ByHand, Wrong, case_for, diagnose, diagnosed
 from properties.problem import read
 
@@ -120,7 +119,7 @@ def test_a_mistake_in_another_problem_is_named(name: str) -> None:
 FUNCTIONS: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {
     **{
         f"leaky_relu with slope {a:g}": (lambda z, a=a: max(z, a * z), lambda z, a=a: 1.0 if z > 0 else a)
-        for a in (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.3, 0.5)
+        for a in (0.01, 0.2)
     },
     "elu with alpha 1": (lambda z: z if z > 0 else exp(z) - 1, lambda z: 1 if z > 0 else exp(z)),
     "silu": (
@@ -165,15 +164,10 @@ def test_the_slope_of_an_activation_that_problem_does_not_know_is_told(name: str
 
 FORMULAS: dict[str, Callable[[float, float], float]] = {
     "1 − h": lambda z, h: 1 - h,
-    "(1 − h)²": lambda z, h: (1 - h) * (1 - h),
-    "h (1 + h)": lambda z, h: h + h**2,
-    "h (1 − z)": lambda z, h: h - h * z,
-    "z (1 − h)": lambda z, h: z - h * z,
-    "1 + h²": lambda z, h: 1 + h**2,
     "h²": lambda z, h: h**2,
+    "1/h": lambda z, h: 1 / h,
     "1 − z": lambda z, h: 1 - z,
     "z": lambda z, h: z,
-    "1/cosh z": lambda z, h: 1 / cosh(z),
 }
 
 
@@ -253,12 +247,6 @@ ERRORS: dict[str, Callable[..., float]] = {
         float(np.tanh(e)) / (n * k)
     ),
     "this is the gradient of log_cosh, summed over the outputs": lambda e, n, k: float(np.tanh(e)) / n,
-    **{
-        f"∂L/∂o is clipped to ±{bend:g} of o − y, as a Huber loss is bent": lambda e, n, k, bend=bend: (
-            2 * (e if abs(e) <= bend else bend * e / abs(e)) / (n * k)
-        )
-        for bend in (0.1, 0.5, 1, 1.345, 1.35, 1.5, 2, 5, 10, 100)
-    },
     "(o − y)² stands where its derivative by o should be": lambda e, n, k: 2 * e**2 / (n * k),
     "|o − y| stands where its derivative by o should be": lambda e, n, k: 2 * abs(e) / (n * k),
 }
@@ -271,49 +259,7 @@ def test_another_error_is_told(text: str) -> None:
     assert found.explanation.startswith(text)
 
 
-@pytest.mark.parametrize("what", ["the batch", "each sample"])
-def test_the_gradient_of_a_root_is_told(what: str) -> None:
-    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
-        def part(rows: slice) -> Parameters:
-            x, y = inputs[rows], targets[rows]
-            root = 2 * np.sqrt(manual_backprop.loss(parameters, x, y, **names))
-            return [(dW / root, db / root) for dW, db in manual_backprop.gradient(parameters, x, y, **names)]
-
-        if what == "the batch":
-            return part(slice(None))
-        n = len(inputs)
-        parts = [part(slice(i, i + 1)) for i in range(n)]
-        return [
-            (sum(dW for dW, _ in layer) / n, sum(db for _, db in layer) / n)
-            for layer in zip(*parts, strict=True)
-        ]
-
-    found = explained(wrong)
-    assert found.explanation == f"this is the gradient of the square root of the loss of {what}"
-
-
-@pytest.mark.parametrize("loss", ["binary_cross_entropy", "mean_binary_cross_entropy"])
-@pytest.mark.parametrize(
-    ("text", "error"),
-    [
-        ("−y log o alone, without (1 − y) log(1 − o)", lambda o, y: -y / o),
-        ("−(1 − y) log(1 − o) alone, without y log o", lambda o, y: (1 - y) / (1 - o)),
-    ],
-)
-def test_half_of_a_binary_entropy_is_told(
-    text: str, error: Callable[[Array, Array], Array], loss: str
-) -> None:
-    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
-        ((W, b),) = parameters
-        o = logistic(inputs @ W + b)
-        dz = error(o, targets) * o * (1 - o) / (o.size if "mean" in loss else len(o))
-        return [(inputs.T @ dz, dz.sum(axis=0))]
-
-    found = explained(wrong, layers=1, output="sigmoid", loss=loss)
-    assert found.explanation == f"this is the gradient of {text}"
-
-
-# --- other data, other divisors ---------------------------------------------------------------------------
+# --- other data ------------------------------------------------------------------------------------------
 
 
 def next_output(y: Array) -> Array:
@@ -328,36 +274,15 @@ TARGETS: dict[str, Callable[[Array], Array]] = {
     "the targets are 1 − y": lambda y: 1.0 - y,
     "the targets are moved to the next output": next_output,
     "the targets are moved to the output before": output_before,
-    "the targets are in reverse order": np.fliplr,
     "the targets are left out": lambda y: 0 * y,
-    "the labels of all samples count for each": lambda y: np.array([y.max(axis=0)] * len(y)),
-    "the targets are rounded to whole numbers": np.rint,
-    "the targets are cut to whole numbers": lambda y: y.astype(int),
     "the largest target of a sample is taken for its label": lambda y: (
         y == y.max(axis=1, keepdims=True)
     ).astype(float),
-    "label 0 is taken for no label": lambda y: y * (np.arange(y.shape[1]) > 0),
-    "the targets are smoothed, y + 0.1 (1/K − y)": lambda y: 0.9 * y + 0.1 / y.shape[1],
-    "the targets are smoothed, y + 0.03 (1/K − y)": lambda y: 0.97 * y + 0.03 / y.shape[1],
 }
 INPUTS: dict[str, Callable[[Array], Array]] = {
     "each input is standardised over the batch": lambda x: np.transpose(
         [(column - np.mean(column)) / np.std(column) for column in x.T]
     ),
-    **{
-        f"each input is standardised over the batch, with {epsilon:g} beside the deviation": (
-            lambda x, epsilon=epsilon: np.transpose([(c - np.mean(c)) / (np.std(c) + epsilon) for c in x.T])
-        )
-        for epsilon in (1e-12, 1e-10, 1e-8, 1e-7, 1e-6, 1e-5)
-    },
-    **{
-        f"each input is standardised over the batch, with {epsilon:g} beside the variance": (
-            lambda x, epsilon=epsilon: np.transpose(
-                [(c - np.mean(c)) / (np.var(c) + epsilon) ** 0.5 for c in x.T]
-            )
-        )
-        for epsilon in (1e-8, 1e-6, 1e-5)
-    },
     "each input is centred over the batch": lambda x: np.transpose([c - np.mean(c) for c in x.T]),
     "each input is scaled to [0, 1] over the batch": lambda x: np.transpose(
         [(c - min(c)) / (max(c) - min(c)) for c in x.T]
@@ -365,15 +290,13 @@ INPUTS: dict[str, Callable[[Array], Array]] = {
     "the inputs of a sample are divided by their norm": lambda x: np.array(
         [r / np.linalg.norm(r) for r in x]
     ),
-    "the inputs are standardised over the whole batch": lambda x: (x - np.mean(x)) / np.std(x),
-    "the inputs are multiplied by 0.00392157": lambda x: x / 255.0,
     "the inputs are reshaped where they should be transposed": lambda x: np.transpose(
         np.array(list(x.flat)).reshape(x.shape[1], x.shape[0])
     ),
 }
 
 
-@pytest.mark.parametrize("text", ends(TARGETS))
+@pytest.mark.parametrize("text", TARGETS)
 def test_other_targets_are_told(text: str) -> None:
     def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
         return ByHand()(parameters, inputs, TARGETS[text](targets))
@@ -385,55 +308,24 @@ def from_one(p: Array, labels: Array) -> None:
     p[np.arange(len(p)), labels - 1] -= 1
 
 
-def every_label_for_each(p: Array, labels: Array) -> None:
-    p[:, labels] -= 1
-
-
-def zero_for_none(p: Array, labels: Array) -> None:
-    for row, label in zip(p, labels, strict=True):
-        if label:
-            row[label] -= 1
-
-
-@pytest.mark.parametrize(
-    ("subtract", "told"),
-    [
-        (from_one, "the targets are moved to the output before"),
-        (every_label_for_each, "the labels of all samples count for each"),
-        (zero_for_none, "label 0 is taken for no label"),
-    ],
-)
-def test_labels_that_are_misread_are_told(subtract: Callable[[Array, Array], None], told: str) -> None:
+def test_labels_that_count_from_one_are_told() -> None:
     def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
         ((W, b),) = parameters
         e = np.exp(inputs @ W + b)
         p = e / e.sum(axis=1, keepdims=True)
-        subtract(p, targets)
+        from_one(p, targets)
         return [(inputs.T @ p / len(p), p.sum(axis=0) / len(p))]
 
     found = explained(wrong, layers=1, output="softmax", loss="cross_entropy", targets="labels")
-    assert found.explanation == told
+    assert found.explanation == "the targets are moved to the output before"
 
 
-@pytest.mark.parametrize("text", ends(INPUTS))
+@pytest.mark.parametrize("text", INPUTS)
 def test_other_inputs_are_told(text: str) -> None:
     def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
         return ByHand()(parameters, INPUTS[text](inputs), targets)
 
     assert explained(wrong).explanation == text
-
-
-DIVISORS: dict[str, Callable[[list[int], int], list[int]]] = {
-    "n − 1": lambda sizes, n: [n - 1] * 3,
-    "the number of inputs": lambda sizes, n: [sizes[0]] * 3,
-    "the number of units of the first hidden layer": lambda sizes, n: [sizes[1]] * 3,
-    "the number of units of the last hidden layer": lambda sizes, n: [sizes[2]] * 3,
-    "the number of inputs of each layer": lambda sizes, n: sizes[:3],
-    "the number of units of each layer": lambda sizes, n: sizes[1:],
-}
-
-
-A_MEAN_OVER_OUTPUTS = "n K, as if the loss were a mean over the K outputs"
 
 
 @pytest.mark.parametrize("targets", ["one_hot", "labels", "real"])
@@ -443,19 +335,7 @@ def test_a_cross_entropy_that_is_divided_by_the_outputs_too_is_told(targets: str
         return [(dW / right[-1][1].size, db / right[-1][1].size) for dW, db in right]
 
     found = explained(wrong, output="softmax", loss="cross_entropy", targets=targets)
-    assert found.explanation == f"the sum over the n samples is divided by {A_MEAN_OVER_OUTPUTS}"
-
-
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
-@pytest.mark.parametrize("text", DIVISORS)
-def test_another_divisor_is_told(text: str, reduction: str) -> None:
-    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
-        n, sizes = len(inputs), [inputs.shape[1], *(b.size for _, b in parameters)]
-        mean = ByHand()(parameters, inputs, targets)
-        return [(dW * n / k, db * n / k) for (dW, db), k in zip(mean, DIVISORS[text](sizes, n), strict=True)]
-
-    found = explained(wrong, layers=3, reduction=reduction)
-    assert found.explanation == f"the sum over the n samples is divided by {text}"
+    assert found.explanation == "1/k times the right gradient, everywhere"
 
 
 @pytest.mark.parametrize("layer", [1, 2])
@@ -514,19 +394,6 @@ def test_another_sum_is_told(text: str) -> None:
     assert explained(SUMS[text]).explanation == text
 
 
-@pytest.mark.parametrize("limit", [1, 0.1])
-def test_clipped_errors_of_the_hidden_layers_are_told(limit: float) -> None:
-    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
-        (W1, b1), (W2, b2) = parameters
-        h = np.tanh(inputs @ W1 + b1)
-        dz2 = h @ W2 + b2 - targets
-        dz1 = np.minimum(np.maximum(dz2 @ W2.T * (1 - h**2), -limit), limit)
-        return [(inputs.T @ dz1, dz1.sum(axis=0)), (h.T @ dz2, dz2.sum(axis=0))]
-
-    found = explained(wrong, loud=64, loss="half_sse", reduction="sum")
-    assert found.explanation == f"∂L/∂z of the hidden layers is clipped to ±{limit:g}"
-
-
 @pytest.mark.parametrize("back", [False, True])
 def test_a_softmax_that_is_taken_twice_is_told(back: bool) -> None:  # noqa: FBT001
     def softmax(z: Array) -> Array:
@@ -543,33 +410,9 @@ def test_a_softmax_that_is_taken_twice_is_told(back: bool) -> None:  # noqa: FBT
 
     found = explained(wrong, layers=1, output="softmax", loss="cross_entropy")
     assert found.explanation == (
-        "the softmax is taken twice, here and in the loss"
-        if back
-        else "the softmax is taken twice going forward, and o − y is the error all the same"
+        "there is a softmax before the softmax, and PROBLEM has none"
+        + ("" if back else "; the way back leaves it out")
     )
-
-
-ENTRIES: dict[str, Callable[[Array], Array]] = {
-    "each entry is its sign, whatever its size": lambda array: array / abs(array),
-    **{
-        f"each entry is divided by its own size, with {epsilon:g} beside it, as in a first step of Adam's": (
-            lambda array, epsilon=epsilon: array / (np.sqrt(array**2) + epsilon)
-        )
-        for epsilon in (1e-10, 1e-8, 1e-7)
-    },
-    **{
-        f"the entries are rounded to {n} decimals": lambda array, n=n: np.rint(array * 10**n) / 10**n
-        for n in range(2, 9)
-    },
-}
-
-
-@pytest.mark.parametrize("text", ends(ENTRIES))
-def test_what_is_done_to_the_entries_is_told(text: str) -> None:
-    network = ByHand(
-        after=lambda gradient, parameters: [(ENTRIES[text](dW), ENTRIES[text](db)) for dW, db in gradient]
-    )
-    assert explained(network).explanation == text
 
 
 def test_a_reshape_where_a_transpose_should_be_is_told() -> None:
@@ -585,31 +428,6 @@ def test_an_array_that_is_another_is_told() -> None:
         return [(dW1, db2.copy()), (dW2, db2)]
 
     assert explained(wrong, width=4, outputs=4).explanation == "db1 is what db2 should be"
-
-
-JACOBIANS: dict[str, Callable[[Array], Array]] = {
-    "is h_k + h_k² on the diagonal and h_j h_k off it": lambda p: np.diag(p) + np.outer(p, p),
-    "is h_k − h_k² on the diagonal and h_j h_k off it": lambda p: (
-        np.diag(p) + np.outer(p, p) - 2 * np.diag(p**2)
-    ),
-    "is − h_k² on the diagonal and − h_j h_k off it": lambda p: -np.outer(p, p),
-    "is h_k on the diagonal and − h_j h_k off it": lambda p: np.diag(p) - np.outer(p, p) + np.diag(p**2),
-}
-
-
-@pytest.mark.parametrize("text", JACOBIANS)
-def test_another_jacobian_of_the_softmax_is_told(text: str) -> None:
-    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
-        ((W, b),) = parameters
-        e = np.exp(inputs @ W + b)
-        p = e / e.sum(axis=1, keepdims=True)
-        dh = 2 * (p - targets) / targets.size
-        dz = np.array([JACOBIANS[text](row) @ d for row, d in zip(p, dh, strict=True)])
-        return [(inputs.T @ dz, dz.sum(axis=0))]
-
-    found = explained(wrong, layers=1, output="softmax")
-    should = "where h_k − h_k² and − h_j h_k should be"
-    assert found.explanation == f"the softmax's Jacobian {text}, {should}"
 
 
 def of_three_square_layers(xs: str = "012", ws: str = "12", slopes: str = "01") -> Callable[..., Parameters]:
@@ -635,154 +453,13 @@ NEIGHBOURS: dict[str, Callable[..., Parameters]] = {
     "dW is made with the output of its layer, not with the input: in dW2 alone": of_three_square_layers(
         xs="022"
     ),
-    "dW is made with the input of the layer below": of_three_square_layers(xs="001"),
-    "dW is made with the input of the layer below, in layer 3": of_three_square_layers(xs="011"),
-    "the error goes down by the weights of the layer below": of_three_square_layers(ws="01"),
-    "the error goes down by the weights of the layer below, in layer 2": of_three_square_layers(ws="02"),
-    "the error goes down by the weights of the layer above": of_three_square_layers(ws="22"),
-    "the slope is that of the layer above": of_three_square_layers(slopes="12"),
-    "the slope is that of the layer above, in layer 1": of_three_square_layers(slopes="11"),
-    "the slope is that of the layer below": of_three_square_layers(slopes="00"),
 }
-"""Where there is one such neighbour alone, the layer is told without its number."""
 
 
 @pytest.mark.parametrize("text", NEIGHBOURS)
 def test_an_index_that_is_off_by_one_is_told(text: str) -> None:
     found = explained(NEIGHBOURS[text], layers=3, output="tanh", inputs=5, width=5, outputs=5)
     assert found.explanation == text
-
-
-Kept = Callable[[Array, Array, Array], Array]
-"""From x, W and b of the first layer, what is taken for h there."""
-
-
-def _half(array: Array) -> Array:
-    return array.astype("float16").astype(float)
-
-
-MEMORIES: dict[str, tuple[Kept, Kept]] = {
-    "the slope is taken at z without its bias": (
-        lambda x, W, b: np.tanh(x @ W),
-        lambda x, W, b: np.tanh(x @ W + b),
-    ),
-    "h is kept in half precision (float16) for the way down": (
-        lambda x, W, b: _half(np.tanh(x @ W + b)),
-        lambda x, W, b: _half(np.tanh(x @ W + b)),
-    ),
-    "the slope is made with h in half precision (float16)": (
-        lambda x, W, b: _half(np.tanh(x @ W + b)),
-        lambda x, W, b: np.tanh(x @ W + b),
-    ),
-    "dW is made with x in half precision (float16): in dW2 alone": (
-        lambda x, W, b: np.tanh(x @ W + b),
-        lambda x, W, b: _half(np.tanh(x @ W + b)),
-    ),
-    "z is kept in half precision (float16) for the slope": (
-        lambda x, W, b: np.tanh(_half(x @ W + b)),
-        lambda x, W, b: np.tanh(x @ W + b),
-    ),
-    "dW is made with x less its mean over the batch: in dW2 alone": (
-        lambda x, W, b: np.tanh(x @ W + b),
-        lambda x, W, b: np.tanh(x @ W + b) - np.tanh(x @ W + b).sum(axis=0) / len(x),
-    ),
-}
-"""What the slope is made with, and what dW2 is."""
-
-
-@pytest.mark.parametrize("text", MEMORIES)
-def test_what_is_not_kept_as_it_was_is_told(text: str) -> None:
-    of_slope, of_weights = MEMORIES[text]
-
-    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
-        (W1, b1), (W2, b2) = parameters
-        dz2 = 2 * (np.tanh(inputs @ W1 + b1) @ W2 + b2 - targets) / targets.size
-        dz1 = dz2 @ W2.T * (1 - of_slope(inputs, W1, b1) ** 2)
-        h = of_weights(inputs, W1, b1)
-        return [(inputs.T @ dz1, dz1.sum(axis=0)), (h.T @ dz2, dz2.sum(axis=0))]
-
-    assert explained(wrong).explanation == text
-
-
-# --- weights of classes -----------------------------------------------------------------------------------
-
-CLASS_WEIGHTS: dict[str, Callable[[float, int, int], float]] = {
-    "n / (K n_c)": lambda size, n, k: n / k / size,
-    "n / n_c": lambda size, n, k: n / size,
-    "1 / n_c": lambda size, n, k: 1 / size,
-    "1 − n_c / n": lambda size, n, k: (n - size) / n,
-    "1 / n_c, normed": lambda size, n, k: 1 / size,
-    "1 − n_c / n, normed": lambda size, n, k: (n - size) / n,
-}
-
-
-@pytest.mark.parametrize("targets", ["one_hot", "labels"])
-@pytest.mark.parametrize("text", CLASS_WEIGHTS)
-def test_weights_of_classes_are_told(text: str, targets: str) -> None:
-    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
-        ((W, b),) = parameters
-        labels = targets if targets.ndim == 1 else targets.argmax(axis=1)
-        n, k = len(inputs), len(b)
-        weights = [CLASS_WEIGHTS[text](list(labels).count(label), n, k) for label in labels]
-        p = np.exp(inputs @ W + b)
-        dz = p / p.sum(axis=1, keepdims=True)
-        dz[np.arange(n), labels] -= 1
-        dz *= np.array(weights)[:, None] / (np.sum(weights) if "normed" in text else n)
-        return [(inputs.T @ dz, dz.sum(axis=0))]
-
-    choices = {"layers": 1, "output": "softmax", "loss": "cross_entropy", "targets": targets}
-    found = explained(wrong, outputs=4, samples=[3, 5, 7], **choices)  # in batches of 3 a class is missing
-    weight, _, normed = text.partition(", ")
-    assert found.explanation.startswith(f"each sample counts by {weight}, where ")
-    assert ("divided by that of the weights" in found.explanation) == bool(normed)
-
-
-# --- finite differences -----------------------------------------------------------------------------------
-
-
-def by_differences(step: float, *, central: bool) -> Callable[..., Parameters]:
-    def loss(parameters: list[list[Array]], inputs: Array, targets: Array) -> Any:
-        (W1, b1), (W2, b2) = parameters
-        return np.mean((np.tanh(inputs @ W1 + b1) @ W2 + b2 - targets) ** 2)
-
-    def gradient(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
-        own = [[W.copy(), b.copy()] for W, b in parameters]
-        fmt = inputs.dtype.type
-
-        def slope(array: Array, index: tuple[int, ...]) -> Any:
-            before, middle = array[index], loss(own, inputs, targets)
-            array[index] = before + fmt(step)
-            up = loss(own, inputs, targets)
-            array[index] = before - fmt(step)
-            down = loss(own, inputs, targets)
-            array[index] = before
-            return (up - down) / fmt(2 * step) if central else (up - middle) / fmt(step)
-
-        return [
-            tuple(
-                np.array([slope(array, index) for index in np.ndindex(array.shape)]).reshape(array.shape)
-                for array in pair
-            )
-            for pair in own
-        ]
-
-    return gradient
-
-
-@pytest.mark.parametrize("central", [True, False])
-@pytest.mark.parametrize("step", [1e-3, 1e-4, 5e-5, 1e-5, 1e-6, 1e-7, 2.0**-26])
-def test_finite_differences_are_told_to_be_such(step: float, central: bool) -> None:  # noqa: FBT001
-    found = explained(by_differences(step, central=central))
-    kind = "central" if central else "one-sided"
-    assert found.explanation == (
-        f"these are {kind} differences of the loss with a step of {step:.6g}, and no derivative"
-    )
-    assert found.answer == "Write the derivative out, and keep the differences to check it with."
-
-
-def test_finite_differences_in_single_precision_are_told_to_be_such() -> None:
-    found = explained(by_differences(1e-3, central=False), dtype="float32")
-    assert "differences of the loss with a step of 0.001" in found.explanation
 
 
 # --- state ------------------------------------------------------------------------------------------------
@@ -894,64 +571,10 @@ def test_what_nobody_knows_is_not_explained(after: Callable[[Array], Array]) -> 
     assert (found.mistakes, found.explanation, found.answer) == ((), "", "")
 
 
-# --- parts of a batch -------------------------------------------------------------------------------------
-
-
-def in_parts(parts: Callable[[Array], list[Array]]) -> Callable[..., Parameters]:
-    """The mean of the parts' mean gradients, each part as much as the others."""
-
-    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: Any) -> Parameters:
-        rows = [part for part in parts(np.arange(len(inputs))) if len(part)]
-        found = [manual_backprop.gradient(parameters, inputs[some], targets[some], **names) for some in rows]
-        return [tuple(np.mean(arrays, axis=0) for arrays in zip(*layer)) for layer in zip(*found)]  # noqa: B905
-
-    return wrong
-
-
-def chunks(array: Array, size: int) -> list[Array]:
-    """All of it, the last chunk smaller."""
-    return [array[start : start + size] for start in range(0, len(array), size)]
-
-
-def whole_chunks(array: Array, size: int) -> list[Array]:
-    """Without what is left over."""
-    return [array[start : start + size] for start in range(0, len(array) - size + 1, size)] or [array]
-
-
-MEANS = "the mean of their means is taken, though"
-
-
-@pytest.mark.parametrize(
-    ("parts", "told", "cure"),
-    [
-        (partial(chunks, size=3), f"chunks of 3 samples, and {MEANS} the last chunk is smaller", "Weigh"),
-        (partial(chunks, size=32), f"chunks of 32 samples, and {MEANS} the last chunk is smaller", "Weigh"),
-        (lambda array: np.array_split(array, 2), f"2 parts, and {MEANS} they differ in size", "Weigh"),
-        (
-            partial(whole_chunks, size=32),
-            "chunks of 32 samples, and what is left over is dropped",
-            "Take the last",
-        ),
-    ],
-    ids=["chunks of 3", "chunks of 32", "halves", "whole chunks of 32"],
-)
-def test_a_mean_of_unequal_parts_is_told(parts: Callable[[Array], list[Array]], told: str, cure: str) -> None:
-    wrong = in_parts(parts)
-    claims = read(None)
-    large = case_for(read({"samples": 35}))
-    found = diagnose(Wrong(wrong, claims), case_for(claims) if len(parts(np.arange(8))) > 1 else large)
-    assert found.explanation == f"the batch is cut into {told}"
-    assert found.answer.startswith(cure)
-    assert "8 fresh cases" in found.evidence or found.note in (
-        "",
-        "only where n is above 32 and no multiple of it",
-    )
-
-
 @pytest.mark.parametrize(
     ("number", "read"), [(0.3 * (1 + 2.0**-30), 0.3), (-20 * (1 - 2.0**-30), -20), (0, 0)]
 )
 def test_a_fitted_number_is_read_as_the_one_that_was_written(number: float, read: float) -> None:
-    assert neat(number) == read
+    assert written(number) == read
     other = number * (1 + 2.0**-20)
-    assert neat(other) == other
+    assert written(other) == other

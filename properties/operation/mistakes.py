@@ -141,7 +141,7 @@ def _generic(case: OperationCase, judge: Judge, rng: np.random.Generator) -> Ope
     return replace(case, inputs=inputs)
 
 
-def _told(found: steps.Diagnosis, own: Mapping[str, str], replaced: str) -> Diagnosis:
+def _told(found: steps.Explanation, own: Mapping[str, str], replaced: str) -> Diagnosis:
     """The search's answer as a report has it, in the subject's own names."""
     names = {f"d{name}": f"d{other}" for name, other in own.items()}
 
