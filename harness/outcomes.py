@@ -5,34 +5,42 @@ import os
 import shlex
 import tempfile
 import warnings
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from time import perf_counter
 from typing import Any
 
-from hypothesis.configuration import set_hypothesis_home_dir
+import numpy as np
+from hypothesis.configuration import set_hypothesis_home_dir, storage_directory
 
 from harness.clock import Clock
 from harness.contents import OPERATION, SeveralOperations, calls, load_operation
+from harness.held import HeldModule
 from harness.isolation import Limits, Sandbox
 from harness.loading import FileSubject, UnusableSubject, load
 from harness.verification import Explanations, Verification, own_failure, with_fault
 from harness.worker import printable
 from properties import network, operation
+from properties.cases import Case
+from properties.comparison import named
 from properties.diagnosis import Diagnosis
 from properties.network.explanations import NetworkExplanations
+from properties.operation.cases import OperationCase
 from properties.operation.explanations import OperationExplanations
 from properties.operation.truth import Judge
 from properties.search import (
     INCONSTANT,
     Effort,
     Example,
+    Inconclusive,
     Kind,
     Property,
     Record,
     SubjectGone,
     TimeIsOver,
     Verdict,
+    Violation,
 )
 from properties.subjects import Bundled, Subject
 
@@ -59,7 +67,8 @@ class Request:
     `path` is None for the bundled backprop; `operation` names one of the file's, and is empty for the gradient of a
     network (see `harness.contents`); `only` names some of the properties, none for all; with `stops` the first
     that fails is the last; `seconds` is all the time that it has (see `harness.clock`); `title` is what reports call
-    the file, in place of its path.
+    the file, in place of its path. What is `held` is judged in this process, and `path` is its name; `aliases` are
+    lines of Python that give its functions the names of the contract.
     """
 
     path: str | None
@@ -71,6 +80,8 @@ class Request:
     operation: str = ""
     sandbox: Sandbox = "auto"
     title: str = ""
+    held: HeldModule | None = None
+    aliases: tuple[str, ...] = ()
 
     @property
     def properties(self) -> tuple[Property[Any], ...]:
@@ -93,7 +104,9 @@ class Outcome:
     the process that verified it failed or was lost, which need not be this subject's doing. `remark` is for whoever
     uses the subject, and nothing against it. `contents` names the operations of a file that was asked for its one, and
     has several: then that is all there is. `again` is the call that repeats it, `function` the one of the subject
-    that was called, with the drawn choices as keywords or without any.
+    that was called, with the drawn choices as keywords or without any. `aliases` are those of the request, None where
+    nothing was held. `given` and `right` are the gradients of the example that is shown, by name, and `resolution` is
+    the relative error that would have failed in a typical entry.
     """
 
     subject: str
@@ -112,6 +125,10 @@ class Outcome:
     sandbox: str = ""
     is_broken: bool = False
     contents: tuple[str, ...] = ()
+    aliases: tuple[str, ...] | None = None
+    given: dict[str, Any] = field(default_factory=dict[str, Any])
+    right: dict[str, Any] = field(default_factory=dict[str, Any])
+    resolution: float | None = None
 
     @property
     def failures(self) -> list[Record]:
@@ -146,6 +163,7 @@ def verify(request: Request, announce: Callable[[Record], None] = _silently) -> 
     except Exception as error:  # noqa: BLE001  (nobody can tell, and the other subjects wait)
         outcome = Outcome(request.name, Verdict.INCONCLUSIVE, message=own_failure(error), is_broken=True)
     outcome.seconds, outcome.path = perf_counter() - started, request.path or ""
+    outcome.aliases = None if request.held is None else request.aliases
     options = f"--cases {request.effort.cases} --seed {request.effort.seed}"
     options += "".join(f" --only {name}" for name in request.only)
     outcome.again = f"manual-backprop verify {quoted(request.path) if request.path else ''} {options}"
@@ -192,6 +210,8 @@ def _verify(request: Request, announce: Callable[[Record], None]) -> Outcome:
             conclude(outcome, verification)
         except SubjectGone as fault:
             outcome.verdict, outcome.message = Verdict.FAIL, str(fault)
+        _compare(outcome, partial(_of_network, subject))
+        outcome.resolution = _median([one for record in outcome.records for one in record.resolutions])
         if isinstance(subject, FileSubject):
             outcome.output = subject.output
             outcome.takes_keywords = subject.takes_keywords
@@ -207,11 +227,17 @@ def _verify_operation(request: Request, announce: Callable[[Record], None]) -> O
     path = request.path or ""
     try:
         with load_operation(
-            path, request.operation, python=request.python, limits=_limits(request), sandbox=request.sandbox
+            path,
+            request.operation,
+            python=request.python,
+            limits=_limits(request),
+            sandbox=request.sandbox,
+            held=request.held,
         ) as subject:
             clock = Clock(request.seconds, lambda: subject.processor_seconds)
             subject.check_limit = clock.check
-            judge = Judge(subject, calls=calls(path, subject.declaration))
+            aliases = None if request.held is None else request.aliases
+            judge = Judge(subject, calls=calls(path, subject.declaration, aliases))
             verification = Verification(
                 judge,
                 request.properties,
@@ -227,7 +253,8 @@ def _verify_operation(request: Request, announce: Callable[[Record], None]) -> O
                 conclude(outcome, verification)
             except SubjectGone as fault:
                 outcome.verdict, outcome.message = Verdict.FAIL, str(fault)
-            outcome.remark = _notes(judge, outcome)
+            _compare(outcome, partial(_of_operation, judge))
+            outcome.remark, outcome.resolution = _notes(judge, outcome), _median(judge.seen)
             outcome.output = subject.output
             if subject.close() and outcome.verdict is not Verdict.FAIL:
                 outcome.verdict, outcome.message = Verdict.FAIL, LEFT_BEHIND
@@ -236,6 +263,30 @@ def _verify_operation(request: Request, announce: Callable[[Record], None]) -> O
     except SeveralOperations as found:
         outcome.contents = tuple(found.names)
     return outcome
+
+
+def _compare(outcome: Outcome, gradients: Callable[[Any], tuple[dict[str, Any], dict[str, Any]]]) -> None:
+    """Keep the gradients of the example that is shown: those of the subject, and the right ones."""
+    if outcome.shown is not None:
+        with contextlib.suppress(Violation, Inconclusive, SubjectGone, TimeIsOver):  # these are told already
+            outcome.given, outcome.right = gradients(outcome.shown[1])
+
+
+def _of_network(subject: Subject, case: Case) -> tuple[dict[str, Any], dict[str, Any]]:
+    return named(subject.gradient(case)), named(case.oracle.gradient)
+
+
+def _of_operation(judge: Judge, case: OperationCase) -> tuple[dict[str, Any], dict[str, Any]]:
+    _, _, gradients = judge.run(case)
+    right = judge.right(case).gradients
+    return (
+        {f"d{name}": array for name, array in gradients.items()},
+        {f"d{name}": one.value for name, one in right.items()},
+    )
+
+
+def _median(resolutions: Sequence[float]) -> float | None:
+    return float(np.median(resolutions)) if resolutions else None
 
 
 def _effort(judge: Judge, effort: Effort) -> Effort:
@@ -258,6 +309,8 @@ def _notes(judge: Judge, outcome: Outcome) -> str:
 
 
 def _subject(request: Request, stack: contextlib.ExitStack) -> Subject:
+    if request.held is not None:
+        return FileSubject(request.name, stack.enter_context(request.held))
     if request.path is None:
         return Bundled()
     return stack.enter_context(
@@ -273,12 +326,13 @@ def _limits(request: Request) -> Limits:
 @contextlib.contextmanager
 def _storage() -> Generator[None]:
     """What Hypothesis stores goes to a folder of its own for a while, and none is left where we are called."""
+    before = storage_directory(intent_to_write=False).home_directory
     with tempfile.TemporaryDirectory(prefix="hypothesis-") as folder:
         set_hypothesis_home_dir(folder)
         try:
             yield
         finally:
-            set_hypothesis_home_dir(None)
+            set_hypothesis_home_dir(before)
 
 
 def conclude(outcome: Outcome, verification: Verification[Any]) -> None:
