@@ -155,7 +155,7 @@ class HeldModule:
         payload = bytearray(worker.packed(encoder.arrays))
         do = held.operate if "operate" in message else held.call
         try:
-            with _kept(self._output):
+            with kept(self._output):
                 answer, arrays = do(message, payload)
         except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever it is, it is an answer)
             fault = held.explain(error, doing)
@@ -274,7 +274,7 @@ def _file(value: Any) -> Path:
 
 
 @contextmanager
-def _kept(output: io.StringIO) -> Generator[None]:
+def kept(output: io.StringIO) -> Generator[None]:
     """Within it, what this thread prints is kept, and what others print goes where it went."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (_OfThisThread(stream, output) for stream in before)
