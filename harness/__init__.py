@@ -1,5 +1,6 @@
-"""Loads a subject, verifies it in a process of its own, and reports: the command, the plugin of pytest, and in Python
-`verify` and `assert_gradient`, which are loaded when they are asked for.
+"""Loads a subject, verifies it in a process of its own, and reports: the command, and the plugin of pytest.
+
+In Python it is `verify` and `assert_gradient`, which are loaded when they are asked for.
 """
 
 import sys
@@ -21,5 +22,7 @@ def __getattr__(name: str) -> Any:
     precision = import_module("reference.precision")
     if is_first:
         precision.give_back()
-    home = "harness.assertion" if name in {"GradientError", "Seen", "assert_gradient"} else "harness.interface"
+    home = (
+        "harness.assertion" if name in {"GradientError", "Seen", "assert_gradient"} else "harness.interface"
+    )
     return getattr(import_module(home), name)

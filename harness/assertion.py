@@ -95,8 +95,8 @@ def assert_gradient(
         How closely it was looked at: the smallest error that would have failed.
 
     Raises:
-        GradientError: an AssertionError, where it is wrong, or where nothing can be said: the function gives other values
-            for the same x, or such as hide every slope.
+        GradientError: an AssertionError, where it is wrong, or where nothing can be said: the function gives other
+            values for the same x, or such as hide every slope.
         TypeError: where the first two arguments are no functions.
         ValueError: where x is empty or not finite, or the function has no finite value there.
     """
@@ -206,7 +206,9 @@ class _Assertion:
             raise GradientError(f"{name} has to return {what}, of floats, not {found.dtype}.")
         if found.shape != wanted and not (np.prod(shape) == 1 and found.shape == x.shape):
             hint = ": it looks transposed" if found.ndim > 1 and found.shape == wanted[::-1] else ""
-            raise GradientError(f"{name} returns an array of shape {found.shape}, and has to return {what}{hint}.")
+            raise GradientError(
+                f"{name} returns an array of shape {found.shape}, and has to return {what}{hint}."
+            )
         return found.astype(float)
 
     def _told(self, x: Array, where: str) -> str:

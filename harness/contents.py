@@ -1,7 +1,7 @@
 """What there is to verify in a file: the gradient of a network, or each of its operations; one verdict for each."""
 
 import ast
-from collections.abc import Generator, Sequence, Set
+from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -61,13 +61,13 @@ def holds_network(held: HeldModule) -> bool:
     return _has_network({*found.constants, *found.functions}, takes_three)
 
 
-def _has_network(names: Set[str], takes_three: Sequence[bool]) -> bool:
+def _has_network(names: Collection[str], takes_three: Sequence[bool]) -> bool:
     """Whether a module with these names has the gradient of a network; its functions `OF_A_NETWORK` may take three."""
-    if names & DECLARED:
+    if not DECLARED.isdisjoint(names):
         return False
     if takes_three:
         return "forward" not in names or any(takes_three)
-    return bool(names & OF_A_NETWORK)
+    return not OF_A_NETWORK.isdisjoint(names)
 
 
 def names_set_by(node: ast.stmt) -> list[str]:

@@ -56,25 +56,33 @@ _RESULT = {Verdict.FAIL: Failure, Verdict.INCONCLUSIVE: Failure, Verdict.ERROR: 
 
 def as_html(outcomes: list[Outcome], hints: int) -> str:
     """One page with nothing to fetch: every subject, its verdict, its mistake, its smallest case."""
-    return _templates().get_template("report.html").render(
-        level=3,
-        folded=False,
-        sorting=Markup(SORTING),  # noqa: S704  (our own text)
-        allowed="sha256-" + base64.b64encode(hashlib.sha256(SORTING.encode()).digest()).decode(),
-        subjects=[_subject(outcome, hints) for outcome in outcomes],
-        totals=totals(outcomes),
-        version=version(),
+    return (
+        _templates()
+        .get_template("report.html")
+        .render(
+            level=3,
+            folded=False,
+            sorting=Markup(SORTING),  # noqa: S704  (our own text)
+            allowed="sha256-" + base64.b64encode(hashlib.sha256(SORTING.encode()).digest()).decode(),
+            subjects=[_subject(outcome, hints) for outcome in outcomes],
+            totals=totals(outcomes),
+            version=version(),
+        )
     )
 
 
 def as_fragment(outcomes: list[Outcome], hints: int) -> str:
     """The same as a part of a page of others, such as a notebook: with a style of its own, and no script."""
-    return _templates().get_template("fragment.html").render(
-        level=4,
-        folded=True,
-        subjects=[_subject(outcome, hints) for outcome in outcomes],
-        totals=totals(outcomes),
-        version=version(),
+    return (
+        _templates()
+        .get_template("fragment.html")
+        .render(
+            level=4,
+            folded=True,
+            subjects=[_subject(outcome, hints) for outcome in outcomes],
+            totals=totals(outcomes),
+            version=version(),
+        )
     )
 
 

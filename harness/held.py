@@ -14,7 +14,7 @@ import random
 import sys
 import threading
 import warnings
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from math import inf
 from pathlib import Path
@@ -58,7 +58,9 @@ def as_it_was() -> Generator[None]:
         tensors = None if torch is None else torch.get_rng_state()
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of our own arithmetic, and of the same call a thousand times
+                warnings.simplefilter(
+                    "ignore"
+                )  # of our own arithmetic, and of the same call a thousand times
                 yield
         finally:
             random.setstate(drawn)
@@ -168,7 +170,8 @@ class HeldModule:
 
     def close(self) -> bool:
         """Let go of the files beside it."""
-        return any([one.close() for one in self._files])
+        left = [one.close() for one in self._files]
+        return any(left)
 
 
 class _Held(worker.Subject):
@@ -179,12 +182,12 @@ class _Held(worker.Subject):
         self.name = name
         if isinstance(contents, ModuleType):
             self.module, self.given = contents, None
-            self.folder = str(Path(contents.__file__ or "").resolve().parent) if contents.__file__ else ""
+            file = getattr(contents, "__file__", None)
+            self.folder = str(Path(file).resolve().parent) if file else self._folder_of(vars(contents))
         else:
             self.module, self.given = ModuleType(name), dict(contents)
             vars(self.module).update(contents)
-            files = [one for value in contents.values() if (one := _file(value)).is_absolute()]
-            self.folder = str(files[0].parent) if files else ""
+            self.folder = self._folder_of(contents)
         self.operations = worker.adapters.Operations(self.module)
         for function in ("gradient", "loss", "step"):
             if callable(found := getattr(self.module, function, None)):
@@ -196,14 +199,23 @@ class _Held(worker.Subject):
         }
         self.description = read_description(answer, bytearray())
 
+    def _folder_of(self, contents: Mapping[str, Any]) -> str:
+        """The folder of the first function that has one, a cell's too."""
+        files = [
+            one
+            for value in contents.values()
+            if not worker.in_library(value) and (one := _file(value)).is_absolute()
+        ]
+        return str(files[0].parent) if files else ""
+
     def owns(self, value: Any) -> bool:
         """All that was handed over; of a module, what was written in it or beside it."""
-        if self.given is not None:
+        if self.given is not None or getattr(value, "__module__", None) == self.module.__name__:
             return True
-        return getattr(value, "__module__", None) == self.module.__name__ or super().owns(value)
+        return bool(self.folder) and _is_in(self.folder, _file(value))
 
     def own(self, filename: str | None) -> str:
-        """The file's name, unless it is one of Python's, of a library, or ours; that of a cell is none that is there."""
+        """The file's name, unless it is one of Python's, of a library, or ours; a cell has a file that is not there."""
         path = Path(filename or "")
         if not filename or path.resolve() in OURS or worker.LIBRARY in path.parents:
             return ""
@@ -221,7 +233,9 @@ class _Held(worker.Subject):
         names = vars(self.module) if self.given is None else self.given
         for value in list(names.values()):
             copies.knows(value)
-        traced = _Held(self.name, {name: copies.of(value) for name, value in names.items() if name[:2] != "__"})
+        traced = _Held(
+            self.name, {name: copies.of(value) for name, value in names.items() if name[:2] != "__"}
+        )
         traced.folder = self.folder
         return traced
 
@@ -256,9 +270,8 @@ class _Copies:
         return self._made[id(value)]
 
     def _owns(self, function: FunctionType) -> bool:
-        file = _file(function)
-        is_near = bool(self._folder) and Path(self._folder) in file.parents and "site-packages" not in file.parts
-        return id(function.__globals__) in self._known or (is_near and file not in OURS)
+        is_near = bool(self._folder) and _is_in(self._folder, _file(function))
+        return id(function.__globals__) in self._known or is_near
 
     def _namespace(self, names: dict[str, Any]) -> dict[str, Any]:
         if id(names) not in self._namespaces:
@@ -271,6 +284,11 @@ def _file(value: Any) -> Path:
     """The file that a function was written in, as its code has it; of a cell, one that is not there."""
     code = getattr(getattr(value, "__wrapped__", value), "__code__", None)
     return Path(getattr(code, "co_filename", ""))
+
+
+def _is_in(folder: str, file: Path) -> bool:
+    """Whether a file is one of the subject's folder, and of no library in it."""
+    return Path(folder) in file.parents and "site-packages" not in file.parts and file not in OURS
 
 
 @contextmanager

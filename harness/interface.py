@@ -5,8 +5,8 @@
     >>> print(result)
 
 Functions in hand are judged in this process (`harness.held`), files in isolation, both by the code behind the command
-`manual-backprop verify`. Nothing is printed, and nothing of the process is left changed: neither its generators of random
-numbers, nor its warnings, nor the precision of its JAX. In several threads, judgements take turns.
+`manual-backprop verify`. Nothing is printed, and nothing of the process is left changed: neither its generators of
+random numbers, nor its warnings, nor the precision of its JAX. In several threads, judgements take turns.
 """
 
 import re
@@ -26,7 +26,6 @@ from rich.console import Console
 
 from harness import documents, report
 from harness.assertion import GradientError
-from harness.assertion import assert_gradient as assert_gradient
 from harness.contents import OPERATION, holds_network, is_network
 from harness.held import HeldModule, as_it_was
 from harness.isolation import SANDBOXES, IsolatedModule, Sandbox, SubjectFault
@@ -49,9 +48,11 @@ USUAL, QUICK = 100, 25
 """Cases for each property, and with `quick`."""
 
 CONSTANTS = {
-    **{"problem": "PROBLEM", "operation": "OPERATION", "options": "OPTIONS", "sizes": "SIZES"},
-    **{"reference": "REFERENCE", "outputs": "OUTPUTS", "dtype": "DTYPE", "arrays": "ARRAYS"},
-    **{"parameters": "PARAMETERS", "once": "ONCE"},
+    keyword: keyword.upper()
+    for keyword in (
+        *("problem", "operation", "options", "sizes", "reference"),
+        *("outputs", "dtype", "arrays", "parameters", "once"),
+    )
 }
 """What a file says in capitals, by the keyword that says it here."""
 
@@ -62,9 +63,14 @@ WHAT = (
     'Hand over functions, as in verify(forward=forward, backward=backward, operation={"x": "n d"}) or '
     'verify(gradient, problem={"hidden": "tanh"}), a module, or the name of a file.'
 )
+CALLED_AS = "is called as gradient(parameters, inputs, targets)"
+OF_AN_OPERATION = (
+    "That is the contract of a network; for an operation: verify(forward=forward, backward=backward, "
+    'operation={"x": "n d"}).'
+)
 TWO_NAMES = "{} is given twice, by position and by name: give it once."
 NOT_OF_A_FILE = "{} says itself what is in it: leave out {}."
-NESTED = "verify draws cases of its own: call it outside of a test with @given; assert_gradient(f, grad, x) is for inside."
+NESTED = "verify draws cases of its own: call it outside of @given. For inside there is assert_gradient."
 
 
 @dataclass(frozen=True)
@@ -193,7 +199,7 @@ class Result:
         if len(self.outcomes) > 1:
             report.several(console, list(self.outcomes), hints=self.hints)
             return text.getvalue().rstrip()
-        outcome = self.outcomes[0]
+        outcome = self._worst
         counted = f"\n{report.counted(outcome)}" if outcome.records else ""
         return f"{_story(outcome, self.hints)}{counted}"
 
@@ -324,17 +330,23 @@ def verify(  # noqa: PLR0913  (the contract of an operation, a keyword for each 
         raise RuntimeError(NESTED)
     for keyword, number in (("cases", cases), ("seed", seed)):
         if number is not None and (isinstance(number, bool) or number < (keyword == "cases")):
-            raise ValueError(f"{keyword} has to be a whole number of {int(keyword == 'cases')} or more, not {number!r}.")
+            raise ValueError(
+                f"{keyword} has to be a whole number of {int(keyword == 'cases')} or more, not {number!r}."
+            )
     seed = secrets.randbelow(2**32) if seed is None else seed
     effort = Effort(cases or (QUICK if quick else USUAL), seed)
-    common = Request(None, effort, python, time_limit, _known((only,) if isinstance(only, str) else only), quick)
+    common = Request(
+        None, effort, python, time_limit, _known((only,) if isinstance(only, str) else only), quick
+    )
     if isinstance(subject, str | Path):
         if given:
             raise TypeError(NOT_OF_A_FILE.format(subject, ", ".join(sorted(given))))
         requests = _files(str(subject), replace(common, sandbox=sandbox))
     else:
         if python is not None:
-            raise TypeError("python names the interpreter of a file: functions in hand are called in this one.")
+            raise TypeError(
+                "python names the interpreter of a file: functions in hand are called in this one."
+            )
         requests = [_held(subject, given, name, common)]
     outcomes: list[Outcome] = []
     with shown_where_it_can_be(progress) as show:
@@ -346,7 +358,7 @@ def verify(  # noqa: PLR0913  (the contract of an operation, a keyword for each 
             else:
                 outcomes.append(outcome)
     for one in outcomes:
-        _check_call(one, subject, given)
+        _check_call(one, subject)
     return Result(tuple(outcomes), hints)
 
 
@@ -404,7 +416,7 @@ def _held(subject: Any, given: dict[str, Any], name: str, common: Request) -> Re
     else:
         contents["reference"] = contents["REFERENCE"]
         held = HeldModule(f"{title}.py", {**contents, "REFERENCE": f"{title}.py:reference"})
-    is_operation = not (OF_A_NETWORK & given.keys()) and set(contents) != {"gradient"}
+    is_operation = not contents.keys() <= {"gradient", "step", "loss", "PROBLEM"}
     return replace(
         common,
         path=held.name,
@@ -427,22 +439,27 @@ def _contents(subject: Any, given: dict[str, Any]) -> dict[str, Any]:
         return contents
     if not callable(subject):
         raise TypeError(f"{_a(subject)} can't be judged. {WHAT}".capitalize())
+    contents.update(_role(subject, given))
+    if "backward" in contents and "forward" not in given and _takes(contents["backward"]) == _takes(subject):
+        contents["jacobian"] = contents.pop("backward")  # a function of what forward takes
+    return contents
+
+
+def _role(subject: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the function or the class that comes first is, by the name that a file would give it."""
     sort = described(subject)["sort"]
     if sort == "class":
-        return {**contents, "LAYER": subject}
+        return {"LAYER": subject}
     if sort != "function" or "arrays" in given:
-        own = {} if sort == "function" else {"ARRAYS": {"autograd": "torch", "custom_vjp": "jax"}[sort]}
-        return {**own, **contents, "FUNCTION": subject}
-    if len(given) - len(given.keys() & OF_A_NETWORK) == 0:
+        arrays = given.get("arrays") or {"autograd": "torch", "custom_vjp": "jax"}[sort]
+        return {"FUNCTION": subject, "ARRAYS": arrays}
+    if given.keys() <= OF_A_NETWORK:
         if "step" in given:
             raise TypeError("A step stands in the place of a gradient: give one of them.")
-        is_step = getattr(subject, "__name__", "") == "step"
-        return {**contents, "step" if is_step else "gradient": subject}
+        return {"step" if getattr(subject, "__name__", "") == "step" else "gradient": subject}
     if "forward" in given:
         raise TypeError(TWO_NAMES.format("forward"))
-    if "backward" in contents and _takes(contents["backward"]) == _takes(subject):
-        contents["jacobian"] = contents.pop("backward")
-    return {**contents, "forward": subject}
+    return {"forward": subject}
 
 
 def _takes(function: Callable[..., Any]) -> tuple[str, ...]:
@@ -472,14 +489,18 @@ def _aliases(contents: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _check_call(outcome: Outcome, subject: Any, given: Mapping[str, Any]) -> None:
+def _check_call(outcome: Outcome, subject: Any) -> None:
     """Raise ValueError where what can't be judged is what the call says, and no file or module."""
     if outcome.verdict is not Verdict.ERROR or isinstance(subject, str | Path | ModuleType):
         return
     message = outcome.message
     for key, constant in CONSTANTS.items():
-        message = re.sub(rf"\b{constant}\b( = )?", lambda found, key=key: f"{key}=" if found[1] else key, message)
+        message = re.sub(
+            rf"\b{constant}\b( = )?", lambda found, key=key: f"{key}=" if found[1] else key, message
+        )
     message = message.replace("LAYER", "the class").replace("FUNCTION", "the function")
+    if CALLED_AS in message:
+        message += f" {OF_AN_OPERATION}"
     raise ValueError("\n".join(filter(None, [message, outcome.trace])))
 
 
@@ -522,7 +543,9 @@ def _story(outcome: Outcome, hints: int) -> str:
 def _console() -> tuple[Console, StringIO]:
     """A console that writes to a text, as wide as a file is, whatever this process has for a terminal."""
     text = StringIO()
-    return Console(file=text, width=report.WIDTH, force_terminal=False, force_jupyter=False, color_system=None), text
+    return Console(
+        file=text, width=report.WIDTH, force_terminal=False, force_jupyter=False, color_system=None
+    ), text
 
 
 def _a(value: Any) -> str:

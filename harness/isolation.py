@@ -376,7 +376,9 @@ class IsolatedModule:
             "limit": limit,
         }
         began = time.perf_counter()
-        answer = self._exchange(message, encoder.arrays, function, self.limits.call_seconds, limit, read_returned)
+        answer = self._exchange(
+            message, encoder.arrays, function, self.limits.call_seconds, limit, read_returned
+        )
         return Result(*answer, seconds=time.perf_counter() - began)
 
     @property
@@ -411,7 +413,9 @@ class IsolatedModule:
             "limit": limit,
         }
         began = time.perf_counter()
-        answer = self._exchange(message, encoder.arrays, doing, self.limits.call_seconds, limit, read_operated)
+        answer = self._exchange(
+            message, encoder.arrays, doing, self.limits.call_seconds, limit, read_operated
+        )
         return Operated(**answer, seconds=time.perf_counter() - began)
 
     def renew(self) -> None:

@@ -10,11 +10,12 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from hypothesis.internal.conjecture import providers
+from hypothesis.internal.constants_ast import Constants
 
 INSTEAD = {"_get_local_constants": lambda: _NOTHING, "CONSTANTS_CACHE": dict[object, object]()}
 """What gathers the constants of the modules, and those that are known to be possible for a choice."""
 
-_NOTHING = providers.Constants()
+_NOTHING = Constants()
 
 
 @contextmanager

@@ -36,6 +36,11 @@ def in_double_precision(function: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
+def take() -> None:
+    """Set the precision of the whole process: for who reads the truth beside calls of JAX of their own."""
+    jax.config.update("jax_enable_x64", True)
+
+
 def give_back() -> None:
     """Set the precision of the process as it was before this package was imported."""
     jax.config.update("jax_enable_x64", _FOUND)
