@@ -221,7 +221,8 @@ class _Held(worker.Subject):
             return ""
         if "site-packages" in path.parts or filename.startswith("<frozen"):
             return ""
-        return path.name if path.is_file() or filename.startswith("<") else "the cell"
+        is_cell = filename.startswith("<ipython-input-") or not (filename.startswith("<") or path.is_file())
+        return "the cell" if is_cell else path.name
 
     def seeing(self) -> list[ModuleType]:
         """None: another NumPy is seen by the copies of `rebound` alone."""

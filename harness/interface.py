@@ -519,6 +519,7 @@ def _judged(request: Request, show: Progress) -> Outcome:
         outcome = judged(request, announce)
     if request.held is not None:
         only = f", only={list(request.only)!r}" if request.only else ""
+        outcome.remark = outcome.remark.replace("REFERENCE = ", "reference=")
         outcome.again = f"verify(…, cases={request.effort.cases}, seed={request.effort.seed}{only})"
     return outcome
 

@@ -10,7 +10,6 @@ The cell says what a file would say. It is run, and what it defines is judged in
 IPython is imported where its user has loaded this, and nowhere else.
 """
 
-import ast
 import shlex
 from types import ModuleType
 from typing import Any

@@ -130,7 +130,7 @@ def script(outcome: Outcome, case: Example) -> str:
     choices = case.choices.items() if outcome.takes_keywords else ()
     keywords = ", ".join(f"{key}={value!r}" for key, value in choices)
     lines = [
-        "import inspect, runpy, sys",
+        "import inspect, runpy, sys" if outcome.aliases is None else "import inspect",
         "import numpy as np",
         "",
         case.as_python(),
