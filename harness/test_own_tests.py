@@ -83,7 +83,9 @@ def test_every_example_is_run_and_quoted_in_a_guide() -> None:
 
 def test_what_a_guide_quotes_is_there() -> None:
     lines = [line for path in GUIDES.glob("*.md") for line in path.read_text("utf-8").splitlines()]
-    quoted = [line for line in lines if line.startswith("--8")]  # a formatter of Python would put spaces in between
+    quoted = [
+        line for line in lines if line.startswith("--8")
+    ]  # a formatter of Python would put spaces in between
     assert len(quoted) > len(list(FOLDER.glob("test_*.py")))
     for line in quoted:
         said, _, name = line.partition(" ")
