@@ -9,6 +9,7 @@ Functions in hand are judged in this process (`harness.held`), files in isolatio
 random numbers, nor its warnings, nor the precision of its JAX. In several threads, judgements take turns.
 """
 
+import inspect
 import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,7 +18,7 @@ from difflib import get_close_matches
 from io import StringIO
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 from hypothesis import currently_in_test_context
@@ -43,9 +44,11 @@ from properties.search import Effort, Example, Record, Verdict
 from reference.precision import double_precision
 
 Array: TypeAlias = NDArray[Any]
+P = ParamSpec("P")
+R = TypeVar("R")
 
-USUAL, QUICK = 100, 25
-"""Cases for each property, and with `quick`."""
+OF_A_FILE, IN_HAND, QUICK = 100, 50, 25
+"""Cases for each property of a file, of functions in hand, for which somebody waits, and with `quick`."""
 
 CONSTANTS = {
     keyword: keyword.upper()
@@ -216,12 +219,21 @@ class Result:
         printer.text(repr(self) if cycle else str(self))
 
 
+def in_brief(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, which `help` shows without the types of its arguments: they are many, and its text says them."""
+    signature = inspect.signature(function)
+    brief = [one.replace(annotation=one.empty) for one in signature.parameters.values()]
+    vars(function)["__signature__"] = inspect.Signature(brief)
+    return function
+
+
 _WORST_FIRST = (
     *(Verdict.FAIL, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.UNSTABLE),
     *(Verdict.PASS, Verdict.NOT_APPLICABLE),
 )
 
 
+@in_brief
 def verify(  # noqa: PLR0913  (the contract of an operation, a keyword for each thing that it may say)
     subject: "str | Path | ModuleType | Callable[..., Any] | None" = None,
     backward: Callable[..., Any] | None = None,
@@ -306,7 +318,7 @@ def verify(  # noqa: PLR0913  (the contract of an operation, a keyword for each 
         parameters: the attributes of a class, each with that of its gradient.
         once: whether one object of the class serves all cases.
         name: what reports call it.
-        cases: so many for each property; 100, with `quick` 25.
+        cases: so many for each property: 100 of a file, 50 of functions in hand, 25 with `quick`.
         quick: fewer cases, and an end with the first property that fails.
         only: the names of the properties to try.
         seed: repeats a run; without one it is drawn, and the report names it.
@@ -334,7 +346,8 @@ def verify(  # noqa: PLR0913  (the contract of an operation, a keyword for each 
                 f"{keyword} has to be a whole number of {int(keyword == 'cases')} or more, not {number!r}."
             )
     seed = secrets.randbelow(2**32) if seed is None else seed
-    effort = Effort(cases or (QUICK if quick else USUAL), seed)
+    usual = OF_A_FILE if isinstance(subject, str | Path) else IN_HAND
+    effort = Effort(cases or (QUICK if quick else usual), seed)
     common = Request(
         None, effort, python, time_limit, _known((only,) if isinstance(only, str) else only), quick
     )
