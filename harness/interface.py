@@ -25,7 +25,7 @@ from hypothesis import currently_in_test_context
 from numpy.typing import NDArray
 from rich.console import Console
 
-from harness import documents, report
+from harness import report
 from harness.assertion import GradientError
 from harness.contents import OPERATION, holds_network, is_network
 from harness.held import HeldModule, as_it_was
@@ -212,6 +212,8 @@ class Result:
 
     def _repr_html_(self) -> str:
         """The report of the page, for a notebook."""
+        from harness import documents  # noqa: PLC0415  (with jinja2: not for who prints)
+
         return documents.as_fragment(list(self.outcomes), self.hints)
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001  (as IPython calls it)

@@ -31,7 +31,7 @@ from reference import program
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 RMS = {"x": "n d", "gain": "d"}
-QUICK: dict[str, Any] = {"quick": True, "seed": 1}
+QUICK: dict[str, Any] = {"quick": True, "cases": 8, "seed": 1}
 
 
 def forward(x: Any, gain: Any) -> Any:

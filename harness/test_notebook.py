@@ -66,7 +66,7 @@ class Shell:
         self.shell: Any = InteractiveShell()
         self.shell.run_line_magic("load_ext", "harness.notebook")
 
-    def verify(self, cell: str, line: str = "--quick --seed 1") -> Any:
+    def verify(self, cell: str, line: str = "--quick --cases 8 --seed 1") -> Any:
         """What the magic returns."""
         return self.shell.run_cell_magic("verify", line, cell)
 
@@ -83,7 +83,7 @@ def test_a_cell_is_run_in_the_namespace_of_the_notebook_and_judged(shell: Shell)
     wrong = shell.verify(WRONG)
     assert (wrong.verdict, wrong.name) == ("FAIL", "cell")
     assert "seed=1" in str(wrong)
-    assert "cases=7" in str(shell.verify(WRONG, "--cases 7 --only gradient_equals_the_derivative"))
+    assert "cases=7" in str(shell.verify(WRONG, "--cases 7 --only result_meets_the_contract"))
 
 
 def test_a_line_is_told_as_it_is_counted_in_the_cell(shell: Shell) -> None:
