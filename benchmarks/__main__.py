@@ -3,6 +3,7 @@
 import click
 
 from benchmarks import (
+    cluster,
     coverage,
     determinism,
     false_alarms,
@@ -32,6 +33,7 @@ MEASUREMENTS = (
     own_forward,
     peers,
     speed,
+    cluster,
 )
 
 

@@ -25,13 +25,26 @@ def gradient(parameters, inputs, targets):
         dz = 2 * (o - targets) / targets.size * {slope}
     return [(inputs.T @ dz, dz.sum(axis=0))]
 """
+OPERATION = """import numpy as np
+OPERATION = {{"x": "n d", "w": "d"}}
+
+def forward(x, w):
+    return np.exp(-(x**2)) @ w, (x, w)
+
+def backward(dy, cache):
+    x, w = cache
+    e = np.exp(-(x**2))
+    return {dx}, e.T @ dy
+"""
 FILES = {
     "PASS": DENSE.format(output="tanh", activation="np.tanh(z)", slope="(1 - o**2)"),
     "FAIL": DENSE.format(output="tanh", activation="np.tanh(z)", slope="(1 - o)"),
     "UNSTABLE": DENSE.format(output="tanh", activation="np.tanh(z)", slope="(1 - o**2 + 0 * np.arctanh(o))"),
     "ERROR": "PROBLEM = {'hiden': 'relu'}\ndef gradient(parameters, inputs, targets): ...\n",
+    "PASS_operation": OPERATION.format(dx="-2 * x * e * np.outer(dy, w)"),
+    "FAIL_operation": OPERATION.format(dx="-2 * e * np.outer(dy, w)"),
 }
-"""A module of each verdict that a file can be given on purpose."""
+"""A network of each verdict that a file can be given on purpose, and its operations."""
 
 
 @contextmanager
@@ -93,7 +106,11 @@ def command(times: int, cases: int, loops: int, path: Path | None) -> None:
         for file, source in zip(paths, FILES.values(), strict=True):
             file.write_text(source, "utf-8")
         first = {file.stem: verified([file], cases, 1)[file.stem] for file in paths}
-        differ = [f"{name} is {one['verdict']}" for name, one in first.items() if one["verdict"] != name]
+        differ = [
+            f"{name} is {one['verdict']}"
+            for name, one in first.items()
+            if one["verdict"] != name.removesuffix("_operation")
+        ]
         counts = Counter[str]()
         for _ in range(times):
             runs = {"alone": {file.stem: verified([file], cases, 1)[file.stem] for file in paths}}

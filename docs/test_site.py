@@ -1,4 +1,4 @@
-"""The site in a browser: nothing is fetched, nothing is cut off at 390 pixels, and axe finds nothing to mend.
+"""The site in a browser: nothing is fetched, the search finds, no page is cut off at 390 pixels, axe has no complaint.
 
     .venv/bin/pytest -n 0 docs/test_site.py        # with .[docs,test]; builds the site first
 
@@ -66,3 +66,26 @@ def test_a_page_fetches_nothing_fits_a_phone_and_is_for_everybody(
         assert not found.response["violations"], found.generate_report()
         assert all(address.startswith("file:") for address in requests)
         page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("start", "words", "found"),
+    [("index.html", "rotary", "operations/rotary.html"), ("operations/lstm.html", "gradescope", "gate.html")],
+)
+def test_the_search_finds_a_page_without_a_server(
+    start: str, words: str, found: str, scheme: str, site: Path, browser: "Browser"
+) -> None:
+    page = browser.new_page(viewport={"width": WIDE, "height": 900}, color_scheme=scheme)  # pyright: ignore[reportArgumentType]
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto((site / start).as_uri())
+    page.get_by_role("textbox", name="Search").press_sequentially(words)
+    page.locator(".md-search-result__link").first.wait_for()
+    panel = Axe().run(page, options={"resultTypes": ["violations"], "preload": False})
+    assert not panel.response["violations"], panel.generate_report()
+    page.locator(".md-search-result__link").first.click()
+    page.wait_for_url(f"**/{found}*")
+    assert words in page.inner_text("article").lower()
+    assert all(address.startswith("file:") for address in requests)
+    page.close()

@@ -9,16 +9,29 @@ import shlex
 import signal
 import sys
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.cluster import Cluster, ClusterError
+from harness.configuration import Configured
 from harness.isolation import IsolatedModule, Sandbox, SubjectFault
 from harness.paths import NoSubjectError, expanded, left_out
+from harness.pool import Executor, Judges, on_interrupt
 from harness.worker import printable
 
-OTHER_COMMANDS = {"lesson": "lesson.command", "mistakes": "harness.mistakes", "table": "harness.table"}
+if TYPE_CHECKING:
+    from harness.resumption import Earlier
+    from harness.session import Options
+
+OTHER_COMMANDS = {
+    "lesson": "lesson.command",
+    "mistakes": "harness.mistakes",
+    "new": "harness.new",
+    "table": "harness.table",
+}
 """Commands that live elsewhere, imported only when they are called."""
 
 _FILE = click.Path(dir_okay=False, writable=True)
@@ -76,7 +89,7 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a console that has no ∂ shows a question mark
 
 
-@main.command()
+@main.command(cls=Configured)
 @click.argument("subjects", nargs=-1, metavar="[FILE]...")
 @click.option(
     "--cases",
@@ -110,12 +123,24 @@ def main() -> None:
     "--jobs", type=click.IntRange(min=1), help="Judge so many files at once.  [default: one a core]"
 )
 @click.option(
+    "--dask",
+    metavar="ADDRESS",
+    help="Judge on the cluster of this scheduler of Dask, in place of this machine.",
+)
+@click.option(
     "--time-limit",
     type=click.FloatRange(min=1, max=A_DAY),
     default=120,
     show_default=True,
     help="Seconds of processor time for each file in all; four times as many on the clock, and a twelfth for one call.",
 )
+@click.option(
+    "--resume",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="REPORT",
+    help="Judge only what this report, which --json wrote, has not judged already: same text, options and version.",
+)
+@click.option("--watch", is_flag=True, help="Judge again whenever a file changes, until Ctrl-C.")
 @click.option("--show-output", is_flag=True, help="Show what the file printed.")
 @click.option("--json", "json_path", type=_FILE, help="Write the results as JSON.")
 @click.option("--junit", type=_FILE, help="Write the results as JUnit XML.")
@@ -127,6 +152,34 @@ def verify(subjects: tuple[str, ...], **given: Any) -> None:
 
     Exit status: 0 if all pass, 1 if one fails or could not be judged, 2 for a wrong call, 130 if interrupted.
     """
+    paths = _paths(subjects)
+    written = [path for name in REPORTS if (path := given[name]) is not None]
+    _check_together(given, paths)
+    _check_reports(written, paths)
+    from harness.reports import Reports  # noqa: PLC0415  (as below)
+    from harness.scratch import scratch  # noqa: PLC0415  (as below)
+
+    only = _checked(given["only"])
+    with scratch() as run_, _executor(paths, given) as judges:
+        is_here = given["dask"] is None
+        sandbox = _sandbox_of(given["python"], given["sandbox"]) if is_here else given["sandbox"]
+        reports = Reports(written, run_)
+        with on_interrupt(_leave):
+            from harness.session import run  # noqa: PLC0415  (JAX takes a second to import: not for --help)
+            from harness.watching import changed  # noqa: PLC0415  (likewise)
+
+        options = _options(given, only, sandbox)
+        try:
+            status = run(paths, options, judges, reports)
+            while options.judged_before and (paths := changed(subjects, options.judged_before.digests)):
+                status = run(paths, options, judges, Reports(written, run_))
+        except ClusterError as error:
+            raise click.UsageError(str(error)) from None
+        sys.exit(status)
+
+
+def _paths(subjects: tuple[str, ...]) -> list[str]:
+    """The files to judge. Raises a usage error."""
     try:
         paths = [path for subject in subjects for path in expanded(subject)]
     except NoSubjectError as error:
@@ -135,42 +188,78 @@ def verify(subjects: tuple[str, ...], **given: Any) -> None:
         if count := left_out(subject):
             told = f"Not judged: the Python files in subfolders of {subject} ({count}). Name them, or the folders."
             click.echo(printable(told), err=True)
+    return paths
+
+
+def _check_together(given: dict[str, Any], paths: list[str]) -> None:
+    """Raise a usage error for options that don't go together, or not with the files."""
     if given["gradescope"] and len(paths) > 1:
         raise click.UsageError(f"--gradescope takes one FILE, not {len(paths)}.")
-    _check_reports([path for name in REPORTS if (path := given[name]) is not None], paths)
-    from harness.pool import Judges, on_interrupt  # noqa: PLC0415  (as below)
-    from harness.reports import Reports  # noqa: PLC0415  (as below)
-    from harness.scratch import scratch  # noqa: PLC0415  (as below)
-
-    only = _checked(given["only"])
-    jobs = given["jobs"] or os.cpu_count() or 1
-    with scratch() as run_, Judges(jobs, len(paths) or jobs) as judges:
-        sandbox = _sandbox_of(given["python"], given["sandbox"])
-        reports = Reports([path for name in REPORTS if (path := given[name]) is not None], run_)
-        with on_interrupt(_leave):
-            from harness.session import Options, run  # noqa: PLC0415  (JAX takes a second to import: not for --help)
-
-        options = Options(
-            cases=given["cases"] or (QUICK if given["quick"] else USUAL),
-            page_cases=given["cases"] or QUICK,
-            only=only,
-            quick=given["quick"],
-            quiet=given["quiet"],
-            verbose=given["verbose"],
-            seed=secrets.randbelow(2**32) if given["seed"] is None else given["seed"],
-            hints=given["hints"],
-            strict=given["strict"],
-            python=given["python"],
-            seconds=given["time_limit"],
-            sandbox=sandbox,
-            show_output=given["show_output"],
-            json=given["json_path"],
-            junit=given["junit"],
-            html=given["html"],
-            gradescope=given["gradescope"],
-            github=given["github"],
+    if given["gradescope"] and given["resume"]:
+        raise click.UsageError("--resume is for many files, and --gradescope for one.")
+    if given["watch"] and given["resume"]:
+        raise click.UsageError("--resume goes on once, and --watch judges again and again.")
+    if given["watch"] and not any(map(os.path.isfile, paths)):
+        raise click.UsageError("--watch needs a FILE to watch.")
+    if given["watch"] and find_spec("watchfiles") is None:
+        raise click.UsageError("--watch needs watchfiles: pip install 'manual-backprop[watch]'.")
+    if given["dask"] is not None and given["jobs"]:
+        raise click.UsageError(
+            "--jobs is for this machine; a cluster judges as many as its workers have threads."
         )
-        sys.exit(run(paths, options, judges, reports))
+
+
+def _options(given: dict[str, Any], only: tuple[str, ...], sandbox: Sandbox) -> "Options":
+    """The call as the session takes it. Raises a usage error of a report that can't be gone on from."""
+    from harness.resumption import Earlier, Kept, ReportError  # noqa: PLC0415  (as in `verify`)
+    from harness.session import Options  # noqa: PLC0415  (likewise)
+
+    try:
+        earlier = Earlier(given["resume"]) if given["resume"] else None
+    except ReportError as error:
+        raise click.UsageError(str(error)) from None
+    return Options(
+        cases=given["cases"] or (QUICK if given["quick"] else USUAL),
+        page_cases=given["cases"] or QUICK,
+        only=only,
+        quick=given["quick"],
+        quiet=given["quiet"],
+        verbose=given["verbose"],
+        seed=_seed(given["seed"], earlier),
+        hints=given["hints"],
+        strict=given["strict"],
+        python=given["python"],
+        seconds=given["time_limit"],
+        sandbox=sandbox,
+        show_output=given["show_output"],
+        json=given["json_path"],
+        junit=given["junit"],
+        html=given["html"],
+        gradescope=given["gradescope"],
+        github=given["github"],
+        earlier=earlier,
+        judged_before=Kept() if given["watch"] else None,
+    )
+
+
+def _seed(given: int | None, earlier: "Earlier | None") -> int:
+    """The one that was given, or that of the report to go on from, or any."""
+    known = given if given is not None or earlier is None else earlier.seed
+    return secrets.randbelow(2**32) if known is None else known
+
+
+def _executor(paths: list[str], given: dict[str, Any]) -> Executor:
+    """The processes of this machine that judge, or a cluster. Raises a usage error where that can't be had."""
+    if given["dask"] is not None:
+        try:
+            cluster = Cluster(given["dask"], python=given["python"], sandbox=given["sandbox"])
+        except ClusterError as error:
+            raise click.UsageError(str(error)) from None
+        if not cluster.nodes:
+            click.echo(f"The cluster {given['dask']} has no workers yet: the files wait for one.", err=True)
+        return cluster
+    jobs = given["jobs"] or os.cpu_count() or 1
+    return Judges(jobs, len(paths) or jobs)
 
 
 def _checked(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -107,6 +107,7 @@ def load_operation(
     limits: Limits | None = None,
     sandbox: Sandbox = "auto",
     held: HeldModule | None = None,
+    folder: str = "",
 ) -> Generator[OperationSubject]:
     """One operation of a file in its worker, which is stopped at the end; or of a module that is `held`.
 
@@ -114,7 +115,7 @@ def load_operation(
         UnusableSubject: where the file can't be imported, has nothing to judge, or lacks a line.
         SeveralOperations: where the file has several, and was asked for `OPERATION`.
     """
-    with held or IsolatedModule(path, python=python, limits=limits, sandbox=sandbox) as module:
+    with held or IsolatedModule(path, python=python, limits=limits, sandbox=sandbox, folder=folder) as module:
         contents = contents_of(path, module)
         names = [one.name for one in (*contents.operations, *contents.missing)] + [""] * contents.network
         if name == OPERATION and len(names) > 1:
@@ -170,7 +171,7 @@ def calls(path: str, declared: Declaration, held: Sequence[str] | None = None) -
 
     Or one that is `held`, after lines that give its functions their names.
     """
-    names = {call.function.path[0] for call in declared.calls.values()}
+    names = dict.fromkeys(call.function.path[0] for call in declared.calls.values())
     file = Path(path)
     if held is not None:
         lines = ["", *held]

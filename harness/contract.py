@@ -83,7 +83,7 @@ def _array(value: Any, parameter: Array, name: str, case: Case) -> Array:
         )
     if np.finfo(array.dtype).eps > np.finfo(parameter.dtype).eps:
         raise ContractError(
-            f"{name} is {array.dtype} where the parameters are {parameter.dtype}: digits are lost on the way."
+            f"{name} is {array.dtype} where the parameters are {parameter.dtype}: digits are lost."
         )
     return array
 

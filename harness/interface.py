@@ -39,7 +39,6 @@ from properties import network
 from properties import operation as an_operation
 from properties.cases import Case
 from properties.operation.cases import OperationCase
-from properties.provider import only_at_random
 from properties.search import Effort, Example, Record, Verdict
 from reference.precision import double_precision
 
@@ -529,7 +528,7 @@ def _judged(request: Request, show: Progress) -> Outcome:
         done += 1
         show(done, len(waiting), waiting[done] if done < len(waiting) else "")
 
-    with as_it_was(), double_precision(), only_at_random():
+    with as_it_was(), double_precision():
         show(0, len(waiting), waiting[0] if waiting else "")
         outcome = judged(request, announce)
     if request.held is not None:

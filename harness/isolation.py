@@ -50,7 +50,7 @@ SANDBOXES: tuple[Sandbox, ...] = (
     "bubblewrap",
     "none",
 )  # the strongest first, which `auto` tries first
-NOT_HERE = "The sandbox {} is not to be had here: {}."
+NOT_HERE = "The sandbox {} isn't available here: {}."
 OLDEST = (3, 9)  # Python of a subject
 # A variable in the environment of a worker without a sandbox, and of all that it starts, as systemd gives one to each
 # service: nothing that would tell a file that it is judged.
@@ -241,15 +241,20 @@ class IsolatedModule:
         python: str | None = None,
         limits: Limits | None = None,
         sandbox: Sandbox = "auto",
+        folder: str = "",
     ) -> None:
-        """A Python file or the name of a module, the interpreter that runs it (by default ours), and the sandbox."""
-        is_file = isinstance(path, Path) or path.endswith(".py") or Path(path).is_file()
+        """A Python file or the name of a module, the interpreter that runs it (by default ours), and the sandbox.
+
+        `folder` is where it lies, where that is neither the file's own nor, of a module, the current one.
+        """
+        lies = Path(folder, Path(path).name) if folder else Path(path)
+        is_file = isinstance(path, Path) or path.endswith(".py") or lies.is_file()
         is_file = is_file or not all(part.isidentifier() for part in str(path).split("."))
         self.name = worker.printable(Path(path).name if is_file else str(path))
         self.limits = limits or Limits()
-        self._path = Path(path).absolute() if is_file else None
+        self._path = lies.absolute() if is_file else None
         self._module = "" if is_file else str(path)
-        self._folder = self._path.parent if self._path else Path.cwd()
+        self._folder = self._path.parent if self._path else Path(folder or Path.cwd())
         self._python = python or sys.executable
         self.sandbox: Sandbox = sandbox
         """The one that was asked for; once it is started, the one that it runs in."""
@@ -276,7 +281,11 @@ class IsolatedModule:
         if key not in self._beside:
             path = self._folder / file if file else self._path or self._module
             self._beside[key] = IsolatedModule(
-                path, python=python or self._python, limits=self.limits, sandbox=self.sandbox
+                path,
+                python=python or self._python,
+                limits=self.limits,
+                sandbox=self.sandbox,
+                folder="" if isinstance(path, Path) else str(self._folder),
             )
         return self._beside[key]
 
@@ -691,7 +700,7 @@ def end_orphans(siblings: Collection[int]) -> None:
 def _obstacle(sandbox: Sandbox) -> str:
     """What is known, without a try, to keep a sandbox from this machine; empty where nothing is."""
     if sandbox != "none" and sys.platform != "linux":
-        return "it is made of what Linux has"
+        return "it needs Linux"
     if sandbox == "bubblewrap" and shutil.which("bwrap") is None:
         return "the program bwrap is not installed"
     return ""
@@ -728,7 +737,7 @@ def _too_old(python: str) -> str:
         )
         major, minor = map(int, done.stdout.split())
         if (major, minor) < OLDEST:
-            return f"it is Python {major}.{minor}, and Python {OLDEST[0]}.{OLDEST[1]} or newer is wanted"
+            return f"it is Python {major}.{minor}, and Python {OLDEST[0]}.{OLDEST[1]} or newer is needed"
     return ""
 
 

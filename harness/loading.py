@@ -175,7 +175,7 @@ class FileSubject:
                 for name, array in arrays.items()
             )
             if not is_wrong and any(lost(name).any() for name in arrays):
-                raise Inconclusive("the step's own rounding hides so small a gradient")
+                raise Inconclusive("the gradient is too small to measure: the step's own rounding hides it")
         return gradient
 
     def _gradient_of_step(self, case: Case, rate: float) -> Parameters:
@@ -211,8 +211,8 @@ class FileSubject:
             found = compare(named(by_one), named(gradient), error)
         if not found.holds:
             raise StepViolation(
-                "step moves by something else than its rate times one gradient: with a rate of 1 it moves by another "
-                f"gradient than with a very large rate, in {found.census()}",
+                "step moves by something other than its rate times one gradient: with a rate of 1 it moves by a "
+                f"different gradient than with a very large rate, in {found.census()}",
                 gradient,
                 RATES[str(case.inputs.dtype)],
                 by_one,
@@ -230,7 +230,8 @@ class FileSubject:
             alike(self._read_off(case), gradient, case, what="")
         except Violation:
             raise StateViolation(
-                "step gives another answer in a second call with the same arguments: it keeps something between calls"
+                "step gives a different answer in a second call with the same arguments: it keeps something "
+                "between calls"
             ) from None
         except Inconclusive:
             return
@@ -311,7 +312,7 @@ def _check_arity(function: str, signature: Signature, count: int) -> None:
     missing |= set(signature.required_keywords) - known
     too_few = len(signature.positional) < count and not signature.any_positional
     if too_few or missing:
-        extra = f"; nothing is known to pass as {', '.join(sorted(missing))}" if missing else ""
+        extra = f"; there is nothing to pass for {', '.join(sorted(missing))}" if missing else ""
         raise UnusableSubject(
             f"{function} takes ({', '.join(signature.positional)}), and is called as "
             f"{function}({', '.join(names)}){extra}."
@@ -356,7 +357,12 @@ def _place(path: tuple[int, ...]) -> str:
 
 @contextmanager
 def load(
-    path: str | Path, *, python: str | None = None, limits: Limits | None = None, sandbox: Sandbox = "auto"
+    path: str | Path,
+    *,
+    python: str | None = None,
+    limits: Limits | None = None,
+    sandbox: Sandbox = "auto",
+    folder: str = "",
 ) -> Generator[FileSubject]:
     """Start a module in its worker, and stop it at the end.
 
@@ -364,7 +370,7 @@ def load(
         UnusableSubject: where it can't be imported, has no `gradient`, or its `PROBLEM` can't be read.
         SubjectFault: where the interpreter or the sandbox can't be started, which is no fault of the module.
     """
-    with IsolatedModule(path, python=python, limits=limits, sandbox=sandbox) as module:
+    with IsolatedModule(path, python=python, limits=limits, sandbox=sandbox, folder=folder) as module:
         try:
             module.start()
         except SubjectFault as fault:

@@ -482,7 +482,7 @@ class OperationSubject:
         if scalar and (len(found) > 1 or found[0].size != 1):
             raise ContractError(
                 f"{function} has to return one number, of which there is a gradient, not an array of shape "
-                f"{found[0].shape}: for an array, give backward(dy, cache) or jacobian."
+                f"{found[0].shape}: for an array, define backward(dy, cache) or jacobian."
             )
         return tuple(one.reshape(()) for one in found) if scalar else tuple(found)
 
@@ -617,7 +617,7 @@ class OperationSubject:
         wanted = np.asarray(given).dtype
         if wanted.kind == "f" and np.finfo(array.dtype).eps > np.finfo(wanted).eps:
             raise ContractError(
-                f"{name} is {array.dtype} where the input is {wanted}: digits are lost on the way; where that is "
+                f"{name} is {array.dtype} where the input is {wanted}: digits are lost; if that is "
                 f'meant, say so with DTYPE = "{array.dtype}".'
             )
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pickle
 import shlex
 import tempfile
 import warnings
@@ -19,6 +20,7 @@ from harness.contents import OPERATION, SeveralOperations, calls, load_operation
 from harness.held import HeldModule
 from harness.isolation import Limits, Sandbox
 from harness.loading import FileSubject, UnusableSubject, load
+from harness.pool import Answer, Order
 from harness.verification import Explanations, Verification, own_failure, with_fault
 from harness.worker import printable
 from properties import network, operation
@@ -55,7 +57,7 @@ LEFT_BEHIND = (
 MEASURED = 150
 """Cases for the smallest one where each is measured by differences."""
 
-LATE = "The time ran out: of the properties {} had no case yet, {} hold so far; --time-limit gives more."
+LATE = "Time ran out: {} of the properties had no case yet, {} hold so far. Raise --time-limit for more."
 
 WEAK = "Right on well-scaled cases, but numerically unstable:"
 
@@ -67,7 +69,8 @@ class Request:
     `path` is None for the bundled backprop; `operation` names one of the file's, and is empty for the gradient of a
     network (see `harness.contents`); `only` names some of the properties, none for all; with `stops` the first
     that fails is the last; `seconds` is all the time that it has (see `harness.clock`); `title` is what reports call
-    the file, in place of its path. What is `held` is judged in this process, and `path` is its name; `aliases` are
+    the file, in place of its path; `folder` is where it lies, where that is not what its path says; `sha256` is of
+    its text (see `harness.resumption`). What is `held` is judged in this process, and `path` is its name; `aliases` are
     lines of Python that give its functions the names of the contract.
     """
 
@@ -82,6 +85,8 @@ class Request:
     title: str = ""
     held: HeldModule | None = None
     aliases: tuple[str, ...] = ()
+    folder: str = ""
+    sha256: str = ""
 
     @property
     def properties(self) -> tuple[Property[Any], ...]:
@@ -104,9 +109,10 @@ class Outcome:
     the process that verified it failed or was lost, which need not be this subject's doing. `remark` is for whoever
     uses the subject, and nothing against it. `contents` names the operations of a file that was asked for its one, and
     has several: then that is all there is. `again` is the call that repeats it, `function` the one of the subject
-    that was called, with the drawn choices as keywords or without any. `aliases` are those of the request, None where
-    nothing was held. `given` and `right` are the gradients of the example that is shown, by name, and `resolution` is
-    the relative error that would have failed in a typical entry.
+    that was called, with the drawn choices as keywords or without any. `sha256` is of the file and `asked` all that was
+    asked of it (see `harness.resumption`). `aliases` are those of the request, None where nothing was held. `given` and
+    `right` are the gradients of the example that is shown, by name, and `resolution` is the relative error that would
+    have failed in a typical entry.
     """
 
     subject: str
@@ -129,6 +135,8 @@ class Outcome:
     given: dict[str, Any] = field(default_factory=dict[str, Any])
     right: dict[str, Any] = field(default_factory=dict[str, Any])
     resolution: float | None = None
+    sha256: str = ""
+    asked: dict[str, Any] = field(default_factory=dict)
 
     @property
     def failures(self) -> list[Record]:
@@ -168,6 +176,14 @@ def verify(request: Request, announce: Callable[[Record], None] = _silently) -> 
     options += "".join(f" --only {name}" for name in request.only)
     outcome.again = f"manual-backprop verify {quoted(request.path) if request.path else ''} {options}"
     return outcome
+
+
+def verify_order(order: Order, announce: Callable[[Record], None]) -> Answer:
+    """Verify one subject, as `verify` does, where request and outcome travel."""
+    request: Request = pickle.loads(order.request)  # noqa: S301  (of a process of ours)
+    here = replace(request, folder=order.folder, sandbox=order.sandbox or request.sandbox)
+    outcome = verify(here, announce)
+    return Answer(pickle.dumps(outcome), is_broken=outcome.is_broken)
 
 
 def quoted(name: str) -> str:
@@ -233,6 +249,7 @@ def _verify_operation(request: Request, announce: Callable[[Record], None]) -> O
             limits=_limits(request),
             sandbox=request.sandbox,
             held=request.held,
+            folder=request.folder,
         ) as subject:
             clock = Clock(request.seconds, lambda: subject.processor_seconds)
             subject.check_limit = clock.check
@@ -314,7 +331,13 @@ def _subject(request: Request, stack: contextlib.ExitStack) -> Subject:
     if request.path is None:
         return Bundled()
     return stack.enter_context(
-        load(request.path, python=request.python, limits=_limits(request), sandbox=request.sandbox)
+        load(
+            request.path,
+            python=request.python,
+            limits=_limits(request),
+            sandbox=request.sandbox,
+            folder=request.folder,
+        )
     )
 
 

@@ -12,7 +12,7 @@ class NoSubjectError(Exception):
 def expanded(subject: str) -> list[str]:
     """A file or module as it is, a folder as the submissions in it. Raises `NoSubjectError`."""
     if not subject:
-        raise NoSubjectError("An empty name is no file or module.")
+        raise NoSubjectError("An empty name is not a file or module.")
     path = Path(subject)
     try:
         if path.is_dir():

@@ -1,30 +1,32 @@
 """Judges in processes of their own, which take one subject after another: no subject spoils another's verification.
 
-The command starts them before it imports what it needs itself, so this module imports nothing that takes long.
+The command starts them before it imports what it needs itself, so this module imports nothing that takes long. What
+goes to a judge and comes back from it stays pickled here: whoever only passes it on (see `node`) needs none of it.
 """
 
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
-from multiprocessing.connection import Connection, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from harness.isolation import adopt, end_orphans, shield
+from harness.isolation import Sandbox, adopt, end_orphans, shield
 from harness.worker import children, is_stopped
 
 if TYPE_CHECKING:
     from harness.outcomes import Outcome, Request
     from properties.search import Record
-
-Pipe: TypeAlias = "Connection[Request, Record | Outcome | None]"
-"""To a judge go requests; back come None when it is ready, the record of each property, and the outcome."""
 
 GRACE = 30.0
 """Seconds beyond its time in which a judge may finish its case: after them it is ended."""
@@ -43,37 +45,64 @@ LOST = "brought the process down that verifies it: it may not touch other proces
 STOPPED = "stopped the process that verifies it: it may not touch other processes."
 
 
-class Judges:
-    """So many processes that judge; a context manager, at whose end they end."""
+@dataclass(frozen=True)
+class Order:
+    """A request, pickled, and its seconds; on a node also the folder where its file lies, and its sandbox."""
 
-    def __init__(self, jobs: int, files: int = 1) -> None:
-        """Start as many as there are files, the others when they are needed."""
-        self._variables = {"PYTHONSAFEPATH": "1"}  # Python leaves out the folder that it is started in
-        shield()
-        adopt(on=True)
-        self._jobs = jobs
-        self._idle = [_Judge(self._variables) for _ in range(min(jobs, files))]
-        self._busy: list[_Judge] = []
-        self._siblings = set(children(os.getpid()))  # the judges, and what else the command has started
+    request: bytes
+    seconds: float
+    folder: str = ""
+    sandbox: Sandbox | None = None
 
+
+@dataclass(frozen=True)
+class Answer:
+    """The outcome, pickled; for none, what became of the judge, in the words that follow the name of the file.
+
+    `is_broken` says that the judge failed or was lost, `is_fault` that the file is to blame, and `is_final` that
+    another judge would not come further.
+    """
+
+    outcome: bytes = b""
+    lost: str = ""
+    is_broken: bool = True
+    is_fault: bool = False
+    is_final: bool = False
+
+
+Said: TypeAlias = "bytes | Answer | None"
+"""A judge says None when it is ready, then the record of each property, pickled, and at last its answer."""
+
+Pipe: TypeAlias = "Connection[Order, Said]"
+
+
+class Executor(ABC):
+    """What judges: each request gives a future, as with the executors of `concurrent.futures`."""
+
+    is_here: bool = True
+    """Whether that is on this machine."""
+
+    @abstractmethod
+    def submit(
+        self, request: "Request", announce: "Callable[[Record], None] | None" = None
+    ) -> "Future[Outcome]":
+        """Judge a subject, and announce the record of each of its properties as soon as it is there."""
+
+    @abstractmethod
     def __enter__(self) -> Self:
-        """They are started."""
-        return self
+        """It is ready."""
 
+    @abstractmethod
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End them, and the subjects that they judge."""
-        for one in (*self._idle, *self._busy):
-            one.end()
-        end_orphans(self._siblings)
-        adopt(on=False)
+        """End all that is under way."""
 
     def judge_all(
         self,
         requests: "Sequence[Request]",
         done: "Callable[[Outcome], None]",
-        announce: "Callable[[Record], None]" = lambda record: None,
+        announce: "Callable[[Record], None] | None" = None,
     ) -> "list[Outcome]":
         """Judge the subjects, and return their outcomes in the same order.
 
@@ -87,57 +116,116 @@ class Judges:
         """
         interrupted = threading.Event()
         with on_interrupt(lambda *_: interrupted.set()):
-            return self._judge_all(requests, done, announce, interrupted)
+            outcomes = [
+                self.submit(one, announce if number == 0 else None) for number, one in enumerate(requests)
+            ]
+            waiting = set(outcomes)
+            while waiting:
+                ready, waiting = wait(waiting, GLANCE, FIRST_COMPLETED)
+                if interrupted.is_set():
+                    raise KeyboardInterrupt
+                for outcome in ready:
+                    done(outcome.result())
+        return [outcome.result() for outcome in outcomes]
 
-    def _judge_all(
-        self,
-        requests: "Sequence[Request]",
-        done: "Callable[[Outcome], None]",
-        announce: "Callable[[Record], None]",
-        interrupted: threading.Event,
-    ) -> "list[Outcome]":
-        found: dict[int, Outcome] = {}
-        waiting = deque((number, request, 1) for number, request in enumerate(requests))
-        while waiting or self._busy:
-            while waiting and len(self._busy) < self._jobs:
-                self._busy.append(self._idle.pop() if self._idle else self._new())
-                self._busy[-1].take(*waiting.popleft())
-            wait([one.pipe for one in self._busy], timeout=GLANCE)
-            if interrupted.is_set():
-                raise KeyboardInterrupt
-            for one in list(self._busy):
-                outcome = one.answer(announce if one.number == 0 else _silently)
-                if outcome is None:
-                    continue
-                self._busy.remove(one)
-                if outcome.is_broken:
-                    one.end()
-                    end_orphans(self._siblings)
-                    if one.tries < TRIES:
-                        waiting.appendleft((one.number, one.request, one.tries + 1))
-                        continue
-                else:
-                    self._idle.append(one)
-                found[one.number] = outcome
-                done(outcome)
-        return [found[number] for number in range(len(requests))]
+
+def order_for(request: "Request") -> Order:
+    """The request as it travels."""
+    return Order(pickle.dumps(request), request.seconds)
+
+
+def outcome_of(request: "Request", answer: Answer, seconds: float) -> "Outcome":
+    """What came back for a request, or what is known where nothing did; `seconds` on the wall."""
+    from harness.outcomes import Outcome  # noqa: PLC0415  (see above)
+    from properties.search import Verdict  # noqa: PLC0415  (see above)
+
+    lost, verdict = answer.lost, Verdict.FAIL if answer.is_fault else Verdict.INCONCLUSIVE
+    if answer.outcome:
+        try:
+            return pickle.loads(answer.outcome)  # noqa: S301  (of a process of ours)
+        except Exception as error:  # noqa: BLE001  (what a process of ours says can't be read: the other files wait)
+            lost = f"could not be reported ({type(error).__name__}: {error})."
+    return Outcome(request.name, verdict, message=f"{request.name} {lost}", seconds=seconds, is_broken=True)
+
+
+class Judges(Executor):
+    """So many processes that judge; a context manager, at whose end they end."""
+
+    def __init__(self, jobs: int, files: int = 1) -> None:
+        """Start as many as there are files, the others when they are needed."""
+        shield()
+        adopt(on=True)
+        self._threads = ThreadPoolExecutor(jobs)  # each waits for one judge
+        self._is_over = False
+        self._lock = threading.Lock()  # a judge that is just being started is no orphan
+        self._judges: set[_Judge] = set()
+        self._idle: deque[_Judge] = deque()
+        self._siblings: set[int] = set()
+        self._idle.extend(self._new() for _ in range(min(jobs, files)))
+        self._siblings |= set(children(os.getpid()))  # the judges, and what else the command has started
+
+    def __enter__(self) -> Self:
+        """They are started."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End them, and the subjects that they judge."""
+        with self._lock:
+            self._is_over = True
+            judges = list(self._judges)
+        for one in judges:
+            one.process.kill()  # whereupon the thread that waits for it ends
+        self._threads.shutdown(cancel_futures=True)
+        for one in judges:
+            one.end()
+        end_orphans(self._siblings)
+        adopt(on=False)
+
+    def submit(
+        self, request: "Request", announce: "Callable[[Record], None] | None" = None
+    ) -> "Future[Outcome]":
+        """See `Executor`. What `announce` raises, the outcome raises."""
+        return self._threads.submit(self._judge, request, announce)
+
+    def _judge(self, request: "Request", announce: "Callable[[Record], None] | None") -> "Outcome":
+        started = perf_counter()
+        answer = self.ask(
+            order_for(request),
+            lambda record: announce and announce(pickle.loads(record)),  # noqa: S301  (as above)
+        )
+        return outcome_of(request, answer, perf_counter() - started)
+
+    def ask(self, order: Order, announce: Callable[[bytes], object] = lambda record: None) -> Answer:
+        """The answer of a judge; where it fails or is lost, of a new one."""
+        answer = Answer()
+        for _ in range(TRIES):
+            with self._lock:
+                if self._is_over:
+                    break
+                one = self._idle.pop() if self._idle else self._new()
+            answer = one.ask(order, announce)
+            if not answer.is_broken:
+                self._idle.append(one)
+                break
+            with self._lock:
+                self._judges.remove(one)
+                one.end()
+                end_orphans(self._siblings)
+            if answer.is_final:
+                break
+        return answer
 
     def _new(self) -> "_Judge":
-        one = _Judge(self._variables)
+        one = _Judge({"PYTHONSAFEPATH": "1"})  # Python leaves out the folder that it is started in
+        self._judges.add(one)
         self._siblings.add(one.process.pid or 0)
         return one
 
 
-def _silently(record: "Record") -> None:
-    """Announce nothing."""
-
-
 class _Judge:
     """One process: it lives until its pipe closes, with which our own end, however it comes, is its end too."""
-
-    number: int
-    request: "Request"
-    tries: int
 
     def __init__(self, variables: dict[str, str]) -> None:
         """Start it with these variables in its environment."""
@@ -150,45 +238,31 @@ class _Judge:
         theirs.close()
         self._is_ready = False
 
-    def take(self, number: int, request: "Request", tries: int) -> None:
-        """Begin with a subject. Its time begins when the judge is ready."""
-        self.number, self.request, self.tries, self.started = number, request, tries, perf_counter()
-        self.pipe.send(request)
+    def ask(self, order: Order, announce: Callable[[bytes], object]) -> Answer:
+        """Wait for its answer; for a process that is lost or hangs, what is known. Time begins when it is ready."""
+        started = perf_counter()
+        limit = HANGS * order.seconds + GRACE
+        with suppress(OSError):  # it is lost, which the first look tells
+            self.pipe.send(order)
+        while not isinstance(said := self._said(), Answer):
+            if isinstance(said, bytes):
+                announce(said)
+            elif said is None:
+                self._is_ready, started = True, perf_counter()
+            elif self._is_ready and perf_counter() - started > limit:
+                return Answer(lost=TOO_SLOW.format(limit), is_final=True)  # it would take as long again
+        return said
 
-    def answer(self, announce: "Callable[[Record], None]") -> "Outcome | None":
-        """The outcome, if there is one by now; for a process that is lost or hangs, what is known."""
-        from harness.outcomes import Outcome  # noqa: PLC0415  (see above)
-        from properties.search import Verdict  # noqa: PLC0415
-
+    def _said(self) -> "Said | float":
+        """What it says; where that is nothing, the seconds of the look."""
         try:
-            while self.pipe.poll():
-                said = self.pipe.recv()
-                if isinstance(said, Outcome):
-                    return said
-                if said is None:
-                    self._is_ready, self.started = True, perf_counter()
-                else:
-                    announce(said)
+            if self.pipe.poll(GLANCE):
+                return self.pipe.recv()
         except (EOFError, OSError):
-            return self._lost(LOST, Verdict.FAIL)
-        except Exception as error:  # noqa: BLE001  (what a process of ours says can't be read: the other files wait)
-            return self._lost(
-                f"could not be reported ({type(error).__name__}: {error}).", Verdict.INCONCLUSIVE
-            )
+            return Answer(lost=LOST, is_fault=True)
         if self.process.pid is not None and is_stopped(self.process.pid):
-            return self._lost(STOPPED, Verdict.FAIL)
-        if self._is_ready and perf_counter() - self.started > HANGS * self.request.seconds + GRACE:
-            lost = self._lost(TOO_SLOW.format(HANGS * self.request.seconds + GRACE), Verdict.INCONCLUSIVE)
-            self.tries = TRIES  # it would take as long again
-            return lost
-        return None
-
-    def _lost(self, what: str, verdict: Any) -> "Outcome":
-        from harness.outcomes import Outcome  # noqa: PLC0415  (see above)
-
-        name = self.request.name
-        seconds = perf_counter() - self.started
-        return Outcome(name, verdict, message=f"{name} {what}", seconds=seconds, is_broken=True)
+            return Answer(lost=STOPPED, is_fault=True)
+        return GLANCE
 
     def end(self) -> None:
         """End it, and with it the process of its subject."""
@@ -232,19 +306,19 @@ def _serve(pipe: "Connection[Any, Any]") -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which ends us
     shield()
     adopt(on=True)
-    requests: SimpleQueue[Request] = SimpleQueue()
-    threading.Thread(target=_listen, args=(pipe, requests), daemon=True).start()
-    from harness.outcomes import verify  # noqa: PLC0415  (see above)
+    orders: SimpleQueue[Order] = SimpleQueue()
+    threading.Thread(target=_listen, args=(pipe, orders), daemon=True).start()
+    from harness.outcomes import verify_order  # noqa: PLC0415  (see above)
 
     pipe.send(None)
     while True:
-        pipe.send(verify(requests.get(), pipe.send))
+        pipe.send(verify_order(orders.get(), lambda record: pipe.send(pickle.dumps(record))))
 
 
-def _listen(pipe: "Connection[Any, Any]", requests: "SimpleQueue[Request]") -> None:
-    """Hand on the requests; the end of the pipe ends this process, in the middle of a verification too."""
+def _listen(pipe: "Connection[Any, Any]", orders: "SimpleQueue[Order]") -> None:
+    """Hand on the orders; the end of the pipe ends this process, in the middle of a verification too."""
     try:
         while True:
-            requests.put(pipe.recv())
+            orders.put(pipe.recv())
     except (EOFError, OSError):
         os._exit(0)

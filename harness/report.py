@@ -2,8 +2,6 @@
 
 import json
 from collections import Counter
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.loading import RATES
+from harness.node import installed
 from harness.outcomes import Outcome
 from harness.verification import NOTHING_TO_SAY, as_text, is_printed
 from manual_backprop.mistakes import MISTAKES
@@ -30,7 +29,7 @@ FOLDED = 60
 
 UNKNOWN = "none known"
 
-NOT_YOURS = "It could not be decided; that is no mistake of yours, but the run exits with 1."
+NOT_YOURS = "It could not be decided. It is not your mistake, but the run exits with 1."
 """What INCONCLUSIVE means."""
 
 COLOURS = {
@@ -45,10 +44,7 @@ COLOURS = {
 
 def version() -> str:
     """The judge's own; empty in a checkout that is not installed."""
-    try:
-        return version_of("manual-backprop")
-    except PackageNotFoundError:
-        return ""
+    return installed()
 
 
 def verdict(value: Verdict) -> Text:
@@ -99,7 +95,7 @@ def uncovered(outcome: Outcome) -> list[str]:
             f"{found} of {entries} entries lie at a kink, where any slope between the one-sided ones is right."
         )
     if silent:
-        lines.append(f"{silent} properties have nothing to say of the cases where {NOTHING_TO_SAY}.")
+        lines.append(f"{silent} properties have nothing to say about the cases where {NOTHING_TO_SAY}.")
     return lines
 
 
@@ -380,6 +376,9 @@ def _object(outcome: Outcome, hints: int) -> dict[str, Any]:
         "again": outcome.again,
         "sandbox": outcome.sandbox,
         "version": version(),
+        "sha256": outcome.sha256,
+        "asked": outcome.asked,
+        "trace": outcome.trace,
         "properties": [_property(record) for record in outcome.records],
         "diagnosis": None
         if diagnosis is None
@@ -391,6 +390,8 @@ def _object(outcome: Outcome, hints: int) -> dict[str, Any]:
             "where": diagnosis.where if hints > 0 else diagnosis.place,
             "note": diagnosis.note if hints > 1 else "",
             "hint": {0: "", 1: diagnosis.hint}.get(hints, diagnosis.answer),
+            "sentence": diagnosis.sentence if hints > 1 else "",
+            "of_fresh_case": diagnosis.of_fresh_case,
         },
     }
 
@@ -399,6 +400,8 @@ def _property(record: Record) -> dict[str, Any]:
     return {
         "name": record.name,
         "verdict": record.verdict.value,
+        "tried": record.tried,
+        "cut": record.cut,
         "cases": record.cases,
         "inconclusive": dict(record.reasons),
         "open_entries": record.open_entries,

@@ -29,7 +29,7 @@ class Reports:
             try:
                 target = Path(path).resolve()
                 if target.exists() and not target.is_file():
-                    raise click.UsageError(f"{path} is no file: a report takes the place of one.")
+                    raise click.UsageError(f"{path} is not a file: a report has to be one.")
                 number, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
                 run.doom(Path(name))
                 with suppress(OSError):  # a file system without rights

@@ -12,12 +12,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from harness import annotations, documents, report
+from harness.cluster import ClusterError
 from harness.contents import OPERATION, is_network
 from harness.gradescope import as_gradescope
 from harness.isolation import Sandbox
 from harness.outcomes import Outcome, Request
-from harness.pool import Judges
+from harness.pool import Executor
 from harness.reports import Reports
+from harness.resumption import Earlier, Kept, asked, sha256
 from harness.worker import printable
 from manual_backprop.operations import PAGES
 from properties.counterexamples import smallest_counterexamples
@@ -27,7 +29,10 @@ from properties.seed_problem import consequences, real_digits, teacher
 
 @dataclass(frozen=True)
 class Options:
-    """How `verify` was called; `page_cases` for a bundled page; paths of reports are None where none is wanted."""
+    """How `verify` was called; `page_cases` for a bundled page; paths of reports are None where none is wanted.
+
+    `earlier` and `judged_before` have outcomes that hold again, where they do: a report, and the last turn of a watch.
+    """
 
     cases: int
     seed: int
@@ -47,6 +52,8 @@ class Options:
     html: str | None = None
     gradescope: str | None = None
     github: bool = False
+    earlier: Earlier | None = None
+    judged_before: Kept | None = None
 
     @property
     def failing(self) -> set[Verdict]:
@@ -56,7 +63,7 @@ class Options:
         )
 
 
-def run(paths: list[str], options: Options, judges: Judges, reports: Reports) -> int:
+def run(paths: list[str], options: Options, judges: Executor, reports: Reports) -> int:
     """Judge the subjects, or the bundled network and pages for none, and return the exit status."""
     with annotations.no_commands() if options.github else nullcontext():
         outcomes = _judge(paths, options, judges, reports)
@@ -65,7 +72,7 @@ def run(paths: list[str], options: Options, judges: Judges, reports: Reports) ->
     return int(any(outcome.verdict in options.failing for outcome in outcomes))
 
 
-def _judge(paths: list[str], options: Options, judges: Judges, reports: Reports) -> list[Outcome]:
+def _judge(paths: list[str], options: Options, judges: Executor, reports: Reports) -> list[Outcome]:
     """Judge the subjects, show what was found, and write the reports."""
     console = Console() if sys.stdout.isatty() else Console(width=report.WIDTH)
     shared = left_in_memory()
@@ -79,6 +86,7 @@ def _judge(paths: list[str], options: Options, judges: Judges, reports: Reports)
             options.quick,
             "" if path is None or is_network(path) else OPERATION,
             options.sandbox,
+            sha256=sha256(path) if path else "",
         )
         for path in paths or [None]
     ]
@@ -101,7 +109,8 @@ def _judge(paths: list[str], options: Options, judges: Judges, reports: Reports)
         _show(console, outcomes[alone:], options)
     if not options.quiet and (used := sorted({outcome.sandbox for outcome in outcomes} - {""})):
         console.print(f"sandbox {' and '.join(used)}", style="dim", highlight=False)
-    if "none" in {outcome.sandbox for outcome in outcomes} and (left := sorted(left_in_memory() - shared)):
+    in_the_open = "none" in {outcome.sandbox for outcome in outcomes} and judges.is_here
+    if in_the_open and (left := sorted(left_in_memory() - shared)):
         console.print(Text(f"Shared memory that is there now, and was not before: {', '.join(left)}."))
     if not (paths or options.quiet or options.only):
         for found in smallest_counterexamples(options.seed):
@@ -112,16 +121,38 @@ def _judge(paths: list[str], options: Options, judges: Judges, reports: Reports)
     return outcomes
 
 
-def _judged(console: Console, requests: list[Request], options: Options, judges: Judges) -> list[Outcome]:
+def _judged(console: Console, requests: list[Request], options: Options, judges: Executor) -> list[Outcome]:
     """Judge the subjects: one, or one and then the bundled pages, property by property; several over the cores."""
+    before = options.earlier or options.judged_before
+    known = [before.outcomes(one, options.hints) if before else [] for one in requests]
+    new = [one for one, outcomes in zip(requests, known, strict=True) if not outcomes]
+    if options.earlier and not options.quiet:
+        console.print(f"{len(requests) - len(new)} of {len(requests)} files are judged already", style="dim")
+    found = iter(_judged_anew(console, new, options, judges))
+    outcomes = [one for outcomes in known for one in outcomes or next(found)]
+    if options.judged_before:
+        options.judged_before.keep(outcomes)
+    return outcomes
+
+
+def _judged_anew(
+    console: Console, requests: list[Request], options: Options, judges: Executor
+) -> list[list[Outcome]]:
+    """The outcomes of each request: several where a file has several operations."""
     outcomes = (
         _with_progress(console, requests, judges, quiet=options.quiet)
         if requests and (len(requests) == 1 or requests[0].path is None)
         else _in_parallel(console, requests, options, judges)
     )
-    if any(one.contents for one in outcomes):
-        return _one_by_one(outcomes, requests, console, options, judges)
-    return outcomes
+    several = (
+        _one_by_one(outcomes, requests, console, options, judges)
+        if any(one.contents for one in outcomes)
+        else [[one] for one in outcomes]
+    )
+    for request, parts in zip(requests, several, strict=True):
+        for one in parts:
+            one.sha256, one.asked = request.sha256, asked(request, options.hints)
+    return several
 
 
 def _show(console: Console, outcomes: list[Outcome], options: Options) -> None:
@@ -154,16 +185,15 @@ def _pages(options: Options) -> list[Request]:
 
 
 def _one_by_one(
-    outcomes: list[Outcome], requests: list[Request], console: Console, options: Options, judges: Judges
-) -> list[Outcome]:
+    outcomes: list[Outcome], requests: list[Request], console: Console, options: Options, judges: Executor
+) -> list[list[Outcome]]:
     """The outcomes, with those of all its operations in the place of a file that has several."""
     parts = [
         [replace(request, operation=name) for name in outcome.contents]
         for request, outcome in zip(requests, outcomes, strict=True)
     ]
     found = iter(_in_parallel(console, [one for part in parts for one in part], options, judges))
-    joined = ([next(found) for _ in part] or [outcome] for part, outcome in zip(parts, outcomes, strict=True))
-    return [one for several in joined for one in several]
+    return [[next(found) for _ in part] or [outcome] for part, outcome in zip(parts, outcomes, strict=True)]
 
 
 def left_in_memory() -> set[str]:
@@ -179,7 +209,7 @@ def left_in_memory() -> set[str]:
 
 
 def _with_progress(
-    console: Console, requests: list[Request], judges: Judges, *, quiet: bool
+    console: Console, requests: list[Request], judges: Executor, *, quiet: bool
 ) -> list[Outcome]:
     """Verify a subject with a bar on a terminal, and a line for each property elsewhere; others with a second bar."""
     if quiet:
@@ -206,7 +236,7 @@ def _line(console: Console, record: Record) -> None:
 
 
 def _in_parallel(
-    console: Console, requests: list[Request], options: Options, judges: Judges
+    console: Console, requests: list[Request], options: Options, judges: Executor
 ) -> list[Outcome]:
     """Judge many subjects over the cores; whatever happens to one, the others are judged.
 
@@ -221,12 +251,12 @@ def _in_parallel(
                 advance()
 
             return judges.judge_all(requests, done)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ClusterError) as stop:
         if not decided:
             raise
         report.several(console, decided, hints=options.hints)
         message = f"of {len(requests)} files {len(decided)} were judged, and no report was written"
-        raise KeyboardInterrupt(message) from None
+        raise type(stop)(f"{stop} {message[0].upper()}{message[1:]}." if stop.args else message) from None
 
 
 @contextmanager
@@ -245,7 +275,7 @@ def _quiet_progress(console: Console, total: int) -> Generator[Callable[[], None
 def _show_consequences(console: Console) -> None:
     """What the wrong rules do to the seed problem, on random vectors and on real digits."""
     for title, data in (
-        ("1000 random vectors, what a random teacher network says of them", teacher()),
+        ("1000 random vectors, labelled by a random teacher network", teacher()),
         ("1000 handwritten digits", real_digits()),
     ):
         heading = f"128-64-10 on {title}: the first gradient, and the error before and after 20 epochs"

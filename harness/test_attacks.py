@@ -80,7 +80,7 @@ def problem_of(path: Path, sandbox: Sandbox, prefix: Callable[[list[str]], list[
     """The PROBLEM of a file whose judge is a process of its own, which runs as the prefix says."""
     line = prefix([sys.executable, "-P", "-c", JUDGE, str(path), sandbox])
     done = subprocess.run(line, capture_output=True, text=True, check=False, cwd=path.parent)  # noqa: S603  (as above)
-    if "is not to be had here" in done.stderr:
+    if "isn't available here" in done.stderr:
         pytest.skip(done.stderr.splitlines()[-1])
     return json.loads(done.stdout)
 
@@ -248,7 +248,7 @@ def test_an_interpreter_of_an_old_version_is_a_wrong_call_that_names_the_one_tha
     mine = write(tmp_path / "mine.py", RIGHT)
     done = CliRunner().invoke(main, ["verify", str(mine), "--python", str(old)])
     assert done.exit_code == 2
-    assert "it is Python 3.8, and Python 3.9 or newer is wanted." in " ".join(done.output.split())
+    assert "it is Python 3.8, and Python 3.9 or newer is needed." in " ".join(done.output.split())
 
 
 def test_a_sandbox_that_is_not_to_be_had_is_a_wrong_call(
@@ -258,7 +258,7 @@ def test_a_sandbox_that_is_not_to_be_had_is_a_wrong_call(
     mine = write(tmp_path / "mine.py", RIGHT)
     done = CliRunner().invoke(main, ["verify", str(mine), "--sandbox", "bubblewrap"])
     assert done.exit_code == 2
-    assert "The sandbox bubblewrap is not to be had here: the program bwrap is not installed." in done.output
+    assert "The sandbox bubblewrap isn't available here: the program bwrap is not installed." in done.output
 
 
 def test_what_the_machine_refuses_is_not_charged_to_the_file(
@@ -267,7 +267,7 @@ def test_what_the_machine_refuses_is_not_charged_to_the_file(
     monkeypatch.setenv("PATH", str(tmp_path))
     one = verify(Request(str(write(tmp_path / "mine.py", RIGHT)), Effort(1, 1), sandbox="bubblewrap"))
     assert (one.verdict, one.is_broken) == (Verdict.INCONCLUSIVE, True)
-    assert "The sandbox bubblewrap is not to be had here" in one.message
+    assert "The sandbox bubblewrap isn't available here" in one.message
 
 
 # 7. Reports

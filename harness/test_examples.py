@@ -1,4 +1,4 @@
-"""The examples come out as their README says, and README's own example passes."""
+"""The examples come out as their README says, and README's own two pass."""
 
 import json
 import re
@@ -21,6 +21,7 @@ NAMES = {
     "diagonal_softmax.py": {"softmax_diagonal_only"},
     "sum_and_no_bias.py": {"sum_for_mean", "bias_forgotten"},
 }
+IN_README = ("operation.py", "network.py")
 
 
 def verify(*arguments: str | Path, folder: Path) -> tuple[int, list[dict[str, Any]], str]:
@@ -34,13 +35,14 @@ def verify(*arguments: str | Path, folder: Path) -> tuple[int, list[dict[str, An
 
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Every example, and README's, in one call."""
+    """Every example, and README's two, in one call."""
     folder = tmp_path_factory.mktemp("examples")
     readme = (ROOT / "README.md").read_text("utf-8")
-    mine = folder / "mine.py"
-    mine.write_text(re.findall(r"```python\n(.*?)```", readme, re.DOTALL)[0], "utf-8")
+    own = {name: folder / name for name in IN_README}
+    for path, source in zip(own.values(), re.findall(r"```python\n(.*?)```", readme, re.DOTALL), strict=True):
+        path.write_text(source, "utf-8")
     status, found, output = verify(
-        EXAMPLES, mine, "--cases", "10", "--seed", "7", "--jobs", "1", folder=folder
+        EXAMPLES, *own.values(), "--cases", "10", "--seed", "7", "--jobs", "1", folder=folder
     )
     assert status == 1, output
     return {Path(one["subject"]).name: one for one in found}
@@ -57,5 +59,6 @@ def test_an_example_comes_out_as_its_readme_says(judged: dict[str, Any], name: s
         assert set(judged[name]["diagnosis"]["mistakes"]) == NAMES[name]
 
 
-def test_the_example_in_readme_passes(judged: dict[str, Any]) -> None:
-    assert judged["mine.py"]["verdict"] == "PASS", judged["mine.py"]["message"]
+@pytest.mark.parametrize("name", IN_README)
+def test_an_example_in_readme_passes(judged: dict[str, Any], name: str) -> None:
+    assert judged[name]["verdict"] == "PASS", judged[name]["message"]

@@ -19,13 +19,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.internal.conjecture import providers
 
 from harness import Counterexample, GradientError, Result, verify
 from harness.outcomes import Request
 from harness.outcomes import verify as judged
 from properties.comparison import equal
-from properties.provider import INSTEAD, only_at_random
 from properties.search import Effort
 from reference import program
 
@@ -305,7 +303,6 @@ def state() -> tuple[Any, ...]:
         list(sys.meta_path),
         sys.gettrace(),
         np.geterr(),
-        {name: getattr(providers, name) for name in INSTEAD},
     )
 
 
@@ -431,13 +428,6 @@ def test_a_process_of_its_own_stays_as_it_was(code: str, tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     assert (done.stdout, done.stderr) == ("", "")
     assert not list(tmp_path.iterdir())
-
-
-def test_hypothesis_keeps_constants_where_they_are_left_out_and_has_them_back() -> None:
-    before = {name: getattr(providers, name) for name in INSTEAD}
-    with only_at_random():
-        assert len(providers._get_local_constants()) == 0  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-    assert {name: getattr(providers, name) for name in INSTEAD} == before
 
 
 # --- wrong calls

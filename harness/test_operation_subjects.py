@@ -792,7 +792,7 @@ BROKEN = {
     "single precision": (
         PAIR + "return (dy @ cache[1].T).astype('f4'), cache[0].T @ dy, dy.sum(axis=0)",
         (
-            "dx is float32 where the input is float64: digits are lost on the way; where that is meant, say so with "
+            "dx is float32 where the input is float64: digits are lost; if that is meant, say so with "
             'DTYPE = "float32".'
         ),
     ),
@@ -1186,7 +1186,7 @@ WRONG = {
         'OPERATION[\'x\'] has labels, and doesn\'t say below which number: add "below": "v".'
     ),
     "OPERATION = {'W': 'vocab d', 'x': {'axes': 'n', 'values': 'labels', 'below': 'vocabs'}}\n": (
-        "OPERATION['x'] has labels below 'vocabs', which is no axis of an input; did you mean 'vocab'?"
+        "OPERATION['x'] has labels below 'vocabs', which is not an axis of an input; did you mean 'vocab'?"
     ),
     "OPERATION = {'x': {'axes': 'n', 'values': 'mask'}}\n": "OPERATION has no input that a gradient could be for.",
     "OPERATION = {'x': 'n', 'W': 'n'}\n" + FORWARD + BACKWARD: (
@@ -1207,7 +1207,7 @@ WRONG = {
     SAID
     + "OPTIONS = {'eps': []}\n"
     + FORWARD
-    + BACKWARD: "OPTIONS['eps'] is an empty list: name one value at least.",
+    + BACKWARD: "OPTIONS['eps'] is an empty list: name at least one value.",
     SAID + "OPTIONS = {'eps': [np.ones(2)]}\n" + FORWARD + BACKWARD: (
         "OPTIONS['eps'] holds a ndarray; an option is a number, a truth value, a string, None, or a tuple of "
         "these: pass "

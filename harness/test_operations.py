@@ -283,7 +283,7 @@ HOSTILE: dict[str, tuple[str, Verdict, str]] = {
     "dy changed in place": (
         instead(RETURNED, "dgain = (dy * x).sum(axis=0); dy *= gain; return dy, dgain"),
         Verdict.FAIL,
-        "a second backward pass with the same dy and cache gives another dx: the first call changes dy in place",
+        "a second backward pass with the same dy and cache gives a different dx: the first call changes dy in place",
     ),
     "one buffer for all": (
         STATIC + instead(RETURNED, "b = kept(dy); b[...] = dy * gain; return b, (dy * x).sum(axis=0)"),
@@ -323,7 +323,7 @@ HOSTILE: dict[str, tuple[str, Verdict, str]] = {
             "return x * gain,", "gain = gain * np.random.default_rng().random(len(gain)); return x * gain,"
         ),
         Verdict.FAIL,
-        "The same call gives different answers. forward gives other outputs for the same inputs",
+        "The same call gives different answers. forward gives different outputs for the same inputs",
     ),
     "another shape every time": (
         "CALLS = []\n" + instead("return x * gain,", "CALLS.append(1); return (x * gain)[len(CALLS) % 2:],"),

@@ -258,7 +258,7 @@ def test_a_reference_of_its_author_decides(tmp_path: Path) -> None:
     assert other.verdict is Verdict.FAIL
     assert other.diagnosis is not None
     assert other.diagnosis.note.startswith(
-        "the derivative is that of theirs.py:pseudo_huber, and forward is another"
+        "the derivative is that of theirs.py:pseudo_huber, and forward is a different"
     )
     untraceable = judged(tmp_path, HUBER.replace("pseudo_huber", "asks"))
     assert untraceable.verdict is Verdict.ERROR

@@ -86,7 +86,7 @@ def test_a_property_without_time_for_a_case_is_inconclusive_and_so_is_the_subjec
     one = concluded(Record("early", cases=100), record)
     assert (one.verdict, one.message) == (
         Verdict.INCONCLUSIVE,
-        "The time ran out: of the properties 1 had no case yet, 1 hold so far; --time-limit gives more.",
+        "Time ran out: 1 of the properties had no case yet, 1 hold so far. Raise --time-limit for more.",
     )
 
 
@@ -205,7 +205,7 @@ def test_a_file_that_kills_what_verifies_it_fails_alone(tmp_path: Path) -> None:
         (str(broken), Verdict.ERROR),
     ]
     assert outcomes[0].message.endswith(
-        "brought the process down that verifies it: it may not touch other processes."
+        "crashed the process that verifies it: it must not touch other processes."
     )
     assert "syntax error" in outcomes[1].message
     assert done == outcomes

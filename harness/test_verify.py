@@ -117,7 +117,7 @@ BROKEN = {
     ),
     "step_clips": (
         "def step(p, x, y, rate): return [(W - np.clip(rate * W, -1e-3, 1e-3), b - rate * b) for W, b in p]",
-        "with a rate of 1 it moves by another",
+        "with a rate of 1 it moves by a different",
     ),
     "raises_markup": ("raise ValueError('[/oops] [red] :smile:')", "[/oops] [red] :smile:"),
     "cheats": ("import manual_backprop\ngradient = manual_backprop.gradient", "manual_backprop"),
@@ -230,7 +230,7 @@ def test_a_right_module_passes_whatever_its_helpers_and_arguments_are_called(
             "The interpreter no-such-python can't be started: No such file or directory.",
         ),
         (["verify", "--python", "git"], "The interpreter git can't run a module under test"),
-        (["verify", ""], "An empty name is no file or module."),
+        (["verify", ""], "An empty name is not a file or module."),
         (["verfy"], "No such command"),
         ([__file__, "--cases", "3"], f"say: manual-backprop verify {__file__} --cases 3"),
         (["lesson", "--html", "mine.py"], "would overwrite mine.py"),

@@ -247,7 +247,7 @@ def predict(weight: Weight, samples: int, output: str) -> Prediction:
 def _tempting(ledger: Ledger, samples: int, output: str) -> Tempting:
     """From the ledger of plain sums, whose row 1 is ∂(o_j - y_j)²/∂w."""
     x, y = batch(samples)
-    slopes = LOSSES["sse"].error(outputs_of(network(), x, output), y)[0]  # (K,)
+    slopes = LOSSES["sse"].error(outputs_of(network(), x, output), y, "sum")[0]  # (K,)
     return Tempting(by_output=slopes * kept("o1", 1)[0], by_weight=ledger.cells[0])
 
 
@@ -374,7 +374,7 @@ def _run(x: Floats, y: Floats, keep: str, *, recognise: bool) -> Run:
 
     rule = keeping(kept(keep, TRAINING_BATCH))
     epochs = list(
-        descend(network(), x, y, rate=RATE, size=TRAINING_BATCH, epochs=EPOCHS, seed=TRAINING_SEED, rule=rule)
+        descend(network(), x, y, rate=RATE, size=TRAINING_BATCH, epochs=EPOCHS, seed=TRAINING_SEED, by=rule)
     )
     unseen, labels = all_digits()[0][TRAINING:], digit_labels()[TRAINING:]
     right = forward(epochs[-1], unseen)[1][-1].argmax(axis=1) == labels

@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from manual_backprop import RIGHT_RULE, Parameters, Rule, forward, gradient
+from manual_backprop import Parameters, forward
 from manual_backprop.activations import Array
 from manual_backprop.layers import BATCH_NORM
-from manual_backprop.losses import LOSSES, Loss, divisor
+from manual_backprop.losses import LOSSES, Loss
+from manual_backprop.mistakes import RIGHT_RULE, Rule
 from manual_backprop.training import initial_parameters
 from properties.digits import digits
 from reference.network import loss_value
@@ -103,7 +104,7 @@ def keeping(mask: Array) -> Rule:
     """The right rule with every dropped cell's error put to 0; `mask` is (n, K) or broadcasts to it."""
 
     def output_error(loss: Loss, o: Array, y: Array) -> Array:
-        return loss.error(o, y) * mask
+        return RIGHT_RULE.output_error(loss, o, y) * mask
 
     return replace(RIGHT_RULE, output_error=output_error)
 
@@ -131,7 +132,7 @@ def gradient_by_hand(
     if output == "batchnorm":
         output, rule = "identity", before_batchnorm(rule)
     loss, over_samples = REDUCTIONS[reduction]
-    return gradient(parameters, x, y, output=output, loss=loss, reduction=over_samples, rule=rule)
+    return rule(parameters, x, y, output=output, loss=loss, reduction=over_samples)
 
 
 def outputs_of(parameters: Parameters, x: Array, output: str) -> Floats:
@@ -145,7 +146,7 @@ def loss_of(parameters: Parameters, x: Array, y: Array, *, output: str, reductio
     loss, over_samples = REDUCTIONS[reduction]
     if output == "batchnorm":
         o = outputs_of(parameters, x, output)
-        return float(LOSSES[loss].value(o, o, y).sum() / divisor(len(x), over_samples))
+        return float(LOSSES[loss].value(o, o, y, over_samples))
     choices = {"hidden": "tanh", "output": output, "loss": loss, "reduction": over_samples}
     pairs: Any = parameters
     return float(loss_value(np, pairs, x, y, **choices))

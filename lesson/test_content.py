@@ -68,7 +68,7 @@ def test_the_masks_are_the_catalogues_mistakes() -> None:
     x, y = inputs[:8], targets[:8]
     for keep, rule in (("o1", one_output_only(0)), ("o11", one_cell_only(0, 0))):
         ours = LESSON.verdicts[key("8", keep, "identity")].kept_gradient
-        theirs = gradient(setting.network(), x, y, rule=rule)
+        theirs = rule(setting.network(), x, y)
         assert np.array_equal(flat(ours), flat(theirs))
 
 

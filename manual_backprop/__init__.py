@@ -1,8 +1,8 @@
 """Backpropagation by hand, in NumPy: the page that the harness verifies and that a student reads.
 
-Read in this order: `activations`, `losses`, `network` (the backward pass), `averaging` (is a batch's
-gradient the average of its samples' gradients?), `training`, and then `mistakes`, where each wrong
-rule is the right one with a single step replaced.
+Read in this order: pages of `operations`, such as `dense`, `tanh` and `mse`; `network`, which puts them one after
+another; `averaging` (is a batch's gradient the average of its samples' gradients?), `training`, and then `mistakes`,
+where each wrong rule is the right one with a single step replaced.
 
 Vectors are rows, so a layer is `x @ W + b`. The package meets the contract that it verifies in
 others: `PROBLEM`, `gradient` and `loss` are here.
@@ -14,9 +14,7 @@ from manual_backprop.averaging import average_over_parts as average_over_parts
 from manual_backprop.averaging import per_sample_average as per_sample_average
 from manual_backprop.averaging import split as split
 from manual_backprop.losses import LOSSES as LOSSES
-from manual_backprop.network import RIGHT_RULE as RIGHT_RULE
 from manual_backprop.network import Parameters as Parameters
-from manual_backprop.network import Rule as Rule
 from manual_backprop.network import forward as forward
 from manual_backprop.network import gradient as gradient
 from manual_backprop.network import loss as loss

@@ -12,6 +12,8 @@ A contrastive loss compares samples with one another, so it is no average of sam
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from manual_backprop.activations import OUTPUTS, Array
 from manual_backprop.losses import LOSSES
 
@@ -36,11 +38,13 @@ def average_of(name: str) -> BatchLoss:
     output = OUTPUTS[row.output or "identity"]
 
     def value(z: Array, targets: Array, weights: Array) -> Array:
-        losses = row.value(z, output.forward(z), targets)  # (n,)
-        return (weights * losses).sum() / (weights.sum() or 1)
+        o, _ = output.forward(z)  # (n, K)
+        each = [row.value(z[[i]], o[[i]], targets[[i]]) for i in range(len(z))]
+        return (weights * np.array(each)).sum() / (weights.sum() or 1)
 
     def error(z: Array, targets: Array, weights: Array) -> Array:
-        return weights[:, None] * row.error(output.forward(z), targets) / (weights.sum() or 1)  # (n, K)
+        error = row.error(output.forward(z)[0], targets, "sum")  # (n, K), each sample counted once
+        return weights[:, None] * error / (weights.sum() or 1)
 
     return BatchLoss(value, error)
 

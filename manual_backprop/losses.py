@@ -1,78 +1,60 @@
-"""The losses of one sample, and how a batch joins them.
+"""The losses of a network, by name: each is a page of `operations`, or a multiple of one.
 
-A squared loss gives its error as ∂L/∂o, which then goes back through the output's activation. An
-entropy belongs to one output, whose slope cancels the 1/o of the logarithm; the cancellation is done
-here on paper, so its error is ∂L/∂z already, and its value is computed from z, where the logarithm
-of a small probability is harmless. To add a loss, add its row here and in `reference/network.py`.
+A squared loss gives its error as ∂L/∂o, which then goes back through the output's activation. An entropy belongs to one
+output, whose slope cancels the 1/o of the logarithm; the cancellation is done on its page, so its error is ∂L/∂z
+already, and its value is computed from z, where the logarithm of a small probability is harmless. To add a loss, write
+its page, add its row here, and write its formula in `reference/network.py`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from manual_backprop.activations import Array, softplus
+from manual_backprop.activations import Array
+from manual_backprop.operations import binary_cross_entropy, cross_entropy, mse
 
 
 @dataclass(frozen=True)
 class Loss:
     """One row of `LOSSES`; z, o, y are the last pre-activation, the output and the target, (n, K).
 
-    `value(z, o, y)` is the loss of each sample, (n,). `error(o, y)` is its derivative, (n, K): with
-    respect to the output o, or to the pre-activation z where `output` names the only output that the
-    loss goes with.
+    `forward` and `backward` are a page's, of a mean over the samples; this loss is `multiple(page's loss, K)`, and
+    since that is linear, its error is the same multiple. `output` names the only output that it goes with, if any.
     """
 
-    value: Callable[[Array, Array, Array], Array]
-    error: Callable[[Array, Array], Array]
+    forward: Callable[[Any, Any], tuple[Any, Any]]
+    backward: Callable[[Any, Any], Array]
+    multiple: Callable[[Any, int], Any] = lambda loss, outputs: loss
     output: str | None = None
 
+    def value(self, z: Array, o: Array, y: Array, reduction: str = "mean") -> Any:
+        """The loss of the batch, a scalar: L = (1/N) Σ_i L_i, or Σ_i L_i."""
+        mean, _ = self.forward(o if self.output is None else z, y)
+        return self.multiple(mean, o.shape[1]) * len(o) / divisor(len(o), reduction)
 
-def _squares(z: Array, o: Array, y: Array) -> Array:
-    del z
-    return ((o - y) * (o - y)).sum(axis=1)  # (n,)
-
-
-def _cross_entropy(z: Array, o: Array, y: Array) -> Array:
-    """-Σ_j y_j log o_j = Σ_j y_j (log Σ_k e^z_k - z_j)."""
-    del o
-    top = z.max(axis=1, keepdims=True)
-    log_total = top + np.log(np.exp(z - top).sum(axis=1, keepdims=True))  # (n, 1)
-    return (y * (log_total - z)).sum(axis=1)  # (n,)
+    def error(self, o: Array, y: Array, reduction: str = "mean") -> Array:
+        """∂L/∂o of the batch's loss, (n, K); ∂L/∂z where the loss goes with one output only."""
+        dloss = len(o) // divisor(len(o), reduction)  # a sum is n times the mean
+        return self.multiple(self.backward(dloss, (o, y)), o.shape[1])
 
 
-def _cross_entropy_error(o: Array, y: Array) -> Array:
-    """∂L/∂z_k = Σ_j (-y_j/o_j) · o_j(δ_jk - o_k) = o_k Σ_j y_j - y_k: for probabilities y, o - y."""
-    return o * y.sum(axis=1, keepdims=True) - y  # (n, K)
-
-
-def _binary_cross_entropy(z: Array, o: Array, y: Array) -> Array:
-    """-Σ_j [y_j log o_j + (1 - y_j) log(1 - o_j)] = Σ_j [softplus(z_j) - y_j z_j], for o = σ(z)."""
-    del o
-    return (softplus(z) - y * z).sum(axis=1)  # (n,)
-
-
-def _binary_cross_entropy_error(o: Array, y: Array) -> Array:
-    """∂L/∂z = [-y/o + (1 - y)/(1 - o)] · o(1 - o) = o - y."""
-    return o - y  # (n, K)
-
+_ENTROPY = cross_entropy.cross_entropy_forward, cross_entropy.cross_entropy_backward
 
 LOSSES: dict[str, Loss] = {
-    "mse": Loss(
-        lambda z, o, y: _squares(z, o, y) / o.shape[1],
-        lambda o, y: 2 * (o - y) / o.shape[1],
+    "mse": Loss(mse.forward, mse.backward),
+    "half_mse": Loss(mse.forward, mse.backward, lambda loss, outputs: loss / 2),
+    "sse": Loss(mse.forward, mse.backward, lambda loss, outputs: loss * outputs),
+    "half_sse": Loss(mse.forward, mse.backward, lambda loss, outputs: loss * outputs / 2),
+    "cross_entropy": Loss(*_ENTROPY, output="softmax"),
+    "binary_cross_entropy": Loss(
+        binary_cross_entropy.forward, binary_cross_entropy.backward, output="sigmoid"
     ),
-    "half_mse": Loss(
-        lambda z, o, y: _squares(z, o, y) / (2 * o.shape[1]),
-        lambda o, y: (o - y) / o.shape[1],
-    ),
-    "sse": Loss(_squares, lambda o, y: 2 * (o - y)),
-    "half_sse": Loss(lambda z, o, y: _squares(z, o, y) / 2, lambda o, y: o - y),
-    "cross_entropy": Loss(_cross_entropy, _cross_entropy_error, output="softmax"),
-    "binary_cross_entropy": Loss(_binary_cross_entropy, _binary_cross_entropy_error, output="sigmoid"),
     "mean_binary_cross_entropy": Loss(
-        lambda z, o, y: _binary_cross_entropy(z, o, y) / o.shape[1],
-        lambda o, y: _binary_cross_entropy_error(o, y) / o.shape[1],
+        binary_cross_entropy.forward,
+        binary_cross_entropy.backward,
+        lambda loss, outputs: loss / outputs,
         output="sigmoid",
     ),
 }

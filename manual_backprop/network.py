@@ -1,7 +1,8 @@
-"""The network, its loss, and the backward pass by hand.
+"""The network: pages of `operations` one after another, and their backward passes in the reverse order.
 
 Forward, layer by layer:         z = x W + b,  h = f(z),  and h is the next layer's x.
-Backward, from the last layer:   dz = ∂L/∂z  gives  dW = xᵀ dz,  db = Σ_i dz_i,  dx = dz Wᵀ.
+Backward, from the last layer:   dh = ∂L/∂h  gives  dz = dh f'(z),  dW = xᵀ dz,  db = Σ_i dz_i,  and dx = dz Wᵀ,
+                                 which is the dh of the layer below.
 
 Each of these sums is the multivariable chain rule. dW[k, j] = Σ_i x[i, k] dz[i, j] has a term for
 every sample i; w_kj feeds unit j alone, which is why no other unit of *this* layer is in it. But a
@@ -10,14 +11,13 @@ unit k feeds every unit of the layer above, so dx[i, k] = Σ_j dz[i, j] W[k, j] 
 The same code runs on float32, float64 and arrays of `fractions.Fraction`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 
-from manual_backprop.activations import OUTPUTS, Array, Elementwise, Softmax
-from manual_backprop.losses import LOSSES, Loss, as_rows, divisor
+from manual_backprop.activations import ACTIVATIONS, OUTPUTS, Activation, Array
+from manual_backprop.losses import LOSSES, as_rows
+from manual_backprop.operations import dense
 
 Parameters = list[tuple[Array, Array | None]]
 """One (W, b) for each layer: W is (fan_in, fan_out), b is (fan_out,) or None for a layer without bias."""
@@ -36,14 +36,7 @@ def forward(
     parameters: Parameters, inputs: Array, *, hidden: str = "tanh", output: str = "identity"
 ) -> tuple[list[Array], list[Array]]:
     """Every z and every h of the forward pass; hs[0] is the inputs and hs[-1] the outputs, (n, K)."""
-    zs: list[Array] = []
-    hs = [inputs]  # (n, fan_in)
-    for layer, (W, b) in enumerate(parameters, start=1):
-        z = hs[-1] @ W  # (n, fan_out)
-        if b is not None:
-            z += b
-        zs.append(z)
-        hs.append(OUTPUTS[output if layer == len(parameters) else hidden].forward(z))
+    zs, hs, _ = _through(parameters, inputs, _activations(len(parameters), hidden, output))
     return zs, hs
 
 
@@ -56,57 +49,10 @@ def loss(
     output: str = "identity",
     loss: str = "mse",
     reduction: str = "mean",
-) -> Array:
+) -> Any:
     """The loss of the whole batch, a scalar: L = (1/N) Σ_i L_i, or Σ_i L_i; arguments as `gradient`."""
     zs, hs = forward(parameters, inputs, hidden=hidden, output=output)
-    losses = LOSSES[loss].value(zs[-1], hs[-1], as_rows(targets, like=hs[-1]))  # (n,)
-    return losses.sum() / divisor(len(inputs), reduction)
-
-
-def output_error(loss: Loss, o: Array, y: Array) -> Array:
-    """∂L_i/∂o_ij for every sample i and output j, (n, K); ∂L_i/∂z_ij for an entropy (see `losses`)."""
-    return loss.error(o, y)
-
-
-def over_the_batch(error: Array, reduction: str) -> Array:
-    """The batch's loss is (1/N) Σ_i L_i, so each sample's error counts 1/N; for a sum it counts 1."""
-    return error / divisor(len(error), reduction)  # (n, K)
-
-
-def through_activation(activation: Elementwise | Softmax, dh: Array, z: Array, h: Array) -> Array:
-    """∂L/∂z_k = Σ_j ∂L/∂h_j ∂h_j/∂z_k, (n, units); an elementwise activation leaves the term j = k."""
-    return activation.backward(dh, z, h, out=dh)  # nothing else reads dh, so its memory is free
-
-
-def into_weights(x: Array, dz: Array) -> Array:
-    """∂L/∂W[k, j] = Σ_i x[i, k] dz[i, j], (fan_in, fan_out): every sample passed through this weight."""
-    return x.T @ dz
-
-
-def into_bias(dz: Array) -> Array:
-    """∂L/∂b[j] = Σ_i 1 · dz[i, j], (fan_out,): a bias is a weight whose x is 1 in every sample."""
-    return np.ones(len(dz), dz.dtype) @ dz
-
-
-def into_layer_below(dz: Array, W: Array) -> Array:
-    """∂L/∂x[i, k] = Σ_j dz[i, j] W[k, j], (n, fan_in): x_k has a path through every unit it feeds."""
-    return dz @ W.T
-
-
-@dataclass(frozen=True)
-class Rule:
-    """The backward pass as its steps. A mistake is `dataclasses.replace(RIGHT_RULE, one_step=wrong)`."""
-
-    output_error: Callable[[Loss, Array, Array], Array] = output_error
-    over_the_batch: Callable[[Array, str], Array] = over_the_batch
-    through_output: Callable[[Elementwise | Softmax, Array, Array, Array], Array] = through_activation
-    through_hidden: Callable[[Elementwise | Softmax, Array, Array, Array], Array] = through_activation
-    into_weights: Callable[[Array, Array], Array] = into_weights
-    into_bias: Callable[[Array], Array] = into_bias
-    into_layer_below: Callable[[Array, Array], Array] = into_layer_below
-
-
-RIGHT_RULE = Rule()
+    return LOSSES[loss].value(zs[-1], hs[-1], as_rows(targets, like=hs[-1]), reduction)
 
 
 def gradient(
@@ -118,7 +64,6 @@ def gradient(
     output: str = "identity",
     loss: str = "mse",
     reduction: str = "mean",
-    rule: Rule = RIGHT_RULE,
 ) -> Parameters:
     """The gradient of the whole batch's loss, form (2), in one backward pass.
 
@@ -130,7 +75,6 @@ def gradient(
         output: activation of the last layer, a name in `OUTPUTS`.
         loss: a name in `LOSSES`; an entropy goes with its own output only.
         reduction: "mean" or "sum" over the samples.
-        rule: the steps of the backward pass; `mistakes` gives wrong ones.
 
     Returns:
         [(dW, db), ...] in the order, shapes and dtype of `parameters`; db is None where b is.
@@ -143,20 +87,39 @@ def gradient(
     if row.output not in (None, output):
         message = f"{loss} goes with a {row.output} output, not with {output}"
         raise ValueError(message)
+    activations = _activations(len(parameters), hidden, output)
+    _, hs, caches = _through(parameters, inputs, activations)
+    if row.output is not None:
+        activations[-1] = ACTIVATIONS["identity"]  # on the way back: the error of an entropy is ∂L/∂z already
 
-    zs, hs = forward(parameters, inputs, hidden=hidden, output=output)
-    error = rule.output_error(row, hs[-1], as_rows(targets, like=hs[-1]))  # (n, K)
-    dz = rule.over_the_batch(error, reduction)  # (n, K)
-    if row.output is None:
-        dz = rule.through_output(OUTPUTS[output], dz, zs[-1], hs[-1])  # (n, K)
-
+    dh = row.error(hs[-1], as_rows(targets, like=hs[-1]), reduction)  # (n, K)
     gradients: Parameters = []
     for layer in reversed(range(len(parameters))):
         W, b = parameters[layer]
-        dW = rule.into_weights(hs[layer], dz)  # (fan_in, fan_out)
-        db = None if b is None else rule.into_bias(dz)  # (fan_out,)
-        gradients.append((dW, db))
-        if layer > 0:
-            dh = rule.into_layer_below(dz, W)  # (n, fan_in)
-            dz = rule.through_hidden(OUTPUTS[hidden], dh, zs[layer - 1], hs[layer])  # (n, fan_in)
+        dz = activations[layer].backward(dh, caches[layer])  # (n, fan_out)
+        dh, dW, db = dense.backward(
+            dz, (hs[layer], W if layer > 0 else W[:0])
+        )  # nothing lies below the inputs
+        gradients.append((dW, None if b is None else db))
     return gradients[::-1]
+
+
+def _activations(layers: int, hidden: str, output: str) -> list[Activation]:
+    """One for each layer."""
+    return [*[OUTPUTS[hidden]] * (layers - 1), OUTPUTS[output]]
+
+
+def _through(
+    parameters: Parameters, inputs: Array, activations: list[Activation]
+) -> tuple[list[Array], list[Array], list[Array]]:
+    """Every z, every h with the inputs before them, and what each activation keeps for its way back."""
+    zs: list[Array] = []
+    hs = [inputs]  # (n, fan_in)
+    caches: list[Array] = []
+    for (W, b), activation in zip(parameters, activations, strict=True):
+        z, _ = dense.forward(hs[-1], W, np.zeros(W.shape[1], W.dtype) if b is None else b)  # (n, fan_out)
+        h, cache = activation.forward(z)  # (n, fan_out)
+        zs.append(z)
+        hs.append(h)
+        caches.append(cache)
+    return zs, hs, caches

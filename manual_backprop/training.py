@@ -1,6 +1,6 @@
 """Vanilla stochastic gradient descent: w ← w - rate · ∂L/∂w, one batch after another."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Unpack
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from manual_backprop.activations import Array
 from manual_backprop.averaging import split
-from manual_backprop.network import RIGHT_RULE, Names, Parameters, Rule, gradient
+from manual_backprop.network import Names, Parameters, gradient
 
 
 def initial_parameters(sizes: list[int], seed: int) -> Parameters:
@@ -42,15 +42,15 @@ def descend(
     size: int,
     epochs: int,
     seed: int,
-    rule: Rule = RIGHT_RULE,
+    by: Callable[..., Parameters] = gradient,
     **names: Unpack[Names],
 ) -> Iterator[Parameters]:
     """Train by mini-batches of `size`, shuffled anew in every epoch; yields the parameters after each.
 
-    `rule` and `names` (`hidden`, `output`, `loss`, `reduction`) go to `gradient`.
+    `by` is the gradient, or a rule of `mistakes`; `names` (`hidden`, `output`, `loss`, `reduction`) go to it.
     """
     random = np.random.default_rng(seed)
     for _ in range(epochs):
         for x, y in batches(inputs, targets, size, random):
-            parameters = step(parameters, gradient(parameters, x, y, rule=rule, **names), rate)
+            parameters = step(parameters, by(parameters, x, y, **names), rate)
         yield parameters

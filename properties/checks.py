@@ -39,9 +39,19 @@ def check_range(case: Case) -> None:
 
 def check_oracles(case: Case) -> None:
     """Raise `Inconclusive` where finite differences of the reference's own loss contradict its autodiff."""
-    found = differences.judge(case.oracle.gradient, case.parameters, case.inputs, case.rows, **case.choices)
-    if found.outcome == "disagree":
+    if by_the_loss(case.oracle.gradient, case).outcome == "disagree":
         raise Inconclusive("the oracles disagree")
+
+
+def by_the_loss(gradient: Parameters, case: Case, *, count: int = 30, seed: int = 0) -> differences.Verdict:
+    """What the values of the reference's loss say of a gradient, along `count` random lines."""
+    truth = case.oracle
+    allowed = [
+        (W_error + W_open, None if b_error is None else b_error + b_open)
+        for (W_error, b_error), (W_open, b_open) in zip(truth.error, truth.open, strict=True)
+    ]
+    batch = case.parameters, case.inputs, case.rows
+    return differences.judge(gradient, *batch, count=count, seed=seed, allowed=allowed, **case.choices)
 
 
 def same(gradient: Parameters, other: Parameters, case: Case, *, what: str, times: float = 1) -> Comparison:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from manual_backprop import Rule, gradient
+from manual_backprop.mistakes import Rule
 from properties.cases import Case, Parameters
 from properties.checks import check_range, twice
 from properties.comparison import compare, named
@@ -27,7 +27,7 @@ class Counterexample:
 
 def wrong_rule(case: Case, rule: Rule) -> Parameters:
     """What a mistake of the catalogue gives."""
-    return gradient(case.parameters, case.inputs, case.targets, **case.choices, rule=rule)
+    return rule(case.parameters, case.inputs, case.targets, **case.choices)
 
 
 def smallest_counterexamples(seed: int) -> list[Counterexample]:

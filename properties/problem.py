@@ -123,7 +123,7 @@ def _check_weights(claim: Claim) -> None:
 def _values(key: str, value: object) -> tuple[Any, ...]:
     values = tuple(value) if isinstance(value, list | tuple) else (value,)
     if not values:
-        raise ProblemError(f"PROBLEM[{key!r}] is an empty list: name one value at least.")
+        raise ProblemError(f"PROBLEM[{key!r}] is an empty list: name at least one value.")
     for one in values:
         _check(key, one)
     return values

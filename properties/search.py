@@ -22,6 +22,7 @@ from hypothesis.errors import Flaky
 from hypothesis.strategies import SearchStrategy
 
 from properties.comparison import Comparison
+from properties.drawing import by_the_seed_alone
 
 # The answers of a check ---------------------------------------------------------------------------------
 
@@ -289,7 +290,8 @@ def search(
     run = _seeded(given(examples)(run_check), effort)
     try:
         try:
-            run()
+            with by_the_seed_alone():
+                run()
         except _Enough:
             _ask_again(record, check)
         _weigh(record)
@@ -405,7 +407,7 @@ def _weigh(record: Record) -> None:
     elif record.cut and not record.cases:
         record.verdict, record.message = (
             Verdict.INCONCLUSIVE,
-            "There was no time for a single case: --time-limit gives more.",
+            "There was no time for a single case: raise --time-limit.",
         )
     elif not record.cases:
         record.verdict, record.message = Verdict.INCONCLUSIVE, "No case was checked."

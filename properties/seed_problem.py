@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manual_backprop import RIGHT_RULE, Parameters, Rule, descend, forward, gradient
-from manual_backprop.mistakes import one_cell_only, one_output_only
+from manual_backprop import Parameters, descend, forward, gradient
+from manual_backprop.mistakes import RIGHT_RULE, Rule, one_cell_only, one_output_only
 from manual_backprop.training import initial_parameters
 from properties.cases import Case
 from properties.digits import digits
@@ -92,10 +92,10 @@ def consequences(
     right = _flat(gradient(start, inputs[:size], targets[:size]))
     found: list[Consequence] = []
     for name, rule in RULES:
-        given = _flat(gradient(start, inputs[:size], targets[:size], rule=rule))
+        given = _flat(rule(start, inputs[:size], targets[:size]))
         cosine = float(given @ right / np.sqrt((given @ given) * (right @ right)))
         error = float(np.sqrt(((given - right) ** 2).sum() / (right @ right)))
-        *_, last = descend(start, inputs, targets, rate=rate, size=size, epochs=epochs, seed=seed, rule=rule)
+        *_, last = descend(start, inputs, targets, rate=rate, size=size, epochs=epochs, seed=seed, by=rule)
         found.append(Consequence(name, cosine, error, first, _losses(last, inputs, targets)))
     return found
 

@@ -5,10 +5,14 @@ from manual_backprop.layers.layer import Layer
 
 
 def activation(name: str) -> Layer:
-    """The layer y = f(x) for the row `name` of `OUTPUTS`; (n, units) to (n, units)."""
-    row = OUTPUTS[name]
+    """The layer y = f(x) for the page `name` of `OUTPUTS`; (n, units) to (n, units)."""
+    page = OUTPUTS[name]
+
+    def forward(x: Array) -> Array:
+        return page.forward(x)[0]
 
     def backward(dy: Array, x: Array, y: Array) -> tuple[Array]:
-        return (row.backward(dy, x, y),)
+        del y
+        return (page.backward(dy, page.forward(x)[1]),)
 
-    return Layer(row.forward, backward)
+    return Layer(forward, backward)

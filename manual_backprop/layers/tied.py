@@ -9,7 +9,6 @@ section 3.1.
 
 from manual_backprop.activations import OUTPUTS, Array
 from manual_backprop.layers.layer import Layer
-from manual_backprop.network import into_layer_below, into_weights
 
 
 def tied(name: str) -> Layer:
@@ -17,14 +16,14 @@ def tied(name: str) -> Layer:
     f = OUTPUTS[name]
 
     def forward(x: Array, W: Array) -> Array:
-        return f.forward(x @ W) @ W.T  # (n, units)
+        return f.forward(x @ W)[0] @ W.T  # (n, units)
 
     def backward(dy: Array, x: Array, y: Array, W: Array) -> tuple[Array, Array]:
         del y
         z = x @ W  # (n, hidden)
-        h = f.forward(z)  # (n, hidden)
-        dz = f.backward(dy @ W, z, h)  # (n, hidden)
-        return into_layer_below(dz, W), into_weights(dy, h) + into_weights(x, dz)
+        h, cache = f.forward(z)  # (n, hidden)
+        dz = f.backward(dy @ W, cache)  # (n, hidden)
+        return dz @ W.T, dy.T @ h + x.T @ dz
 
     return Layer(forward, backward)
 

@@ -1,5 +1,6 @@
 """The catalogue of mistakes: each is the right backward pass with one step replaced.
 
+- `rule`: that backward pass, cut into its steps;
 - `dropped_terms`: terms of the chain rule's sums are left out;
 - `means_and_factors`: what is averaged, in which order, with which factor;
 - `jacobians`: the way back through a layer and its activation;
@@ -22,6 +23,8 @@ from manual_backprop.mistakes.dropped_terms import one_output_only as one_output
 from manual_backprop.mistakes.jacobians import JACOBIANS
 from manual_backprop.mistakes.means_and_factors import MEANS_AND_FACTORS
 from manual_backprop.mistakes.order_and_state import ORDER_AND_STATE
+from manual_backprop.mistakes.rule import RIGHT_RULE as RIGHT_RULE
+from manual_backprop.mistakes.rule import Rule as Rule
 from manual_backprop.mistakes.shapes import SHAPES
 
 MISTAKES: dict[str, Mistake] = {

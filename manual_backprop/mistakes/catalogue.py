@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Protocol, TypedDict, Unpack
 
-from manual_backprop.activations import Array, Elementwise, Softmax
+from manual_backprop.activations import Activation, Array
 from manual_backprop.losses import LOSSES
-from manual_backprop.network import Parameters, Rule, gradient
+from manual_backprop.mistakes.rule import Rule
+from manual_backprop.network import Parameters
 
 
 class Names(TypedDict):
@@ -23,7 +24,15 @@ class Gradient(Protocol):
     """A backward pass, right or wrong: arguments and result as `network.gradient`."""
 
     def __call__(
-        self, parameters: Parameters, inputs: Array, targets: Array, **names: Unpack[Names]
+        self,
+        parameters: Parameters,
+        inputs: Array,
+        targets: Array,
+        *,
+        hidden: str,
+        output: str,
+        loss: str,
+        reduction: str,
     ) -> Parameters:
         """[(dW, db), ...] for each (W, b)."""
         ...
@@ -136,21 +145,12 @@ class Mistake:
         return any(wrong.applies(**setting) for _, wrong in self.variants)
 
 
-def following(rule: Rule) -> Gradient:
-    """The backward pass by this rule."""
-
-    def wrong(parameters: Parameters, inputs: Array, targets: Array, **names: Unpack[Names]) -> Parameters:
-        return gradient(parameters, inputs, targets, rule=rule, **names)
-
-    return wrong
-
-
-def variant(label: str, wrong: Rule | Gradient, where: Where) -> Variant:
+def variant(label: str, wrong: Gradient, where: Where) -> Variant:
     """A variant from the rule that it follows, or from its gradient as a whole."""
-    return label, WrongGradient(following(wrong) if isinstance(wrong, Rule) else wrong, where)
+    return label, WrongGradient(wrong, where)
 
 
-ThroughActivation = Callable[[Elementwise | Softmax, Array, Array, Array], Array]
+ThroughActivation = Callable[[Activation, Array, Array, Array], Array]
 
 
 def through_activations(

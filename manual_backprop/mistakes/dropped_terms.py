@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from manual_backprop.activations import Array, Elementwise, Softmax
+from manual_backprop.activations import Activation, Array
 from manual_backprop.losses import Loss, divisor
 from manual_backprop.mistakes.catalogue import Mistake, variant
-from manual_backprop.network import Rule
+from manual_backprop.mistakes.rule import Rule, output_error, through_activation
 
 Keep = Callable[[Array], Array]
 """Which of the numbers 0, ..., m - 1 are kept, as booleans (m,)."""
@@ -17,26 +17,26 @@ Keep = Callable[[Array], Array]
 def some_outputs(keep: Keep) -> Rule:
     """Σ_j over some outputs of ∂L/∂o_j · ∂o_j/∂w."""
 
-    def output_error(loss: Loss, o: Array, y: Array) -> Array:
+    def some_errors(loss: Loss, o: Array, y: Array) -> Array:
         kept = keep(np.arange(o.shape[1]))  # (K,)
         if loss.output == "softmax":  # its error, o Σ_j y_j - y, has the sum over the outputs j inside
-            return loss.error(o, y * kept)
-        return loss.error(o, y) * kept
+            return output_error(loss, o, y * kept)
+        return output_error(loss, o, y) * kept
 
-    return Rule(output_error=output_error)
+    return Rule(output_error=some_errors)
 
 
 def some_columns(keep: Keep) -> Rule:
     """Σ_k over some outputs of ∂L/∂z_k · ∂z_k/∂w: as `some_outputs`, but after a softmax has joined them."""
 
-    def output_error(loss: Loss, o: Array, y: Array) -> Array:
-        error = loss.error(o, y)
+    def some_errors(loss: Loss, o: Array, y: Array) -> Array:
+        error = output_error(loss, o, y)
         return error if loss.output is None else error * keep(np.arange(o.shape[1]))
 
-    def through_output(activation: Elementwise | Softmax, dh: Array, z: Array, h: Array) -> Array:
-        return activation.backward(dh, z, h) * keep(np.arange(h.shape[1]))
+    def through_output(activation: Activation, dh: Array, z: Array, h: Array) -> Array:
+        return through_activation(activation, dh, z, h) * keep(np.arange(h.shape[1]))
 
-    return Rule(output_error=output_error, through_output=through_output)
+    return Rule(output_error=some_errors, through_output=through_output)
 
 
 def some_samples(keep: Keep, divided_by: Callable[[int, str], int] = divisor) -> Rule:

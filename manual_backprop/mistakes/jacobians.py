@@ -2,15 +2,13 @@
 
 import numpy as np
 
-from manual_backprop.activations import ACTIVATIONS, OUTPUTS, Array, Elementwise, Softmax
+from manual_backprop.activations import ACTIVATIONS, OUTPUTS, Activation, Array
 from manual_backprop.losses import Loss
 from manual_backprop.mistakes.catalogue import Mistake, Setting, through_activations, variant
-from manual_backprop.network import Rule
+from manual_backprop.mistakes.rule import Rule, output_error, through_activation
 
 BENT = tuple(name for name in ACTIVATIONS if name != "identity")  # the activations whose slope is not 1
 BENT_OUTPUTS = tuple(name for name in OUTPUTS if name != "identity")
-
-Activation = Elementwise | Softmax
 
 
 def diagonal(activation: Activation, dh: Array, z: Array, h: Array) -> Array:
@@ -27,29 +25,29 @@ def cross_entropy_by_the_diagonal(loss: Loss, o: Array, y: Array) -> Array:
 
 def slope_twice(activation: Activation, dh: Array, z: Array, h: Array) -> Array:
     """dh · f'(z) · f'(z)."""
-    return activation.backward(activation.backward(dh, z, h), z, h)
+    return through_activation(activation, through_activation(activation, dh, z, h), z, h)
 
 
 def entropy_slope_twice(loss: Loss, o: Array, y: Array) -> Array:
     """(o - y) · o(1 - o), although the slope is in o - y already."""
-    return loss.error(o, y) * o * (1 - o)
+    return output_error(loss, o, y) * o * (1 - o)
 
 
 def entropy_jacobian_twice(loss: Loss, o: Array, y: Array) -> Array:
     """o - y sent through the softmax's Jacobian once more."""
-    return OUTPUTS["softmax"].backward(loss.error(o, y), o, o)
+    return OUTPUTS["softmax"].backward(output_error(loss, o, y), o)  # its cache is o
 
 
 def slope_at_the_value(activation: Activation, dh: Array, z: Array, h: Array) -> Array:
     """f'(h) for f'(z): a function that computes the slope from z is given h."""
     del z
-    return activation.backward(dh, h, activation.forward(h))
+    return through_activation(activation, dh, h, h)
 
 
 def value_formula_at_z(activation: Activation, dh: Array, z: Array, h: Array) -> Array:
     """z(1 - z) for h(1 - h): a formula that computes the slope from h is given z."""
     del h
-    return activation.backward(dh, z, z)
+    return activation.backward(dh, z)  # whose cache is h
 
 
 def open_where_the_value_is_not_negative(activation: Activation, dh: Array, z: Array, h: Array) -> Array:
@@ -68,7 +66,7 @@ def entropy_without_slope(loss: Loss, o: Array, y: Array) -> Array:
     """∂L/∂o for ∂L/∂z: the logarithm's 1/o is not cancelled by the slope of the output."""
     if loss.output == "softmax":
         return -y / o
-    return loss.error(o, y) / (o * (1 - o))
+    return output_error(loss, o, y) / (o * (1 - o))
 
 
 def activation_as_slope(activation: Activation, dh: Array, z: Array, h: Array) -> Array:
@@ -100,7 +98,7 @@ def gated_by_gradient(activation: Activation, dh: Array, z: Array, h: Array) -> 
 
 def gated_by_both(activation: Activation, dh: Array, z: Array, h: Array) -> Array:
     """dh where dh > 0 and z > 0."""
-    return activation.backward(gated_by_gradient(activation, dh, z, h), z, h)
+    return through_activation(activation, gated_by_gradient(activation, dh, z, h), z, h)
 
 
 def an_entropy(s: Setting) -> bool:

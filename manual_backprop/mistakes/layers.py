@@ -11,7 +11,6 @@ from manual_backprop.layers import LAYERS
 from manual_backprop.layers.batch_norm import standardised as over_samples
 from manual_backprop.layers.layer_norm import standardised as over_units
 from manual_backprop.layers.rms_norm import scaled
-from manual_backprop.network import into_weights
 
 Gradients = tuple[Any, ...]
 
@@ -75,8 +74,8 @@ def tied_weight_counted_once(dy: Array, x: Array, y: Array, W: Array) -> Gradien
     """The tied layer with the term of its encoder alone: dW = xᵀ dz."""
     dx, _ = LAYERS["tied"].backward(dy, x, y, W)
     z = x @ W  # (n, hidden)
-    dz = OUTPUTS["tanh"].backward(dy @ W, z, np.tanh(z))  # (n, hidden)
-    return dx, into_weights(x, dz)
+    dz = OUTPUTS["tanh"].backward(dy @ W, np.tanh(z))  # (n, hidden)
+    return dx, x.T @ dz
 
 
 def skip_path_forgotten(name: str) -> Callable[..., Gradients]:

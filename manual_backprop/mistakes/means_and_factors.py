@@ -8,7 +8,8 @@ import numpy as np
 from manual_backprop.activations import Array
 from manual_backprop.losses import LOSSES, as_rows, divisor
 from manual_backprop.mistakes.catalogue import Mistake, Names, Setting, variant
-from manual_backprop.network import Parameters, Rule, forward, gradient, over_the_batch
+from manual_backprop.mistakes.rule import Rule, output_error, over_the_batch
+from manual_backprop.network import Parameters, forward
 
 MEANS_OVER_OUTPUTS = ("mse", "half_mse", "mean_binary_cross_entropy")
 SQUARES_WITHOUT_HALF = ("mse", "sse")
@@ -21,7 +22,7 @@ def over_samples(wrong: Callable[[Array, str], Array]) -> Rule:
 
 def scaled(factor: Callable[[int], float]) -> Rule:
     """The right rule with the output error multiplied by factor(K)."""
-    return Rule(output_error=lambda loss, o, y: loss.error(o, y) * factor(o.shape[1]))
+    return Rule(output_error=lambda loss, o, y: output_error(loss, o, y) * factor(o.shape[1]))
 
 
 def mean_error(error: Array, reduction: str) -> Array:
@@ -39,10 +40,10 @@ def mean_error_at_the_last_sample(
 ) -> Parameters:
     """One backward pass for the mean error, with the z and h that the last sample left behind."""
     _, hs = forward(parameters, inputs, hidden=names["hidden"], output=names["output"])
-    error = LOSSES[names["loss"]].error(hs[-1], as_rows(targets, like=hs[-1]))  # (n, K)
-    mean = over_the_batch(error, names["reduction"]).sum(axis=0, keepdims=True)  # (1, K)
+    error = LOSSES[names["loss"]].error(hs[-1], as_rows(targets, like=hs[-1]), names["reduction"])  # (n, K)
+    mean = error.sum(axis=0, keepdims=True)  # (1, K)
     rule = Rule(output_error=lambda loss, o, y: mean, over_the_batch=lambda error, reduction: error)
-    return gradient(parameters, inputs[-1:], targets[-1:], rule=rule, **names)
+    return rule(parameters, inputs[-1:], targets[-1:], **names)
 
 
 def product_of_means(x: Array, dz: Array) -> Array:
@@ -58,7 +59,7 @@ def gradient_at_the_mean(
     x = inputs.mean(axis=0, keepdims=True)  # (1, fan_in)
     y = as_rows(targets, like=parameters[-1][0]).mean(axis=0, keepdims=True)  # (1, K)
     rule = over_samples(lambda error, reduction: n * error / divisor(n, reduction))
-    return gradient(parameters, x, y, rule=rule, **names)
+    return rule(parameters, x, y, **names)
 
 
 sum_for_mean = over_samples(lambda error, reduction: error)

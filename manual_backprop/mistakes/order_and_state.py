@@ -8,7 +8,8 @@ import numpy as np
 from manual_backprop.activations import Array
 from manual_backprop.losses import as_rows, divisor
 from manual_backprop.mistakes.catalogue import Gradient, Mistake, Names, variant
-from manual_backprop.network import Parameters, Rule, forward, gradient
+from manual_backprop.mistakes.rule import Rule
+from manual_backprop.network import Parameters, forward, gradient
 
 
 def updated_weights_used(rate: float) -> Gradient:
@@ -25,7 +26,7 @@ def updated_weights_used(rate: float) -> Gradient:
             return dz @ (W - rate * dW[-1]).T  # (n, fan_in)
 
         rule = Rule(into_weights=into_weights, into_layer_below=into_layer_below)
-        return gradient(parameters, inputs, targets, rule=rule, **names)
+        return rule(parameters, inputs, targets, **names)
 
     return wrong
 

@@ -4,10 +4,11 @@ from typing import Unpack
 
 import numpy as np
 
-from manual_backprop.activations import Array
+from manual_backprop.activations import Activation, Array
 from manual_backprop.losses import Loss, as_rows, divisor
 from manual_backprop.mistakes.catalogue import Mistake, Names, Setting, variant
-from manual_backprop.network import Parameters, Rule, gradient
+from manual_backprop.mistakes.rule import Rule, output_error, through_activation
+from manual_backprop.network import Parameters
 
 bias_not_summed = Rule(into_bias=lambda dz: dz)  # (n, fan_out)
 bias_summed_over_units = Rule(into_bias=lambda dz: dz.sum(axis=1))  # (n,)
@@ -21,7 +22,12 @@ reshaped = Rule(into_layer_below=lambda dz, W: dz @ W.reshape(W.shape[::-1]))
 
 def every_pair(loss: Loss, o: Array, y: Array) -> Array:
     """(n, 1) - (n,) = (n, n): each output with each sample's target."""
-    return loss.error(o, y.T)  # (n, n)
+    return output_error(loss, o, y.T)  # (n, n)
+
+
+def through_every_pair(activation: Activation, dh: Array, z: Array, h: Array) -> Array:
+    """The slope of each output (n, 1) for each of its errors (n, n)."""
+    return through_activation(activation, dh, np.broadcast_to(z, dh.shape), h)
 
 
 def all_pairs(parameters: Parameters, inputs: Array, targets: Array, **names: Unpack[Names]) -> Parameters:
@@ -29,8 +35,8 @@ def all_pairs(parameters: Parameters, inputs: Array, targets: Array, **names: Un
     n = len(inputs)
     mean = as_rows(targets, like=parameters[-1][0]).mean(axis=0)  # (1,)
     pairs = n // divisor(n, names["reduction"])  # that an output is in, for each time that it counts
-    rule = Rule(output_error=lambda loss, o, y: pairs * loss.error(o, np.broadcast_to(mean, o.shape)))
-    return gradient(parameters, inputs, targets, rule=rule, **names)
+    rule = Rule(output_error=lambda loss, o, y: pairs * output_error(loss, o, np.broadcast_to(mean, o.shape)))
+    return rule(parameters, inputs, targets, **names)
 
 
 def one_output_many_samples(s: Setting) -> bool:
@@ -129,7 +135,7 @@ SHAPES = (
         variants=(
             variant(
                 "n × n errors",
-                Rule(output_error=every_pair),
+                Rule(output_error=every_pair, through_output=through_every_pair),
                 lambda s: one_output_many_samples(s) and s.layers == 1,
             ),
             variant("the loss over n × n pairs", all_pairs, one_output_many_samples),

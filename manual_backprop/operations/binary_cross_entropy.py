@@ -17,12 +17,12 @@ OPERATION = {"x": "n k", "targets": {"axes": "n k", "values": "unit", "constant"
 
 
 def forward(x: Array, targets: Array) -> tuple[np.floating, Arrays]:
-    softplus = np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))  # (n, k)
-    return np.sum(softplus - targets * x) / len(x), (x, targets)
+    e = np.exp(-np.abs(x))  # (n, k), in (0, 1]
+    softplus = np.maximum(x, 0) + np.log1p(e)  # (n, k)
+    p = np.where(x >= 0, 1, e) / (1 + e)  # (n, k)
+    return np.sum(softplus - targets * x) / len(x), (p, targets)
 
 
 def backward(dloss: np.floating, cache: Arrays) -> Array:
-    x, targets = cache
-    e = np.exp(-np.abs(x))  # (n, k), in (0, 1]
-    p = np.where(x >= 0, 1, e) / (1 + e)  # (n, k)
-    return dloss * (p - targets) / len(x)  # (n, k)
+    p, targets = cache
+    return dloss * (p - targets) / len(p)  # (n, k)

@@ -18,12 +18,14 @@ OPERATION = {"x": "n d", "W": "d k", "b": "k"}
 
 
 def forward(x: Array, W: Array, b: Array) -> tuple[Array, Arrays]:
-    return x @ W + b, (x, W)  # (n, k)
+    y = x @ W  # (n, k)
+    y += b
+    return y, (x, W)
 
 
 def backward(dy: Array, cache: Arrays) -> Arrays:
     x, W = cache
-    dx = dy @ W.T  # (n, d)
     dW = x.T @ dy  # (d, k)
-    db = dy.sum(axis=0)  # (k,)
+    db = np.ones(len(x), x.dtype) @ dy  # (k,): b is a weight whose x is 1 in every sample
+    dx = dy @ W.T  # (n, d)
     return dx, dW, db

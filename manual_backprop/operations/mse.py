@@ -11,14 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
+Arrays = tuple[Array, ...]
 
 OPERATION = {"x": "n k", "targets": {"axes": "n k", "constant": True}}
 
 
-def forward(x: Array, targets: Array) -> tuple[np.floating, Array]:
+def forward(x: Array, targets: Array) -> tuple[np.floating, Arrays]:
     error = x - targets  # (n, k)
-    return np.mean(error * error), error
+    return np.mean(error * error), (x, targets)
 
 
-def backward(dloss: np.floating, error: Array) -> Array:
-    return dloss * 2 * error / error.size  # (n, k)
+def backward(dloss: np.floating, cache: Arrays) -> Array:
+    x, targets = cache
+    return dloss * 2 * (x - targets) / x.size  # (n, k)

@@ -45,13 +45,14 @@ def read_inputs(value: object, where: str) -> dict[str, Input]:
         )
     for name in value:
         if not isinstance(name, str) or not name.isidentifier():
-            raise DeclarationError(f"{where} has the key {shown(name)}, which is no name of an input.")
+            raise DeclarationError(f"{where} has the key {shown(name)}, which is not the name of an input.")
     inputs = {name: _input(one, f"{where}[{name!r}]") for name, one in value.items()}
     axes = set(names_of(dimension for one in inputs.values() for dimension in one.dimensions))
     for name, one in inputs.items():
         if isinstance(one.below, str) and one.below not in axes:
             raise DeclarationError(
-                f"{where}[{name!r}] has labels below {one.below!r}, which is no axis of an input{near(one.below, axes)}"
+                f"{where}[{name!r}] has labels below {one.below!r}, which is not an axis of an input"
+                f"{near(one.below, axes)}"
             )
     if not any(one.differentiable for one in inputs.values()):
         raise DeclarationError(f"{where} has no input that a gradient could be for.")
@@ -129,10 +130,10 @@ def read_options(value: object, where: str = "OPTIONS") -> dict[str, tuple[Any, 
     options: dict[str, tuple[Any, ...]] = {}
     for name, values in value.items():
         if not isinstance(name, str) or not name.isidentifier():
-            raise DeclarationError(f"{where} has the key {shown(name)}, which is no name of an option.")
+            raise DeclarationError(f"{where} has the key {shown(name)}, which is not the name of an option.")
         several = tuple(values) if isinstance(values, list | tuple | range) else (values,)
         if not several:
-            raise DeclarationError(f"{where}[{name!r}] is an empty list: name one value at least.")
+            raise DeclarationError(f"{where}[{name!r}] is an empty list: name at least one value.")
         for one in several:
             if not isinstance(one, bool | int | float | str | list | tuple | None):
                 raise DeclarationError(

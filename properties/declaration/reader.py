@@ -280,7 +280,7 @@ class Reader:
         if isinstance(value, str) and value in self.functions:
             return self.functions[value]
         raise DeclarationError(
-            f"{where} is {shown(value)}, which is no function of the file{near(value, self.functions)}"
+            f"{where} is {shown(value)}, which is not a function in the file{near(value, self.functions)}"
         )
 
     def roles_of(self, name: str) -> dict[str, Function]:

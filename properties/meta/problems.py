@@ -43,7 +43,7 @@ def random_case(seed: int, sizes: tuple[int, ...], samples: int, names: Names) -
         middle = random.uniform(0.3, 0.7, fan_out)
         b = -np.array([np.quantile(z, q) for z, q in zip((x @ W).T, middle, strict=True)])
         parameters.append((W, b))
-        x = ACTIVATIONS[names["hidden"]].forward(x @ W + b)
+        x, _ = ACTIVATIONS[names["hidden"]].forward(x @ W + b)
     targets = random.dirichlet(np.ones(sizes[-1] + 1), samples)[:, :-1]  # in (0, 1): it fits every loss
     return Case(parameters, inputs, targets)
 

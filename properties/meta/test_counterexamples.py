@@ -2,8 +2,7 @@
 
 import pytest
 
-from manual_backprop import Rule
-from manual_backprop.mistakes import one_cell_only, one_output_only
+from manual_backprop.mistakes import Rule, one_cell_only, one_output_only
 from properties.cases import Case, Parameters
 from properties.comparison import compare, named
 from properties.counterexamples import Counterexample, smallest_counterexamples

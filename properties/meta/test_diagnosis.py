@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import manual_backprop
-from manual_backprop.mistakes import MISTAKES, WrongGradient, one_output_only
+from manual_backprop.mistakes import MISTAKES, Rule, WrongGradient, one_output_only
 from manual_backprop.mistakes.changed_afterwards import each_array
 from manual_backprop.mistakes.order_and_state import updated_weights_used
 from properties import diagnosis
@@ -273,14 +273,8 @@ PAIRS = {
             (dW + 0.3 * W, db) for (dW, db), (W, _) in zip(g, parameters, strict=True)
         ],
     ),
-    ("output_mean_lost", "bias_averaged"): lambda *case, **names: manual_backprop.gradient(
-        *case,
-        **names,
-        rule=replace(
-            manual_backprop.RIGHT_RULE,
-            output_error=lambda loss, o, y: 2 * (o - y),
-            into_bias=lambda dz: dz.mean(axis=0),
-        ),
+    ("output_mean_lost", "bias_averaged"): Rule(
+        output_error=lambda loss, o, y: 2 * (o - y), into_bias=lambda dz: dz.mean(axis=0)
     ),
     ("slope_missing", "penalty_included"): ByHand(
         slope=lambda z, h: 1.0,
@@ -368,7 +362,7 @@ def test_a_mistake_in_a_deep_network_is_named(layers: int) -> None:
 
 def one_output_only_everywhere(*case: Any, **names: Any) -> Parameters:
     """The rule of one output."""
-    return manual_backprop.gradient(*case, **names, rule=one_output_only(0))
+    return one_output_only(0)(*case, **names)
 
 
 @pytest.mark.parametrize("hidden", ["tanh", "relu"])
@@ -767,8 +761,7 @@ def test_weights_that_are_updated_on_the_way_down_are_named() -> None:
     "bias", [lambda dz: dz, lambda dz: dz.sum(axis=1), lambda dz: dz.sum()], ids=["(n, K)", "(n,)", "()"]
 )
 def test_a_bias_that_is_not_summed_is_named_by_its_shape(bias: Callable[[Array], Array]) -> None:
-    rule = replace(manual_backprop.RIGHT_RULE, into_bias=bias)
-    found = diagnosed(lambda *case, **names: manual_backprop.gradient(*case, **names, rule=rule))
+    found = diagnosed(Rule(into_bias=bias))
     assert found.mistakes == ("bias_not_summed",)
     assert "on 8 of 8 fresh cases" in found.evidence
 
@@ -815,8 +808,7 @@ def test_a_transposed_result_of_square_layers_is_told_to_be_one() -> None:
 
 
 def test_a_missing_transpose_that_raises_is_named_where_it_does_not() -> None:
-    rule = replace(manual_backprop.RIGHT_RULE, into_layer_below=lambda dz, W: dz @ W)
-    found = diagnosed(lambda *case, **names: manual_backprop.gradient(*case, **names, rule=rule), layers=3)
+    found = diagnosed(Rule(into_layer_below=lambda dz, W: dz @ W), layers=3)
     assert found.mistakes == ("transpose_missing",)
     assert "square layers alone" in found.note
 

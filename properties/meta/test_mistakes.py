@@ -8,7 +8,15 @@ import pytest
 from manual_backprop import Parameters, gradient
 from manual_backprop.activations import Array
 from manual_backprop.losses import REDUCTIONS
-from manual_backprop.mistakes import MISTAKES, Mistake, Setting, one_cell_only, one_output_only, setting_of
+from manual_backprop.mistakes import (
+    MISTAKES,
+    RIGHT_RULE,
+    Mistake,
+    Setting,
+    one_cell_only,
+    one_output_only,
+    setting_of,
+)
 from manual_backprop.mistakes.catalogue import Names
 from properties.meta.problems import (
     ROUNDINGS,
@@ -131,6 +139,12 @@ def test_labels_are_one_hot_rows_to_every_mistake(sizes: tuple[int, ...], labels
                 assert all(map(np.array_equal, as_labels, as_rows)), f"{mistake.name}: {label}"
 
 
+def test_the_right_rule_is_the_gradient_cut_into_steps() -> None:
+    for case, names, setting in problems():
+        difference = largest_difference(RIGHT_RULE(*case, **names), gradient(*case, **names))
+        assert difference <= ROUNDINGS, setting
+
+
 @pytest.mark.parametrize("samples", [1, 4])
 def test_a_sum_of_one_term_is_right_without_the_others(samples: int) -> None:
     names = Names(hidden="tanh", output="sigmoid", loss="mse", reduction="mean")
@@ -152,8 +166,8 @@ def test_the_one_output_and_the_one_cell_can_be_chosen() -> None:
     names = Names(hidden="tanh", output="softmax", loss="cross_entropy", reduction="sum")
     case, _, _ = problem((4, 3, 2), 3, names)
     right = gradient(*case, **names)
-    outputs = [gradient(*case, rule=one_output_only(j), **names) for j in range(2)]
-    cells = [gradient(*case, rule=one_cell_only(i, j), **names) for i in range(3) for j in range(2)]
+    outputs = [one_output_only(j)(*case, **names) for j in range(2)]
+    cells = [one_cell_only(i, j)(*case, **names) for i in range(3) for j in range(2)]
     for terms in (outputs, cells):
         for array, parts in zip(flat(right), zip(*map(flat, terms), strict=True), strict=True):
             assert roundings(np.sum(parts, axis=0), array) <= ROUNDINGS

@@ -281,7 +281,7 @@ WRONG: dict[str, tuple[InProcess, InProcess, str]] = {
     "second_backward_gives_the_same": (
         InProcess(SCALE, scale, d_scale),
         InProcess(SCALE, scale, d_scale_in_place),
-        "a second backward pass with the same dy and cache gives another dx",
+        "a second backward pass with the same dy and cache gives a different dx",
     ),
     "forward_leaves_its_inputs_alone": (
         TANH,
@@ -520,7 +520,7 @@ def test_a_derivative_of_the_reference_and_not_of_the_forward_pass_is_told_so() 
     assert record.verdict is Verdict.FAIL
     assert record.example is not None
     found = OperationExplanations().diagnosis(judge, record.example)
-    assert "the derivative is that of tanh, and forward is another function" in found.note
+    assert "the derivative is that of tanh, and forward is a different function" in found.note
 
 
 def centred(x: Any) -> Any:
@@ -548,7 +548,7 @@ def test_a_random_forward_pass_is_told_so() -> None:
     subject = InProcess(X, dropped, lambda dy, mask: dy * mask)
     found = outcome(PROPERTIES[1], subject)
     assert found.verdict is Verdict.FAIL
-    assert found.message.startswith("The same call gives different answers. forward gives other outputs")
+    assert found.message.startswith("The same call gives different answers. forward gives different outputs")
     assert verdict_on(subject)[0] is Verdict.INCONCLUSIVE
 
 

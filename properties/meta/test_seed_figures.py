@@ -13,7 +13,7 @@ def _cosines(start: int) -> list[float]:
     inputs, targets = random.standard_normal((8, 128)), random.standard_normal((8, 10))
     parameters = initial_parameters(SIZES, start + 1000)
     flat = [
-        np.concatenate([a.ravel() for a in named(gradient(parameters, inputs, targets, rule=rule)).values()])
+        np.concatenate([a.ravel() for a in named(rule(parameters, inputs, targets)).values()])
         for _, rule in RULES
     ]
     return [float(v @ flat[0] / np.sqrt((v @ v) * (flat[0] @ flat[0]))) for v in flat]

@@ -5,13 +5,13 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from properties.cases import Case
-from properties.checks import check_gradient, check_range
+from properties.checks import by_the_loss, check_gradient, check_range
 from properties.comparison import Comparison, between, named, told_apart
 from properties.rational import rational_cases
 from properties.search import Inconclusive, NotApplicable, Violation
 from properties.strategies import EDGES, cases
 from properties.subjects import Subject
-from reference import differences, exact
+from reference import exact
 
 
 def all_cases(subject: Subject) -> SearchStrategy[Case]:
@@ -36,7 +36,7 @@ def fractions(subject: Subject) -> SearchStrategy[Case]:
 
 
 def seeded_cases(subject: Subject) -> SearchStrategy[tuple[Case, int]]:
-    """Cases with the seed of some directions."""
+    """Cases with the seed of some lines."""
     return st.tuples(small_cases(subject), st.integers(0, 2**32 - 1))
 
 
@@ -82,21 +82,12 @@ def gradient_predicts_forward_mode(subject: Subject, case: Case) -> None:
 
 
 def gradient_equals_finite_differences(subject: Subject, example: tuple[Case, int]) -> None:
-    """Along random directions the gradient is what the loss itself does, but for the differences' own error."""
+    """Along random lines the gradient is what the loss itself does, but for the differences' own error."""
     case, seed = example
     check_range(case)
-    found = differences.judge(
-        subject.gradient(case),
-        case.parameters,
-        case.inputs,
-        case.rows,
-        **case.choices,
-        count=4,
-        seed=seed,
-        bound=case.oracle.error,
-    )
+    found = by_the_loss(subject.gradient(case), case, count=4, seed=seed)
     if found.outcome == "disagree":
-        raise Violation(f"the loss contradicts the gradient along a direction: {found.reason}")
+        raise Violation(f"the loss contradicts the gradient along a line: {found.reason}")
     if found.outcome == "inconclusive":
         raise Inconclusive(found.reason)
 

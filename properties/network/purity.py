@@ -52,7 +52,7 @@ def gradient_is_pure(subject: Subject, case: Case) -> None:
             raise Violation(f"{name} has shape {array.shape} where the parameter has {arguments[name].shape}")
     kept = copied(first)
     _unchanged(
-        subject.gradient(case), kept, case, "a second call with the same arguments gives another answer"
+        subject.gradient(case), kept, case, "a second call with the same arguments gives a different answer"
     )
 
 
@@ -121,11 +121,14 @@ def batch_doubled_with_itself_has_the_same_mean_gradient(subject: Subject, case:
     """Every sample twice: the mean stays, and a sum doubles; also for as many times as make a large batch."""
     once = copied(subject.gradient(case))
     found = alike(
-        _of_repeated(subject, case, 2), once, case, what="the batch doubled with itself has another gradient"
+        _of_repeated(subject, case, 2),
+        once,
+        case,
+        what="the batch doubled with itself has a different gradient",
     )
     times = LARGE_BATCH // case.samples + 1
     if case.samples in REPEATED and sum(W.size for W, _ in case.parameters) <= SMALL_NETWORK:
-        what = f"the batch repeated to {times * case.samples} samples has another gradient"
+        what = f"the batch repeated to {times * case.samples} samples has a different gradient"
         try:
             large = _of_repeated(subject, case, times)
         except NoGradient as fault:

@@ -167,7 +167,7 @@ def _passes(
         found = _shared(np.asarray(y), dy, given, [len(one) for one in parts], order)
         if found is None:
             raise NotApplicable(
-                f"samples mix along {samples.axis}: a batch has other values than its samples alone"
+                f"samples mix along {samples.axis}: a batch has different values than its samples alone"
             )
         for part, share in zip(shares, found, strict=True):
             part.append(share)

@@ -27,7 +27,7 @@ def single_cases(judge: Judge) -> SearchStrategy[OperationCase]:
     if judge.declaration.dtype != "float64":
         raise NotApplicable("it is judged in single precision anyway")
     if judge.reading is None:
-        raise NotApplicable("it is no known operation")
+        raise NotApplicable("it is not a known operation")
     if not all(isinstance(one.values, str) for one in judge.declaration.inputs.values()):
         raise NotApplicable("the file draws its own numbers")
     return cases(judge, ("plain",), dtype="float32", calls=judge.calls)
@@ -95,7 +95,7 @@ def value_equals_the_reference(judge: Judge, case: OperationCase) -> Comparison:
     outputs, _, _ = judge.run(case)
     if judge.reading is None or judge.reading.own:
         if counterpart is None or not counterpart.said:
-            raise NotApplicable("its forward pass is no known operation")
+            raise NotApplicable("its forward pass is not a known operation")
         told = judge.difference(case, outputs)
         if not told:
             raise Inconclusive("it agrees with the reference here")
@@ -103,7 +103,7 @@ def value_equals_the_reference(judge: Judge, case: OperationCase) -> Comparison:
         raise Violation(f"forward differs from {counterpart.operation}, its REFERENCE: {told}; {backward}.")
     known = judge.known(case)
     if known is None:
-        raise Inconclusive("the known operation has other shapes")
+        raise Inconclusive("the known operation has different shapes")
     found = compared_outputs(outputs, known)
     if not found.holds:
         raise Violation(f"forward: {found.worst}.")
@@ -169,7 +169,9 @@ def second_backward_gives_the_same(judge: Judge, case: OperationCase) -> None:
         if not np.array_equal(array, kept[name], equal_nan=True) and not _alike(
             judge, case, kept, second.gradients
         ):
-            raise Violation(f"a second backward pass with the same dy and cache gives another d{name}{why}")
+            raise Violation(
+                f"a second backward pass with the same dy and cache gives a different d{name}{why}"
+            )
     if changed:
         judge.remark(
             f"backward changes {', '.join(changed)} in place: whoever uses it afterwards has to copy it before"
@@ -208,12 +210,10 @@ def same_call_gives_the_same_answer(judge: Judge, case: OperationCase) -> None:
 
 
 RANDOM = (
-    "forward gives other outputs for the same inputs: it draws random numbers without a seed, or keeps something "
+    "forward gives different outputs for the same inputs: it draws random numbers without a seed, or keeps something "
     "between calls."
 )
-KEPT = (
-    "The same inputs and cotangents have other gradients after another call: something is kept between calls."
-)
+KEPT = "The same inputs and cotangents give different gradients after another call: something is kept between calls."
 
 
 def _moved(array: Any) -> Any:
@@ -239,7 +239,9 @@ def memory_layout_does_not_matter(judge: Judge, case: OperationCase) -> None:
         found = judge.subject.backward(forward, cotangents, layout=layout).gradients
         if not _alike(judge, case, straight, found):
             what = "Fortran's order matters" if layout == "F" else "strides in memory matter"
-            raise Violation(f"{what}: the same numbers laid out otherwise have another gradient")
+            raise Violation(
+                f"{what}: the same numbers in a different memory layout give a different gradient"
+            )
 
 
 def second_derivative_is_that_of_the_gradient(judge: Judge, case: OperationCase) -> Comparison:

@@ -428,7 +428,7 @@ class Judge:
             why = (
                 f"it is not {counterpart.operation} as we know it"
                 if counterpart is not None
-                else 'where it is a known operation, say which, as in REFERENCE = "layer_norm"'
+                else 'if it is a known operation, say which, as in REFERENCE = "layer_norm"'
             )
             how = "Measured by differences" if self.reading is None else "Judged by the program"
             found.append(f"{how} of your own forward pass: {why}.")
@@ -621,14 +621,14 @@ class Judge:
         Empty where they do not. Raises `NotApplicable` where nothing is known of it.
         """
         if not self.candidates:
-            raise NotApplicable("the reference is no known operation")
+            raise NotApplicable("the reference is not a known operation")
         found = min(
             (self._distance(one, case, outputs) for one in self.candidates), key=lambda one: one.ratio
         )
         if found.holds:
             return ""
         if found is _APART or found.worst is None:
-            return "it takes or returns other shapes"
+            return "it takes or returns different shapes"
         is_now, should = told_apart(found.worst.actual, found.worst.expected)
         return f"{_told(found.worst.array, found.worst.index)} is {is_now}, and there it is {should}"
 
@@ -647,7 +647,7 @@ class Judge:
                     other = {name: found[1][name] for name in gradients}
                     if _compared_named(gradients, other).holds:
                         return (
-                            f"the derivative is that of {counterpart.operation}, and forward is another function: "
+                            f"the derivative is that of {counterpart.operation}, and forward is a different function: "
                             "which one is meant?"
                         )
         rng = np.random.default_rng(0)

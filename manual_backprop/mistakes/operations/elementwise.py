@@ -12,7 +12,7 @@ ELEMENTWISE = (
     Mistake(
         tanh,
         "slope_at_the_output",
-        step="slope = 1 - y * y",
+        step="slope = np.subtract(1, square, out=square)",
         wrong="slope = 1 - np.tanh(y) ** 2",
         sentence="The slope is taken at y, where the function landed, not at x, where it stood.",
         hint="Of which number is y the tanh?",
@@ -23,7 +23,7 @@ ELEMENTWISE = (
     Mistake(
         tanh,
         "square_forgotten",
-        step="slope = 1 - y * y",
+        step="slope = np.subtract(1, square, out=square)",
         wrong="slope = 1 - y",
         sentence="The slope of tanh is 1 − y², and the square is missing.",
         hint="Is the slope the same at x and at −x?",
@@ -34,7 +34,7 @@ ELEMENTWISE = (
     Mistake(
         tanh,
         "cotangent_ignored",
-        step="return dy * slope",
+        step="return np.multiply(dy, slope, out=slope)",
         wrong="return slope",
         sentence="The local slope is returned alone: what comes from above is not multiplied in.",
         hint="What should come back if dy is 0?",

@@ -52,7 +52,7 @@ PRODUCTS = (
     Mistake(
         dense,
         "bias_averaged",
-        step="db = dy.sum(axis=0)",
+        step="db = np.ones(len(x), x.dtype) @ dy",
         wrong="db = dy.mean(axis=0)",
         sentence="Every sample uses the bias, and each use counts in full; the 1/N of a loss is in dy already.",
         hint="Nudge b by a little: by how much does the sum of all outputs move?",

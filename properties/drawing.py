@@ -1,0 +1,36 @@
+"""Draws that depend on the seed alone, and not on what else is imported.
+
+Hypothesis reads the source of all modules outside of site-packages that it finds imported, and draws the constants in
+them now and then. So a seed would give other cases where this package is installed in place, where a user's modules
+are loaded beside it, and before and after a lazy import; and reading them takes a second of every process. Examples
+here are built from bytes and from rows of tables, where no constant has a meaning: while a search runs, none is drawn.
+Hypothesis has no setting for that, so it is asked for in the one method that draws them.
+"""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from hypothesis.internal.conjecture.providers import HypothesisProvider
+
+_BY_SEED_ALONE = ContextVar("draws by the seed alone", default=False)
+_DRAW = "_maybe_draw_constant"
+_draw_constant = getattr(HypothesisProvider, _DRAW)
+
+
+def _none_in_a_search(*args: Any, **kwargs: Any) -> Any:
+    return None if _BY_SEED_ALONE.get() else _draw_constant(*args, **kwargs)
+
+
+setattr(HypothesisProvider, _DRAW, _none_in_a_search)
+
+
+@contextmanager
+def by_the_seed_alone() -> Generator[None]:
+    """Draw no constants of imported modules for a while, in this thread."""
+    token = _BY_SEED_ALONE.set(True)
+    try:
+        yield
+    finally:
+        _BY_SEED_ALONE.reset(token)
