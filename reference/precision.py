@@ -8,15 +8,15 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import wraps
 from importlib import import_module
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import jax
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_ENABLED = getattr(jax, "enable_x64", None) or vars(import_module("jax.experimental"))["enable_x64"]
-"""Until release 0.8 of JAX it was among what is experimental."""
+_HOME: Any = jax if hasattr(jax, "enable_x64") else import_module("jax.experimental")
+"""Where `enable_x64` is: until release 0.8 of JAX it was among what is experimental."""
 
 _FOUND = bool(jax.config.read("jax_enable_x64"))
 """What the process had set when this package was imported."""
@@ -25,7 +25,7 @@ _FOUND = bool(jax.config.read("jax_enable_x64"))
 @contextmanager
 def double_precision() -> Generator[None]:
     """Within it JAX computes in float64, in this thread alone."""
-    with _ENABLED(True):
+    with _HOME.enable_x64(True):
         yield
 
 
