@@ -295,7 +295,12 @@ class Operations:
         return self.function(run.plan, role)(given, along, *rest, **keywords(run, call))
 
     def program(
-        self, order: dict[str, Any], options: dict[str, Value], tracing: Any, folder: str
+        self,
+        order: dict[str, Any],
+        options: dict[str, Value],
+        tracing: Any,
+        folder: str,
+        modules: list[types.ModuleType],
     ) -> tuple[Any, list[Any], str]:
         """The forward pass for inputs of some types and shapes as a program: see `tracing`.
 
@@ -321,7 +326,7 @@ class Operations:
 
         why = ""
         for wrapped in (True, False) if plan["arrays"] == "numpy" else (False,):
-            seen = tracing.numpy_seen(tracing.own_modules(folder)) if wrapped else nullcontext()
+            seen = tracing.numpy_seen(modules) if wrapped else nullcontext()
             try:
                 with seen:
                     return (*tracing.traced(partial(outputs, wrapped=wrapped), order["shapes"], folder), "")

@@ -1,13 +1,14 @@
 """What there is to verify in a file: the gradient of a network, or each of its operations; one verdict for each."""
 
 import ast
-from collections.abc import Generator
+from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from harness.held import HeldModule
 from harness.isolation import IsolatedModule, Limits, Sandbox
 from harness.loading import UnusableSubject
 from harness.operation_subject import OperationSubject, as_meant, contents_of
@@ -39,20 +40,37 @@ def is_network(path: str) -> bool:
         tree = ast.parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError):
         return True  # what is wrong with it is told when it is imported
-    names = {name for node in tree.body for name in _names(node)}
+    names = {name for node in tree.body for name in names_set_by(node)}
     if not names:
         return True  # it defines nothing, and that is told when it is imported
-    if names & DECLARED:
+    return _has_network(
+        names,
+        [
+            _takes_three(node.args)
+            for node in tree.body
+            if isinstance(node, ast.FunctionDef) and node.name in OF_A_NETWORK
+        ],
+    )
+
+
+def holds_network(held: HeldModule) -> bool:
+    """The same of a module that is held, by what it has."""
+    found = held.description.module
+    signatures = [one.signature for name, one in found.functions.items() if name in OF_A_NETWORK]
+    takes_three = [one.any_positional or len(one.positional) >= ARGUMENTS for one in signatures]
+    return _has_network({*found.constants, *found.functions}, takes_three)
+
+
+def _has_network(names: Collection[str], takes_three: Sequence[bool]) -> bool:
+    """Whether a module with these names has the gradient of a network; its functions `OF_A_NETWORK` may take three."""
+    if not DECLARED.isdisjoint(names):
         return False
-    functions = [
-        node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name in OF_A_NETWORK
-    ]
-    if functions:
-        return "forward" not in names or any(_takes_three(node.args) for node in functions)
-    return bool(names & OF_A_NETWORK)
+    if takes_three:
+        return "forward" not in names or any(takes_three)
+    return not OF_A_NETWORK.isdisjoint(names)
 
 
-def _names(node: ast.stmt) -> list[str]:
+def names_set_by(node: ast.stmt) -> list[str]:
     """The names that a statement of a module sets."""
     match node:
         case ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.AsyncFunctionDef(name=name):
@@ -88,15 +106,16 @@ def load_operation(
     python: str | None = None,
     limits: Limits | None = None,
     sandbox: Sandbox = "auto",
+    held: HeldModule | None = None,
     folder: str = "",
 ) -> Generator[OperationSubject]:
-    """One operation of a file in its worker, which is stopped at the end.
+    """One operation of a file in its worker, which is stopped at the end; or of a module that is `held`.
 
     Raises:
         UnusableSubject: where the file can't be imported, has nothing to judge, or lacks a line.
         SeveralOperations: where the file has several, and was asked for `OPERATION`.
     """
-    with IsolatedModule(path, python=python, limits=limits, sandbox=sandbox, folder=folder) as module:
+    with held or IsolatedModule(path, python=python, limits=limits, sandbox=sandbox, folder=folder) as module:
         contents = contents_of(path, module)
         names = [one.name for one in (*contents.operations, *contents.missing)] + [""] * contents.network
         if name == OPERATION and len(names) > 1:
@@ -147,11 +166,16 @@ def _check_reference(subject: OperationSubject) -> None:
 # --- a case as Python to paste -------------------------------------------------------------------------------
 
 
-def calls(path: str, declared: Declaration) -> str:
-    """The lines that call an operation of a file on the inputs, options and cotangents of a case, and print."""
+def calls(path: str, declared: Declaration, held: Sequence[str] | None = None) -> str:
+    """The lines that call an operation of a file on the inputs, options and cotangents of a case, and print.
+
+    Or one that is `held`, after lines that give its functions their names.
+    """
     names = dict.fromkeys(call.function.path[0] for call in declared.calls.values())
     file = Path(path)
-    if file.suffix == ".py":
+    if held is not None:
+        lines = ["", *held]
+    elif file.suffix == ".py":
         lines = [
             "",
             "import runpy, sys",

@@ -2,13 +2,26 @@
 
 import base64
 import hashlib
+from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from markupsafe import Markup
 
 from harness.outcomes import Outcome
-from harness.report import contributed, name_of, script, told, totals, uncovered, untried, version, what_fails
+from harness.report import (
+    contributed,
+    counted,
+    name_of,
+    script,
+    told,
+    totals,
+    uncovered,
+    untried,
+    version,
+    what_fails,
+    what_it_says,
+)
 from properties.search import Verdict
 
 
@@ -43,19 +56,44 @@ _RESULT = {Verdict.FAIL: Failure, Verdict.INCONCLUSIVE: Failure, Verdict.ERROR: 
 
 def as_html(outcomes: list[Outcome], hints: int) -> str:
     """One page with nothing to fetch: every subject, its verdict, its mistake, its smallest case."""
-    templates = Environment(
+    return (
+        _templates()
+        .get_template("report.html")
+        .render(
+            level=3,
+            folded=False,
+            sorting=Markup(SORTING),  # noqa: S704  (our own text)
+            allowed="sha256-" + base64.b64encode(hashlib.sha256(SORTING.encode()).digest()).decode(),
+            subjects=[_subject(outcome, hints) for outcome in outcomes],
+            totals=totals(outcomes),
+            version=version(),
+        )
+    )
+
+
+def as_fragment(outcomes: list[Outcome], hints: int) -> str:
+    """The same as a part of a page of others, such as a notebook: with a style of its own, and no script."""
+    return (
+        _templates()
+        .get_template("fragment.html")
+        .render(
+            level=4,
+            folded=True,
+            subjects=[_subject(outcome, hints) for outcome in outcomes],
+            totals=totals(outcomes),
+            version=version(),
+        )
+    )
+
+
+@cache
+def _templates() -> Environment:
+    return Environment(
         loader=PackageLoader("harness"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-    )
-    return templates.get_template("report.html").render(
-        sorting=Markup(SORTING),  # noqa: S704  (our own text)
-        allowed="sha256-" + base64.b64encode(hashlib.sha256(SORTING.encode()).digest()).decode(),
-        subjects=[_subject(outcome, hints) for outcome in outcomes],
-        totals=totals(outcomes),
-        version=version(),
     )
 
 
@@ -85,6 +123,8 @@ def _subject(outcome: Outcome, hints: int) -> dict[str, object]:
         "verdict": outcome.verdict.value,
         "kind": outcome.verdict.name.lower(),
         "message": outcome.message,
+        "says": what_it_says(outcome),
+        "counted": counted(outcome) if outcome.records else "",
         "mistake": name_of(outcome.diagnosis) if outcome.diagnosis and hints > 1 else "",
         "fails": what_fails(outcome),
         "again": outcome.again,

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, ClassVar, Literal, Self, TypeAlias, TypeVar
+from typing import IO, Any, ClassVar, Literal, Protocol, Self, TypeAlias, TypeVar
 
 from harness import worker
 from harness.worker import Unsupported
@@ -34,6 +34,7 @@ __all__ = [
     "Sandbox",
     "Signature",
     "SubjectFault",
+    "SubjectModule",
     "Unsupported",
     "adopt",
     "end_orphans",
@@ -169,6 +170,65 @@ class Operated:
     seconds: float
 
 
+class SubjectModule(Protocol):
+    """A module whose functions are judged: in a process of its own (`IsolatedModule`), or in ours (`held`)."""
+
+    @property
+    def description(self) -> Description:
+        """What it says of itself. Raises SubjectFault."""
+        ...
+
+    @property
+    def output(self) -> str:
+        """What it printed."""
+        ...
+
+    @property
+    def sandbox(self) -> str:
+        """The one that it runs in."""
+        ...
+
+    @property
+    def worker_id(self) -> int:
+        """Another number for every process that it had."""
+        ...
+
+    def beside(self, file: str = "", *, python: str = "") -> "SubjectModule":
+        """The same subject once more, or a file beside it, for calls that leave something behind."""
+        ...
+
+    def call(
+        self,
+        function: str,
+        arguments: tuple[Any, ...],
+        keywords: Mapping[str, str | float] | None = None,
+        *,
+        layout: Literal["C", "F", "strided"] = "C",
+    ) -> Result:
+        """Call one of its functions. Raises SubjectFault."""
+        ...
+
+    def operate(
+        self,
+        order: Mapping[str, Any],
+        arguments: tuple[Any, ...] = (),
+        *,
+        options: Mapping[str, Any] | None = None,
+        doing: str,
+        layout: Literal["C", "F", "strided", "broadcast"] = "C",
+    ) -> Operated:
+        """Do something with one of its operations. Raises SubjectFault."""
+        ...
+
+    def renew(self) -> None:
+        """Forget what earlier calls have left behind, where that is possible."""
+        ...
+
+    def close(self) -> bool:
+        """Let go of it; whether something was left running."""
+        ...
+
+
 class IsolatedModule:
     """A subject in a process of its own; a context manager, for one thread at a time."""
 
@@ -265,7 +325,7 @@ class IsolatedModule:
             name = self._module or self.name
             message = {"name": name, "path": str(self._path or ""), "memory": self.limits.memory_bytes}
             self._description = self._exchange(
-                message, [], f"Importing {self.name}", self.limits.start_seconds, 0, _describe
+                message, [], f"Importing {self.name}", self.limits.start_seconds, 0, read_description
             )
         except SubjectFault as fault:
             self._final = fault
@@ -325,7 +385,9 @@ class IsolatedModule:
             "limit": limit,
         }
         began = time.perf_counter()
-        answer = self._exchange(message, encoder.arrays, function, self.limits.call_seconds, limit, _returned)
+        answer = self._exchange(
+            message, encoder.arrays, function, self.limits.call_seconds, limit, read_returned
+        )
         return Result(*answer, seconds=time.perf_counter() - began)
 
     @property
@@ -360,7 +422,9 @@ class IsolatedModule:
             "limit": limit,
         }
         began = time.perf_counter()
-        answer = self._exchange(message, encoder.arrays, doing, self.limits.call_seconds, limit, _operated)
+        answer = self._exchange(
+            message, encoder.arrays, doing, self.limits.call_seconds, limit, read_operated
+        )
         return Operated(**answer, seconds=time.perf_counter() - began)
 
     def renew(self) -> None:
@@ -722,7 +786,7 @@ def _python(answer: dict[str, Any], payload: bytearray) -> None:
     """Parse the answer to the first frame: there is nothing in it, but the interpreter works."""
 
 
-def _describe(answer: dict[str, Any], payload: bytearray) -> Description:
+def read_description(answer: dict[str, Any], payload: bytearray) -> Description:
     """Parse the answer to a start. Raises as `MALFORMED`."""
     functions = {_text(name): _signature(one) for name, one in answer["functions"].items()}
     module = answer["module"]
@@ -765,7 +829,7 @@ def _declared(tree: Any, path: tuple[str | int, ...]) -> Any:
             return worker.Decoder(bytearray(), plain=True).decode(tree)
 
 
-def _operated(answer: dict[str, Any], payload: bytearray) -> dict[str, Any]:
+def read_operated(answer: dict[str, Any], payload: bytearray) -> dict[str, Any]:
     """Parse the answer to an order, as the fields of `Operated`. Raises as `MALFORMED`."""
     decoder = worker.Decoder(payload)
     value = decoder.decode(answer["value"])
@@ -790,7 +854,7 @@ def _operated(answer: dict[str, Any], payload: bytearray) -> dict[str, Any]:
     }
 
 
-def _returned(
+def read_returned(
     answer: dict[str, Any], payload: bytearray
 ) -> tuple[Any, Paths, Paths, Paths, tuple[str, ...], float]:
     """Parse the answer to a call. Raises as `MALFORMED`."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.clock import PATIENCE
 from harness.contract import ContractError, check_finite, read_gradient, read_loss
-from harness.isolation import IsolatedModule, Limits, Sandbox, Signature, SubjectFault
+from harness.isolation import IsolatedModule, Limits, Sandbox, Signature, SubjectFault, SubjectModule
 from harness.worker import printable
 from properties.cases import Case, Parameters
 from properties.checks import alike
@@ -87,7 +87,7 @@ class FileSubject:
 
     rational = False
 
-    def __init__(self, name: str, module: IsolatedModule) -> None:
+    def __init__(self, name: str, module: SubjectModule) -> None:
         """Read what the module says of itself. Raises `UnusableSubject`."""
         self.name = name
         self._module = module

@@ -12,7 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.contract import ContractError
-from harness.isolation import IsolatedModule, Limits, Operated, Sandbox, SubjectFault, Unsupported
+from harness.isolation import (
+    IsolatedModule,
+    Limits,
+    Operated,
+    Sandbox,
+    SubjectFault,
+    SubjectModule,
+    Unsupported,
+)
 from harness.loading import UnusableSubject
 from properties.conventions import CONVENTIONS
 from properties.declaration import Call, Contents, Declaration, DeclarationError, Function, Missing, read
@@ -100,7 +108,7 @@ class OperationSubject:
     makes sense.
     """
 
-    def __init__(self, name: str, declaration: Declaration, module: IsolatedModule) -> None:
+    def __init__(self, name: str, declaration: Declaration, module: SubjectModule) -> None:
         """What a report calls it, what its file declares, and the module, which nobody else uses."""
         self.name = name
         self.declaration = declaration
@@ -774,7 +782,7 @@ class Loaded:
     network: bool
 
 
-def contents_of(name: str, module: IsolatedModule, known: Iterable[Operation] = KNOWN) -> Contents:
+def contents_of(name: str, module: SubjectModule, known: Iterable[Operation] = KNOWN) -> Contents:
     """What a module has. Raises `UnusableSubject` where it can't be imported, or declares what can't be read."""
     try:
         found = replace(module.description.module, name=Path(name).name)
@@ -815,7 +823,7 @@ def load_operations(
             one.close()
 
 
-def as_meant(declaration: Declaration, module: IsolatedModule) -> OperationSubject:
+def as_meant(declaration: Declaration, module: SubjectModule) -> OperationSubject:
     """The subject under the first reading of its functions whose forward pass takes the shapes.
 
     Where none does, the first reading stands, and says what is wrong when it is judged.

@@ -6,35 +6,43 @@ import pickle
 import shlex
 import tempfile
 import warnings
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from time import perf_counter
 from typing import Any
 
-from hypothesis.configuration import set_hypothesis_home_dir
+import numpy as np
+from hypothesis.configuration import set_hypothesis_home_dir, storage_directory
 
 from harness.clock import Clock
 from harness.contents import OPERATION, SeveralOperations, calls, load_operation
+from harness.held import HeldModule
 from harness.isolation import Limits, Sandbox
 from harness.loading import FileSubject, UnusableSubject, load
 from harness.pool import Answer, Order
 from harness.verification import Explanations, Verification, own_failure, with_fault
 from harness.worker import printable
 from properties import network, operation
+from properties.cases import Case
+from properties.comparison import named
 from properties.diagnosis import Diagnosis
 from properties.network.explanations import NetworkExplanations
+from properties.operation.cases import OperationCase
 from properties.operation.explanations import OperationExplanations
 from properties.operation.truth import Judge
 from properties.search import (
     INCONSTANT,
     Effort,
     Example,
+    Inconclusive,
     Kind,
     Property,
     Record,
     SubjectGone,
     TimeIsOver,
     Verdict,
+    Violation,
 )
 from properties.subjects import Bundled, Subject
 
@@ -62,7 +70,8 @@ class Request:
     network (see `harness.contents`); `only` names some of the properties, none for all; with `stops` the first
     that fails is the last; `seconds` is all the time that it has (see `harness.clock`); `title` is what reports call
     the file, in place of its path; `folder` is where it lies, where that is not what its path says; `sha256` is of
-    its text (see `harness.resumption`).
+    its text (see `harness.resumption`). What is `held` is judged in this process, and `path` is its name; `aliases` are
+    lines of Python that give its functions the names of the contract.
     """
 
     path: str | None
@@ -74,6 +83,8 @@ class Request:
     operation: str = ""
     sandbox: Sandbox = "auto"
     title: str = ""
+    held: HeldModule | None = None
+    aliases: tuple[str, ...] = ()
     folder: str = ""
     sha256: str = ""
 
@@ -99,7 +110,9 @@ class Outcome:
     uses the subject, and nothing against it. `contents` names the operations of a file that was asked for its one, and
     has several: then that is all there is. `again` is the call that repeats it, `function` the one of the subject
     that was called, with the drawn choices as keywords or without any. `sha256` is of the file and `asked` all that was
-    asked of it (see `harness.resumption`).
+    asked of it (see `harness.resumption`). `aliases` are those of the request, None where nothing was held. `given` and
+    `right` are the gradients of the example that is shown, by name, and `resolution` is the relative error that would
+    have failed in a typical entry.
     """
 
     subject: str
@@ -118,6 +131,10 @@ class Outcome:
     sandbox: str = ""
     is_broken: bool = False
     contents: tuple[str, ...] = ()
+    aliases: tuple[str, ...] | None = None
+    given: dict[str, Any] = field(default_factory=dict[str, Any])
+    right: dict[str, Any] = field(default_factory=dict[str, Any])
+    resolution: float | None = None
     sha256: str = ""
     asked: dict[str, Any] = field(default_factory=dict)
 
@@ -154,6 +171,7 @@ def verify(request: Request, announce: Callable[[Record], None] = _silently) -> 
     except Exception as error:  # noqa: BLE001  (nobody can tell, and the other subjects wait)
         outcome = Outcome(request.name, Verdict.INCONCLUSIVE, message=own_failure(error), is_broken=True)
     outcome.seconds, outcome.path = perf_counter() - started, request.path or ""
+    outcome.aliases = None if request.held is None else request.aliases
     options = f"--cases {request.effort.cases} --seed {request.effort.seed}"
     options += "".join(f" --only {name}" for name in request.only)
     outcome.again = f"manual-backprop verify {quoted(request.path) if request.path else ''} {options}"
@@ -208,6 +226,8 @@ def _verify(request: Request, announce: Callable[[Record], None]) -> Outcome:
             conclude(outcome, verification)
         except SubjectGone as fault:
             outcome.verdict, outcome.message = Verdict.FAIL, str(fault)
+        _compare(outcome, partial(_of_network, subject))
+        outcome.resolution = _median([one for record in outcome.records for one in record.resolutions])
         if isinstance(subject, FileSubject):
             outcome.output = subject.output
             outcome.takes_keywords = subject.takes_keywords
@@ -228,11 +248,13 @@ def _verify_operation(request: Request, announce: Callable[[Record], None]) -> O
             python=request.python,
             limits=_limits(request),
             sandbox=request.sandbox,
+            held=request.held,
             folder=request.folder,
         ) as subject:
             clock = Clock(request.seconds, lambda: subject.processor_seconds)
             subject.check_limit = clock.check
-            judge = Judge(subject, calls=calls(path, subject.declaration))
+            aliases = None if request.held is None else request.aliases
+            judge = Judge(subject, calls=calls(path, subject.declaration, aliases))
             verification = Verification(
                 judge,
                 request.properties,
@@ -248,7 +270,8 @@ def _verify_operation(request: Request, announce: Callable[[Record], None]) -> O
                 conclude(outcome, verification)
             except SubjectGone as fault:
                 outcome.verdict, outcome.message = Verdict.FAIL, str(fault)
-            outcome.remark = _notes(judge, outcome)
+            _compare(outcome, partial(_of_operation, judge))
+            outcome.remark, outcome.resolution = _notes(judge, outcome), _median(judge.seen)
             outcome.output = subject.output
             if subject.close() and outcome.verdict is not Verdict.FAIL:
                 outcome.verdict, outcome.message = Verdict.FAIL, LEFT_BEHIND
@@ -257,6 +280,30 @@ def _verify_operation(request: Request, announce: Callable[[Record], None]) -> O
     except SeveralOperations as found:
         outcome.contents = tuple(found.names)
     return outcome
+
+
+def _compare(outcome: Outcome, gradients: Callable[[Any], tuple[dict[str, Any], dict[str, Any]]]) -> None:
+    """Keep the gradients of the example that is shown: those of the subject, and the right ones."""
+    if outcome.shown is not None:
+        with contextlib.suppress(Violation, Inconclusive, SubjectGone, TimeIsOver):  # these are told already
+            outcome.given, outcome.right = gradients(outcome.shown[1])
+
+
+def _of_network(subject: Subject, case: Case) -> tuple[dict[str, Any], dict[str, Any]]:
+    return named(subject.gradient(case)), named(case.oracle.gradient)
+
+
+def _of_operation(judge: Judge, case: OperationCase) -> tuple[dict[str, Any], dict[str, Any]]:
+    _, _, gradients = judge.run(case)
+    right = judge.right(case).gradients
+    return (
+        {f"d{name}": array for name, array in gradients.items()},
+        {f"d{name}": one.value for name, one in right.items()},
+    )
+
+
+def _median(resolutions: Sequence[float]) -> float | None:
+    return float(np.median(resolutions)) if resolutions else None
 
 
 def _effort(judge: Judge, effort: Effort) -> Effort:
@@ -279,6 +326,8 @@ def _notes(judge: Judge, outcome: Outcome) -> str:
 
 
 def _subject(request: Request, stack: contextlib.ExitStack) -> Subject:
+    if request.held is not None:
+        return FileSubject(request.name, stack.enter_context(request.held))
     if request.path is None:
         return Bundled()
     return stack.enter_context(
@@ -300,12 +349,13 @@ def _limits(request: Request) -> Limits:
 @contextlib.contextmanager
 def storage() -> Generator[None]:
     """What Hypothesis stores goes to a folder of its own for a while, and none is left where we are called."""
+    before = storage_directory(intent_to_write=False).home_directory
     with tempfile.TemporaryDirectory(prefix="hypothesis-") as folder:
         set_hypothesis_home_dir(folder)
         try:
             yield
         finally:
-            set_hypothesis_home_dir(None)
+            set_hypothesis_home_dir(before)
 
 
 def conclude(outcome: Outcome, verification: Verification[Any]) -> None:

@@ -4,7 +4,9 @@ Every run of pytest in an environment with the package loads it, so it imports n
 `harness.items` has the rest.
 """
 
+from collections.abc import Callable
 from importlib import import_module
+from typing import Any
 
 import pytest
 
@@ -28,3 +30,12 @@ def pytest_configure(config: pytest.Config) -> None:
     """Load the rest where a file is named: before Hypothesis looks for the profile, which is one of ours."""
     if config.getoption("backprop") and not config.pluginmanager.has_plugin(ITEMS):
         config.pluginmanager.register(import_module(ITEMS), ITEMS)
+
+
+@pytest.fixture(scope="session")
+def assert_gradient() -> Callable[..., Any]:
+    """`assert_gradient(f, grad, x)`: that a function of one array has this gradient or Jacobian, at x and near it.
+
+    See `harness.assertion`.
+    """
+    return import_module("harness.assertion").assert_gradient

@@ -139,11 +139,11 @@ def script(outcome: Outcome, case: Example) -> str:
     """The smallest case as Python to paste, which prints both gradients; of a large one its sizes alone."""
     if not is_printed(case) or not isinstance(case, Case):
         return f"{as_text(case)}\n# {outcome.again}"
-    path = Path(outcome.path or outcome.subject)
+    path = Path("" if outcome.aliases is not None else outcome.path or outcome.subject)
     choices = case.choices.items() if outcome.takes_keywords else ()
     keywords = ", ".join(f"{key}={value!r}" for key, value in choices)
     lines = [
-        "import inspect, runpy, sys",
+        "import inspect, runpy, sys" if outcome.aliases is None else "import inspect",
         "import numpy as np",
         "",
         case.as_python(),
@@ -154,8 +154,10 @@ def script(outcome: Outcome, case: Example) -> str:
             f"sys.path.insert(0, {str(path.parent)!r})",
             f"{outcome.function} = runpy.run_path({str(path)!r})[{outcome.function!r}]",
         ]
-    else:
+    elif outcome.aliases is None:
         lines += [f"from {outcome.subject} import {outcome.function}"]
+    else:
+        lines += outcome.aliases
     lines += [
         f"accepted = inspect.signature({outcome.function}).parameters",
         "if all(one.kind is not one.VAR_KEYWORD for one in accepted.values()):",

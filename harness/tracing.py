@@ -315,12 +315,16 @@ class Seen(types.ModuleType):
         return getattr(np, name)
 
 
+def stand_ins() -> dict[int, Value]:
+    """What stands for NumPy, and for each of its makers of arrays, by their ids."""
+    seen = Seen()
+    return {id(np): seen, **{id(getattr(np, name)): getattr(seen, name) for name in MAKERS}}
+
+
 @contextmanager
 def numpy_seen(modules: Sequence[types.ModuleType]) -> Generator[None]:
     """While it lasts, NumPy in these modules is `Seen`."""
-    seen = Seen()
-    instead = {id(getattr(np, name)): getattr(seen, name) for name in MAKERS}
-    instead[id(np)] = seen
+    instead = stand_ins()
     before = [(vars(module), dict(vars(module))) for module in modules]
     try:
         for names, was in before:

@@ -577,11 +577,16 @@ def a(kind: type) -> str:
 def pack(token: bytes, message: dict[str, Any], arrays: Arrays) -> bytes:
     """One frame."""
     text = to_json(message).encode("ascii")
-    pieces = [text, b" " * (-len(text) % ALIGNMENT)]
-    for _, array in arrays:
-        pieces += (array.tobytes(), b"\0" * (-array.nbytes % ALIGNMENT))
-    sizes = [len(piece) for piece in pieces]
-    return b"".join([HEADER.pack(MAGIC, token, sum(sizes[:2]), sum(sizes[2:])), *pieces])
+    text += b" " * (-len(text) % ALIGNMENT)
+    payload = packed(arrays)
+    return b"".join([HEADER.pack(MAGIC, token, len(text), len(payload)), text, payload])
+
+
+def packed(arrays: Arrays) -> bytes:
+    """The payload: the bytes of the arrays, each padded."""
+    return b"".join(
+        piece for _, array in arrays for piece in (array.tobytes(), b"\0" * (-array.nbytes % ALIGNMENT))
+    )
 
 
 def receive(
@@ -722,6 +727,10 @@ class Subject:
                     functions[name] = described(value)
         return {"constants": constants, "functions": functions, "jax": find_spec("jax") is not None}
 
+    def seeing(self) -> list[types.ModuleType]:
+        """The modules that see another NumPy while a forward pass is traced: see `tracing`."""
+        return self.tracing.own_modules(self.folder)
+
     def owns(self, value: Value) -> bool:
         """Whether a function or a class was written in the subject's folder."""
         with suppress(Exception):
@@ -750,7 +759,7 @@ class Subject:
         elif do == "trace":
             self.tracing = self.tracing or standing_alone(TRACING)
             answer["program"], value, answer["why"] = self.operations.program(
-                order, options, self.tracing, self.folder
+                order, options, self.tracing, self.folder, self.seeing()
             )
         elif do == "backward":
             run = self.operations.runs.get(order["run"])

@@ -1,12 +1,13 @@
 """Is this gradient right on this case? The truth first asked whether it agrees with itself."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from properties.cases import Array, Case, Parameters
-from properties.comparison import Comparison, Named, compare, named
+from properties.comparison import Comparison, Named, compare, named, resolution
 from properties.search import Inconclusive, Violation
 from reference import differences
 
@@ -27,7 +28,7 @@ def check_gradient(gradient: Parameters, case: Case) -> Comparison:
     if not found.holds:
         check_oracles(case)
         raise Violation(f"{found.worst}. Wrong are {found.census()}.")
-    return found
+    return replace(found, resolution=resolution(*map(named, (truth.gradient, truth.error, truth.open))))
 
 
 def check_range(case: Case) -> None:

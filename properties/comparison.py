@@ -54,7 +54,8 @@ class Comparison:
     """What came of a comparison.
 
     `ratio` is the largest |difference| / bound, `wrong` counts the entries above 1 of every array, `open`
-    the entries that a kink leaves open, and `worst` is the worst of the wrong ones.
+    the entries that a kink leaves open, and `worst` is the worst of the wrong ones. `resolution` is the relative error
+    of a typical entry that would have been wrong; None where nobody asked.
     """
 
     ratio: float
@@ -62,6 +63,7 @@ class Comparison:
     entries: Mapping[str, int]
     open: int
     worst: Entry | None
+    resolution: float | None = None
 
     @property
     def holds(self) -> bool:
@@ -117,6 +119,13 @@ def _places(sizes: Mapping[str, int]) -> Iterator[tuple[str, int, int]]:
     for name, size in sizes.items():
         start, stop = stop, stop + size
         yield name, start, stop
+
+
+def resolution(truth: Named, error: Named, opened: Named) -> float | None:
+    """The relative error that would be wrong in half of the entries that are not 0; None where all are."""
+    right, bound, kink = (_one_after_another(arrays, truth) for arrays in (truth, error, opened))
+    seen = right != 0
+    return float(np.median((bound + kink)[seen] / np.abs(right[seen]))) if seen.any() else None
 
 
 def equal(actual: Named, expected: Named) -> bool:

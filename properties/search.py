@@ -180,7 +180,8 @@ class Record:
     where the property holds, and `reasons` those that were inconclusive, by reason; `open_entries` of `entries` is
     what kinks left open, `ratio` the largest difference in terms of its bound, and `counterexample` the
     smallest case on which the property failed; `shrunk` counts the cases after the first that failed, and `cut` says
-    that the time was over before all cases were drawn.
+    that the time was over before all cases were drawn. `resolutions` are the relative errors that would have failed,
+    a number for each case of which it was asked.
     """
 
     name: str
@@ -200,6 +201,7 @@ class Record:
     shrunk: int = 0
     cut: bool = False
     seconds: float = 0.0
+    resolutions: list[float] = field(default_factory=list[float])
 
     @classmethod
     def of(cls, one: Property[Any]) -> "Record":
@@ -243,6 +245,7 @@ class Record:
             self.ratio = max(self.ratio, found.ratio)
             self.open_entries += found.open
             self.entries += sum(found.entries.values())
+            self.resolutions += [] if found.resolution is None else [found.resolution]
 
 
 SHRINKING = 500

@@ -8,6 +8,6 @@ right program with one step replaced); and beside them what shares no program wi
 (those of any forward pass).
 """
 
-import jax
+from reference.precision import take
 
-jax.config.update("jax_enable_x64", True)  # the truth is in float64, whatever the subject computes in
+take()  # the truth is in float64, whatever the subject computes in

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reference.network import Array, Choices, batch_terms, loss_value
+from reference.precision import in_double_precision
 
 Parameters = Sequence[tuple[Array, Array]]
 """[(W, b), ...]; b is None in a layer without bias."""
@@ -23,6 +24,7 @@ def _as_float64(parameters: Parameters) -> list[tuple[NDArray[np.float64], NDArr
     ]
 
 
+@in_double_precision
 @partial(jax.jit, static_argnames=_CHOICES)
 def _reverse(
     parameters: Parameters, inputs: Array, targets: Array, **choices: Unpack[Choices]
@@ -53,6 +55,7 @@ def gradient(parameters: Parameters, inputs: Array, targets: Array, **choices: U
     return value_and_gradient(parameters, inputs, targets, **choices)[1]
 
 
+@in_double_precision
 @partial(jax.jit, static_argnames=_CHOICES)
 def _contributions(parameters: Parameters, inputs: Array, targets: Array, **choices: Unpack[Choices]) -> Any:
     def terms(p: Parameters) -> Array:

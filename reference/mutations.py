@@ -32,6 +32,7 @@ from reference.arithmetic.reading import Rule
 from reference.operations.by_hand import ByHand
 from reference.operations.operation import Operation
 from reference.operations.tracing import abstract_inputs
+from reference.precision import in_double_precision
 from reference.program import Derivative, Equation, Instance, Program, Slot, as_tuple, derivative, flattened
 
 Array = NDArray[Any]
@@ -333,6 +334,7 @@ class Passage:
         return f"the gradient of {said}" if slot in carried else f"the slope of {said}"
 
 
+@in_double_precision
 def _written(operation: Operation, options: Mapping[str, Any], sizes: Sizes, form: ByHand) -> Derivative:
     """A formula for the backward pass as a program, as `derivative` gives that of JAX."""
     arguments = abstract_inputs(operation, {name: sizes[name] for name in operation.concrete})

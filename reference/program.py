@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import jax
 import numpy as np
@@ -18,6 +19,7 @@ from jax.extend import core
 
 from reference.operations.operation import Operation
 from reference.operations.tracing import abstract_inputs
+from reference.precision import in_double_precision
 
 Array = np.ndarray[Any, Any]
 Sizes = Mapping[str, int]
@@ -280,6 +282,7 @@ def _line(equation: Any) -> str:
     return re.sub(r"^.*/", "", told)
 
 
+@in_double_precision
 def trace(function: Callable[..., Any], shapes: Sequence[Any]) -> Program:
     """The program of a function in `jax.numpy` for arguments of these shapes (`jax.ShapeDtypeStruct`s)."""
     return flattened(jax.make_jaxpr(function)(*shapes))
@@ -325,15 +328,18 @@ def derivative(
     concrete = {name: sizes[name] for name in operation.concrete}
     function = forward or operation.forward  # itself, as its name and its id may come again for another
     traced_as = operation.above, operation.outputs, tuple(operation.inputs.items())
-    key = function, traced_as, repr(sorted(options.items())), tuple(concrete.items())
-    if key not in _DERIVATIVES:
-        _DERIVATIVES[key] = _traced(operation, options, concrete, function)
-    return _DERIVATIVES[key]
+    key = traced_as, repr(sorted(options.items())), tuple(concrete.items())
+    known = _DERIVATIVES.setdefault(function, {})
+    if key not in known:
+        known[key] = _traced(operation, options, concrete, function)
+    return known[key]
 
 
-_DERIVATIVES: dict[Any, Derivative] = {}
+_DERIVATIVES: WeakKeyDictionary[Callable[..., Any], dict[Any, Derivative]] = WeakKeyDictionary()
+"""Those of a function that is gone, as of a subject's forward pass that was traced, go with it."""
 
 
+@in_double_precision
 def _traced(
     operation: Operation, options: Mapping[str, Any], concrete: Sizes, forward: Callable[..., Any]
 ) -> Derivative:

@@ -21,6 +21,7 @@ from jax.extend import core
 from jax.extend.core import primitives
 
 from reference.arithmetic.bounded import Bounding
+from reference.precision import in_double_precision
 from reference.program import ELSEWHERE, LINE
 
 Array = np.ndarray[Any, Any]
@@ -76,6 +77,7 @@ class Transcript:
         except KeyError:
             raise TranscriptError("an output is made by nothing") from None
 
+    @in_double_precision
     def kinds(self, shapes: Sequence[tuple[str, Sequence[int]]]) -> list[str]:
         """The kinds of the outputs' types ("f", "i", ...) for inputs of these types and shapes."""
         arguments = [jax.ShapeDtypeStruct(tuple(shape), np.dtype(dtype)) for dtype, shape in shapes]

@@ -11,6 +11,7 @@ ties and zeros on purpose; and at the edges `extreme`, each real input scaled by
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import product
 from typing import Any, Protocol
 
@@ -58,6 +59,15 @@ class Source(Protocol):
         ...
 
 
+@lru_cache(1024)
+def _places(role: str, count: int) -> SearchStrategy[tuple[str, int]]:
+    """One of so many places; to make a strategy takes longer than to draw from it."""
+    return st.sampled_from([(role, i) for i in range(count)])
+
+
+_TEXT = st.binary(min_size=2 * MOST, max_size=2 * MOST)
+
+
 @dataclass
 class Drawn:
     """The choices of Hypothesis."""
@@ -68,11 +78,11 @@ class Drawn:
         """Every role is a strategy of its own: Hypothesis copies draws between places of the same strategy."""
         if len(values) == 1:
             return values[0]
-        return values[self.draw(st.sampled_from([(role, i) for i in range(len(values))]))[1]]
+        return values[self.draw(_places(role, len(values)))[1]]
 
     def numbers(self) -> Callable[[int], NDArray[np.intp]]:
         """From one string of bytes of fixed length."""
-        text = self.draw(st.binary(min_size=2 * MOST, max_size=2 * MOST))
+        text = self.draw(_TEXT)
         return _numbers(np.frombuffer(text, dtype=">u2").astype(np.intp))
 
 
@@ -93,14 +103,14 @@ class Seeded:
 
 
 def _numbers(raw: NDArray[np.intp]) -> Callable[[int], NDArray[np.intp]]:
-    place = 0
-    more = np.random.default_rng(raw[:_SEED])
+    place, more = 0, None
 
     def following(count: int) -> NDArray[np.intp]:
-        nonlocal place
+        nonlocal place, more
         if place + count <= len(raw):
             place += count
             return raw[place - count : place]
+        more = np.random.default_rng(raw[:_SEED]) if more is None else more
         return more.integers(0, 2**16, count).astype(np.intp)
 
     return following

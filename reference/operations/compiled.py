@@ -7,11 +7,13 @@ import jax
 import numpy as np
 
 from reference.operations.operation import Operation
+from reference.precision import in_double_precision
 from reference.program import as_tuple
 
 Array = np.ndarray[Any, Any]
 
 
+@in_double_precision
 def compiled(
     operation: Operation, options: Mapping[str, Any], inputs: Sequence[Array], cotangents: Mapping[int, Array]
 ) -> list[Array]:

@@ -92,6 +92,21 @@ class Slopes:
     roundoff: float
     calls: int
 
+    def columns(self) -> tuple[Floats, Floats, Floats]:
+        """The derivative of each output along each line, (lines, outputs); along a coordinate by one of its units.
+
+        Value, error and what a kink leaves open, with what a program may lose itself: each is a `vjp` with a cotangent
+        of 1 for one output.
+        """
+        length = np.array([one.length for one in self.directions])[:, None]
+        with np.errstate(all="ignore"):
+            rounding = 8 * self.roundoff * abs(self.value) + 2 * TINY[self.roundoff]
+            known = np.isfinite(self.value)
+            value = np.where(known, self.value, 0) / length
+            error = np.where(known, self.error + rounding, np.inf) / length
+            opened = np.where(known, self.open, 0) / length
+        return value, error, opened
+
     def vjp(self, cotangents: Sequence[Array | None]) -> Vjp:
         """The products with a cotangent for each output; None where an output has none.
 

@@ -1,0 +1,93 @@
+"""The examples of tests in a project of one's own pass where they are run as that project would run them."""
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parent.parent / "examples" / "own_tests"
+TORCH = "MANUAL_BACKPROP_TORCH_PYTHON"
+GUIDES = Path(__file__).parent.parent / "docs" / "how-to"
+MINUTES = 5 * 60
+
+
+def run(python: str, *names: str, path: str = "") -> str:
+    """The end of pytest's output for some of the examples. Fails where pytest does."""
+    call = [
+        python,
+        "-m",
+        "pytest",
+        "-q",
+        "-c",
+        os.devnull,
+        "--rootdir",
+        str(FOLDER),
+        "-p",
+        "no:cacheprovider",
+    ]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    environment |= {"PYTHONDONTWRITEBYTECODE": "1"} | ({"PYTHONPATH": path} if path else {})
+    files = [str(FOLDER / name) for name in names]
+    done = subprocess.run(  # noqa: S603
+        [*call, *files],
+        cwd=FOLDER,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=MINUTES,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("name", ["test_scipy_optimize.py", "test_cs231n.py", "test_jax_function.py"])
+def test_an_example_passes(name: str) -> None:
+    last = run(sys.executable, name)
+    assert "passed" in last
+    assert "skipped" not in last
+
+
+def test_the_example_of_torch_passes_where_torch_is() -> None:
+    if find_spec("torch") is not None:
+        assert "2 passed" in run(sys.executable, "test_torch_function.py")
+        return
+    python = os.environ.get(TORCH)
+    if not python:
+        pytest.skip(f"name an interpreter that has torch by {TORCH}")
+    version = subprocess.run(  # noqa: S603
+        [python, "-c", "import sys; print(*sys.version_info[:2])"], capture_output=True, text=True, check=True
+    ).stdout.split()
+    if version != [str(one) for one in sys.version_info[:2]]:
+        pytest.skip(
+            "the interpreter that has torch is of another version of Python than what we are installed for"
+        )
+    path = os.pathsep.join(
+        [str(FOLDER.parents[1]), *(one for one in sys.path if one.endswith("site-packages"))]
+    )
+    assert "2 passed" in run(python, "test_torch_function.py", path=path)
+
+
+def test_every_example_is_run_and_quoted_in_a_guide() -> None:
+    names = {path.name for path in FOLDER.glob("test_*.py")}
+    assert names == {
+        *("test_scipy_optimize.py", "test_cs231n.py", "test_jax_function.py"),
+        "test_torch_function.py",
+    }
+    guide = (GUIDES / "own-tests.md").read_text("utf-8")
+    assert all(f'"examples/own_tests/{name}"' in guide for name in names)
+
+
+def test_what_a_guide_quotes_is_there() -> None:
+    lines = [line for path in GUIDES.glob("*.md") for line in path.read_text("utf-8").splitlines()]
+    quoted = [
+        line for line in lines if line.startswith("--8")
+    ]  # a formatter of Python would put spaces in between
+    assert len(quoted) > len(list(FOLDER.glob("test_*.py")))
+    for line in quoted:
+        said, _, name = line.partition(" ")
+        assert said == "--8<--"
+        assert (FOLDER.parents[1] / name.strip('"')).is_file()
