@@ -25,22 +25,26 @@ MINUTES = 60 * 15
 def framework(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """A framework, and an interpreter that has it."""
     name: str = request.param
+    return name, interpreter_with(name, tmp_path_factory.mktemp(name))
+
+
+def interpreter_with(name: str, folder: Path) -> str:
+    """An interpreter that has a framework: one that is named, or one that is made in this folder. Skips for none."""
     named = os.environ.get(f"MANUAL_BACKPROP_{name.upper()}_PYTHON")
     if named:
-        return name, named
+        return named
     if not os.environ.get("MANUAL_BACKPROP_MAKE_ENVIRONMENTS"):
         pytest.skip(
             f"name an interpreter that has {name} by MANUAL_BACKPROP_{name.upper()}_PYTHON, or let one be made with "
             "MANUAL_BACKPROP_MAKE_ENVIRONMENTS=1"
         )
-    folder = tmp_path_factory.mktemp(name)
     venv.create(folder, with_pip=True)
     python = str(folder / ("Scripts" if os.name == "nt" else "bin") / "python")
     install = [python, "-m", "pip", "install", "--quiet", "numpy", name]
     done = subprocess.run(install, capture_output=True, check=False, text=True, timeout=MINUTES)  # noqa: S603
     if done.returncode:
         pytest.skip(f"{name} can't be installed here: {done.stderr.strip().splitlines()[-1]}")
-    return name, python
+    return python
 
 
 def run(python: str, line: str) -> int:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.test_other_interpreters import interpreter_with
+
 FOLDER = Path(__file__).parent.parent / "examples" / "own_tests"
-TORCH = "MANUAL_BACKPROP_TORCH_PYTHON"
 GUIDES = Path(__file__).parent.parent / "docs" / "how-to"
 MINUTES = 5 * 60
 
@@ -51,13 +52,11 @@ def test_an_example_passes(name: str) -> None:
     assert "skipped" not in last
 
 
-def test_the_example_of_torch_passes_where_torch_is() -> None:
+def test_the_example_of_torch_passes_where_torch_is(tmp_path: Path) -> None:
     if find_spec("torch") is not None:
         assert "2 passed" in run(sys.executable, "test_torch_function.py")
         return
-    python = os.environ.get(TORCH)
-    if not python:
-        pytest.skip(f"name an interpreter that has torch by {TORCH}")
+    python = interpreter_with("torch", tmp_path)
     version = subprocess.run(  # noqa: S603
         [python, "-c", "import sys; print(*sys.version_info[:2])"], capture_output=True, text=True, check=True
     ).stdout.split()
