@@ -73,7 +73,8 @@ def judge(terms: Terms, ticket: str, order: Order, parcel: str, *, alone: bool) 
     """
     from distributed import get_client, get_worker  # noqa: PLC0415  (an extra, which the other nodes' code needs not)
 
-    worker, client = get_worker(), get_client()
+    worker = get_worker()
+    client: Any = get_client()
     key = worker.get_current_task()
     with _turns.alone() if alone else _turns.beside_others():
         here = _Process.of(terms)
