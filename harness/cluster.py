@@ -5,8 +5,8 @@ once more, elsewhere and with nothing beside it, so that a second death is its o
 """
 
 import logging
+import pickle
 import secrets
-import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
@@ -48,7 +48,7 @@ class _Trial:
 
     request: "Request"
     announce: "Callable[[Record], None] | None"
-    parcel: Any
+    parcel: str
     number: int
     outcome: "Future[Outcome]" = field(default_factory=Future)
     tries: int = 1
@@ -72,9 +72,9 @@ class Cluster(Executor):
             ) from None
         logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what happens to nodes, we tell
         self._address = address
-        run = f"{node.NAME}-{secrets.token_hex(8)}"
+        run = f"{node.NAME}-run-{secrets.token_hex(8)}"
         self._terms = node.Terms(run, node.installed(), python, sandbox)
-        self._parcels: dict[Path, Any] = {}
+        self._parcels: dict[Path, str] = {}
         self._count = 0
         try:
             resolve_address(address)  # or a client that never was would be closed, in half a minute
@@ -89,7 +89,7 @@ class Cluster(Executor):
         except BaseException:
             self._client.close()
             raise
-        self._run = self._client.submit(node.deliver, None, key=run)
+        self._run = self._client.submit(node.begin, key=run)
         self._executor = self._client.get_executor(pure=False)
 
     def _prepare(self) -> None:
@@ -145,20 +145,22 @@ class Cluster(Executor):
         self._try(trial)
         return trial.outcome
 
-    def _parcel(self, request: "Request") -> Any:
-        """The folder of a request as the result of a task, so that it is made once and lost with no node."""
+    def _parcel(self, request: "Request") -> str:
+        """Leave the folder of a request with the scheduler, and say under which name; nothing for none.
+
+        It is no input of the tasks: Dask would give them to the node that has it, and leave the others idle.
+        """
         folder = None if request.path is None else folder_of(request.path)
         if folder is None:
-            return None
+            return ""
         if folder not in self._parcels:
             try:
                 packed = pack(folder)
             except TooLargeError as error:
                 raise ClusterError(str(error)) from None
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # that it is large
-                key = f"{self._terms.run}-{packed.name}"
-                self._parcels[folder] = self._client.submit(node.deliver, packed, key=key)
+            if packed.name not in self._parcels.values():
+                self._client.set_metadata([self._terms.run, packed.name], pickle.dumps(packed))
+            self._parcels[folder] = packed.name
         return self._parcels[folder]
 
     def _try(self, trial: _Trial) -> None:
@@ -170,7 +172,7 @@ class Cluster(Executor):
             order_for(trial.request),
             trial.parcel,
             alone=trial.tries > 1,
-            key=f"{self._terms.run}-{trial.number}-{trial.tasks}",
+            key=f"{node.NAME}-judge-{self._terms.run[-16:]}-{trial.number}-{trial.tasks}",
         )
         answer.add_done_callback(partial(self._settle, trial))
 

@@ -58,12 +58,11 @@ def installed() -> str:
 # --- the task ------------------------------------------------------------------------------------------------
 
 
-def deliver(parcel: Parcel | None) -> Parcel | None:
-    """A parcel as the result of a task: it goes from node to node, and is there again where a node is lost."""
-    return parcel
+def begin() -> None:
+    """The task of a run: what the scheduler keeps for the run, parcels and tickets, goes with it."""
 
 
-def judge(terms: Terms, ticket: str, order: Order, parcel: Parcel | None, *, alone: bool) -> Answer | None:
+def judge(terms: Terms, ticket: str, order: Order, parcel: str, *, alone: bool) -> Answer | None:
     """Judge a file, with nothing else of ours in this worker where it has to be alone.
 
     A ticket is good for one beginning, and the scheduler knows which are used. Dask gives the task of a lost node to
@@ -74,7 +73,8 @@ def judge(terms: Terms, ticket: str, order: Order, parcel: Parcel | None, *, alo
     """
     from distributed import get_client, get_worker  # noqa: PLC0415  (an extra, which the other nodes' code needs not)
 
-    worker, client = get_worker(), get_client()
+    worker = get_worker()
+    client: Any = get_client()
     key = worker.get_current_task()
     with _turns.alone() if alone else _turns.beside_others():
         here = _Process.of(terms)
@@ -82,7 +82,9 @@ def judge(terms: Terms, ticket: str, order: Order, parcel: Parcel | None, *, alo
             here.keep()
             return None
         client.set_metadata([terms.run, ticket], worker.address)
-        answer = here.ask(order, parcel, lambda: _is_wanted(worker, key))
+        new = parcel and parcel not in here.has
+        packed: Parcel | None = pickle.loads(client.get_metadata([terms.run, parcel])) if new else None  # noqa: S301
+        answer = here.ask(order, parcel, packed, lambda: _is_wanted(worker, key))
         if answer is None:
             here.end()
         else:
@@ -150,7 +152,7 @@ class _Process:
     def __init__(self, terms: Terms) -> None:
         """Start it. Raises `Unfit` where it can't judge on these terms."""
         self._run = terms.run
-        self._sent: set[str] = set()
+        self.has: set[str] = set()
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "harness.node"],
             stdin=subprocess.PIPE,
@@ -182,12 +184,12 @@ class _Process:
         """It may be asked again."""
         _idle.setdefault(self._run, []).append(self)
 
-    def ask(self, order: Order, parcel: Parcel | None, is_wanted: Callable[[], bool]) -> Answer | None:
-        """The answer; None where the process is lost, or nobody wants it any more."""
-        name = "" if parcel is None else parcel.name
-        answer = self._exchange((order, name, None if name in self._sent else parcel), is_wanted)
-        self._sent.add(name)
-        return answer
+    def ask(
+        self, order: Order, name: str, parcel: Parcel | None, is_wanted: Callable[[], bool]
+    ) -> Answer | None:
+        """The answer for a file of the parcel of that name; None where the process is lost, or nobody waits."""
+        self.has.add(name)
+        return self._exchange((order, name, parcel), is_wanted)
 
     def _exchange(self, message: object, is_wanted: Callable[[], bool]) -> Any:
         """Send a message, and wait for the answer."""

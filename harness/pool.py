@@ -145,7 +145,14 @@ def outcome_of(request: "Request", answer: Answer, seconds: float) -> "Outcome":
             return pickle.loads(answer.outcome)  # noqa: S301  (of a process of ours)
         except Exception as error:  # noqa: BLE001  (what a process of ours says can't be read: the other files wait)
             lost = f"could not be reported ({type(error).__name__}: {error})."
-    return Outcome(request.name, verdict, message=f"{request.name} {lost}", seconds=seconds, is_broken=True)
+    return Outcome(
+        request.name,
+        verdict,
+        message=f"{request.name} {lost}",
+        seconds=seconds,
+        path=request.path or "",
+        is_broken=True,
+    )
 
 
 class Judges(Executor):

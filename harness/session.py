@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
@@ -124,36 +125,78 @@ def _judge(paths: list[str], options: Options, judges: Executor, reports: Report
 
 
 def _judged(console: Console, requests: list[Request], options: Options, judges: Executor) -> list[Outcome]:
-    """Judge the subjects: one, or one and then the bundled pages, property by property; several over the cores."""
+    """Judge the subjects: one, or one and then the bundled pages, property by property; several over the cores.
+
+    Where that is interrupted, what was decided by then is shown, and kept for `--resume`; reports would look whole.
+    """
     before = options.earlier or options.judged_before
     known = [before.outcomes(one, options.hints) if before else [] for one in requests]
     new = [one for one, outcomes in zip(requests, known, strict=True) if not outcomes]
     if options.earlier and not options.quiet:
         console.print(f"{len(requests) - len(new)} of {len(requests)} files are judged already", style="dim")
-    found = iter(_judged_anew(console, new, options, judges))
+    decided = [one for outcomes in known for one in outcomes]
+    try:
+        found = iter(_judged_anew(console, new, options, judges, decided))
+    except (KeyboardInterrupt, ClusterError) as stop:
+        whole = _whole(decided)
+        if not whole:
+            raise
+        report.several(console, whole, hints=options.hints)
+        judged = len({one.path or one.subject for one in whole})
+        message = f"of {len(requests)} files {judged} were judged, and no report was written"
+        message += _keep_for_later(whole, requests, options)
+        raise type(stop)(f"{stop} {message[0].upper()}{message[1:]}." if stop.args else message) from None
     outcomes = [one for outcomes in known for one in outcomes or next(found)]
     if options.judged_before:
         options.judged_before.keep(outcomes)
     return outcomes
 
 
+def _whole(decided: list[Outcome]) -> list[Outcome]:
+    """What was decided of whole files: of one with several operations, all or nothing."""
+    several = {one.path: len(one.contents) for one in decided if one.contents}
+    found = [one for one in decided if not one.contents]
+    counts = Counter(one.path for one in found)
+    return [one for one in found if counts[one.path] == several.get(one.path, counts[one.path])]
+
+
+def _keep_for_later(decided: list[Outcome], requests: list[Request], options: Options) -> str:
+    """Write what was decided beside the report that was wanted, and say so; nothing where none was."""
+    if options.json is None:
+        return ""
+    requested = {request.path or "": request for request in requests}
+    for one in decided:
+        _sign(one, requested[one.path], options)
+    path = Path(options.json).with_suffix(".partial.json")
+    try:
+        path.write_text(report.as_json(decided, options.hints), "utf-8", "backslashreplace")
+    except OSError:
+        return ""
+    return f"; --resume {path} goes on from there"
+
+
+def _sign(outcome: Outcome, request: Request, options: Options) -> None:
+    """Say in an outcome what it is of."""
+    outcome.sha256, outcome.asked = request.sha256, asked(request, options.hints)
+
+
 def _judged_anew(
-    console: Console, requests: list[Request], options: Options, judges: Executor
+    console: Console, requests: list[Request], options: Options, judges: Executor, decided: list[Outcome]
 ) -> list[list[Outcome]]:
-    """The outcomes of each request: several where a file has several operations."""
+    """The outcomes of each request: several where a file has several operations. `decided` gets each at once."""
     outcomes = (
         _with_progress(console, requests, judges, quiet=options.quiet)
         if requests and (len(requests) == 1 or requests[0].path is None)
-        else _in_parallel(console, requests, options, judges)
+        else _in_parallel(console, requests, judges, decided)
     )
     several = (
-        _one_by_one(outcomes, requests, console, options, judges)
+        _one_by_one(outcomes, requests, console, judges, decided)
         if any(one.contents for one in outcomes)
         else [[one] for one in outcomes]
     )
     for request, parts in zip(requests, several, strict=True):
         for one in parts:
-            one.sha256, one.asked = request.sha256, asked(request, options.hints)
+            _sign(one, request, options)
     return several
 
 
@@ -187,14 +230,18 @@ def _pages(options: Options) -> list[Request]:
 
 
 def _one_by_one(
-    outcomes: list[Outcome], requests: list[Request], console: Console, options: Options, judges: Executor
+    outcomes: list[Outcome],
+    requests: list[Request],
+    console: Console,
+    judges: Executor,
+    decided: list[Outcome],
 ) -> list[list[Outcome]]:
     """The outcomes, with those of all its operations in the place of a file that has several."""
     parts = [
         [replace(request, operation=name) for name in outcome.contents]
         for request, outcome in zip(requests, outcomes, strict=True)
     ]
-    found = iter(_in_parallel(console, [one for part in parts for one in part], options, judges))
+    found = iter(_in_parallel(console, [one for part in parts for one in part], judges, decided))
     return [[next(found) for _ in part] or [outcome] for part, outcome in zip(parts, outcomes, strict=True)]
 
 
@@ -238,27 +285,16 @@ def _line(console: Console, record: Record) -> None:
 
 
 def _in_parallel(
-    console: Console, requests: list[Request], options: Options, judges: Executor
+    console: Console, requests: list[Request], judges: Executor, decided: list[Outcome]
 ) -> list[Outcome]:
-    """Judge many subjects over the cores; whatever happens to one, the others are judged.
+    """Judge many subjects over the cores; whatever happens to one, the others are judged."""
+    with _quiet_progress(console, len(requests)) as advance:
 
-    Where that is interrupted, what was decided by then is shown; reports would look as if they were whole.
-    """
-    decided: list[Outcome] = []
-    try:
-        with _quiet_progress(console, len(requests)) as advance:
+        def done(outcome: Outcome) -> None:
+            decided.append(outcome)
+            advance()
 
-            def done(outcome: Outcome) -> None:
-                decided.append(outcome)
-                advance()
-
-            return judges.judge_all(requests, done)
-    except (KeyboardInterrupt, ClusterError) as stop:
-        if not decided:
-            raise
-        report.several(console, decided, hints=options.hints)
-        message = f"of {len(requests)} files {len(decided)} were judged, and no report was written"
-        raise type(stop)(f"{stop} {message[0].upper()}{message[1:]}." if stop.args else message) from None
+        return judges.judge_all(requests, done)
 
 
 @contextmanager

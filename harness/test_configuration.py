@@ -2,16 +2,20 @@
 
 import json
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner
 
 from harness import resumption, session
 from harness.cli import main
-from harness.outcomes import Request
+from harness.outcomes import Outcome, Request
+from harness.pool import Executor
+from harness.reports import Reports
 from harness.resumption import Earlier, ReportError, sha256
+from harness.scratch import scratch
 from harness.test_cluster import RIGHT, TWO, WRONG, write
 from harness.test_examples import verify
 from properties.search import Effort
@@ -216,6 +220,56 @@ def test_what_was_asked_otherwise_or_could_not_be_told_is_judged_again(tmp_path:
         assert outcomes(asked=told["asked"] | {key: value}) == 0
     with pytest.raises(ReportError, match=r"What the earlier report says of .*mine.py can't be read"):
         outcomes(properties=[{}])
+
+
+def test_an_interrupted_class_goes_on_from_what_was_decided(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, one=RIGHT, two=TWO, three=RIGHT)
+    asked: list[str] = []
+
+    class Judging:
+        """Judges the first requests, and is interrupted at a later one."""
+
+        is_here = True
+
+        def __init__(self, stops: int) -> None:
+            self.left = stops
+
+        def judge_all(
+            self, requests: list[Request], done: Callable[[Outcome], None], *_: object
+        ) -> list[Outcome]:
+            outcomes: list[Outcome] = []
+            for one in requests:
+                if self.left == 0:
+                    raise KeyboardInterrupt
+                self.left -= 1
+                asked.append(one.name)
+                several = ("sine", "cosine") if one.name == "two.py" else ()
+                outcomes.append(Outcome(one.name, path=one.path or "", contents=several))
+                done(outcomes[-1])
+            return outcomes
+
+    def run(stops: int, earlier: Earlier | None) -> int:
+        options = session.Options(2, 1, json="results.json", earlier=earlier)
+        written = ["results.json"] if earlier else []  # of an interrupted run it would stay open
+        with scratch() as folder:
+            judges = cast("Executor", Judging(stops))
+            return session.run(["one.py", "two.py", "three.py"], options, judges, Reports(written, folder))
+
+    # one, two (its contents), three; then one of the operations of two
+    with pytest.raises(
+        KeyboardInterrupt, match=r"of 3 files 2 were judged, and no report was written; --resume resu"
+    ):
+        run(4, None)
+    assert "two.py" not in capsys.readouterr().out
+    assert not Path("results.json").exists()
+    asked.clear()
+    assert run(10, Earlier(Path("results.partial.json"))) == 0
+    assert asked == ["two.py", "two.py: sine", "two.py: cosine"]
+    found = json.loads(Path("results.json").read_text("utf-8"))
+    assert [one["subject"] for one in found] == ["one.py", "two.py: sine", "two.py: cosine", "three.py"]
 
 
 @pytest.mark.parametrize("text", ["", "[{}]", "3", '[{"asked": 5}]', "\udcff"])
