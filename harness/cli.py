@@ -94,63 +94,65 @@ def main() -> None:
 @click.option(
     "--cases",
     type=click.IntRange(min=1),
-    help="Cases for each property.  [default: 100; with --quick, and of bundled pages, 25]",
+    help="Cases per property.  [default: 100; 25 with --quick and for bundled pages]",
 )
 @click.option(
-    "--only", multiple=True, metavar="PROPERTY", help="Try this property alone; may be given several times."
+    "--only", multiple=True, metavar="PROPERTY", help="Check only this property; may be given several times."
 )
-@click.option("--quick", is_flag=True, help="Fewer cases, and an end with the first property that fails.")
-@click.option("--quiet", "-q", is_flag=True, help="The verdict alone, a line for each file.")
+@click.option("--quick", is_flag=True, help="Fewer cases, and stop at the first property that fails.")
+@click.option("--quiet", "-q", is_flag=True, help="Only the verdict, one line per file.")
 @click.option("--verbose", "-v", is_flag=True, help="List the properties too.")
-@click.option("--seed", type=click.IntRange(min=0), help="Repeat the run that had this seed.")
+@click.option("--seed", type=click.IntRange(min=0), help="Repeat the run with this seed.")
 @click.option(
     "--hints",
     type=click.IntRange(0, 2),
     default=2,
     show_default=True,
-    help="How much to tell of a mistake: 0 where it shows, 1 a hint besides, 2 its name and the cure.",
+    help="How much to say about a mistake: 0 where it shows, 1 a hint as well, 2 its name and how to fix it.",
 )
 @click.option("--strict", is_flag=True, help="Count UNSTABLE as a failure.")
-@click.option("--python", metavar="PATH", help="The interpreter that runs the files, with what they import.")
+@click.option(
+    "--python", metavar="PATH", help="The interpreter that runs the files; it needs what they import."
+)
 @click.option(
     "--sandbox",
     type=click.Choice(["auto", "namespace", "bubblewrap", "none"]),
     default="auto",
     show_default=True,
-    help="What keeps a file from network, files and processes; auto takes the strongest that works here.",
+    help="How files are kept away from network, files and processes; auto takes the strongest that works here.",
 )
 @click.option(
-    "--jobs", type=click.IntRange(min=1), help="Judge so many files at once.  [default: one a core]"
+    "--jobs", type=click.IntRange(min=1), help="Judge this many files at once.  [default: one per core]"
 )
 @click.option(
     "--dask",
     metavar="ADDRESS",
-    help="Judge on the cluster of this scheduler of Dask, in place of this machine.",
+    help="Judge on the Dask cluster of this scheduler instead of on this machine.",
 )
 @click.option(
     "--time-limit",
     type=click.FloatRange(min=1, max=A_DAY),
     default=120,
     show_default=True,
-    help="Seconds of processor time for each file in all; four times as many on the clock, and a twelfth for one call.",
+    help="Seconds of processor time per file; sleeping counts a quarter, and one call may take a twelfth by the clock.",
 )
 @click.option(
     "--resume",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="REPORT",
-    help="Judge only what this report, which --json wrote, has not judged already: same text, options and version.",
+    help="Judge only what is not in this report of --json with the same text, options and version.",
 )
 @click.option("--watch", is_flag=True, help="Judge again whenever a file changes, until Ctrl-C.")
 @click.option("--show-output", is_flag=True, help="Show what the file printed.")
 @click.option("--json", "json_path", type=_FILE, help="Write the results as JSON.")
 @click.option("--junit", type=_FILE, help="Write the results as JUnit XML.")
-@click.option("--html", type=_FILE, help="Write the results as one page.")
-@click.option("--gradescope", type=_FILE, help="Write the grade of one FILE, as Gradescope reads it.")
-@click.option("--github", is_flag=True, help="Annotate the failing files, and write the summary of the job.")
+@click.option("--html", type=_FILE, help="Write the results as one HTML page.")
+@click.option("--gradescope", type=_FILE, help="Write the grade of one FILE for Gradescope.")
+@click.option("--github", is_flag=True, help="Annotate the failing files and write the job summary.")
 def verify(subjects: tuple[str, ...], **given: Any) -> None:
     """Verify what is in each FILE (or in all files of a folder), or the bundled network and pages of operations.
 
-    Exit status: 0 if all pass, 1 if one fails or could not be judged, 2 for a wrong call, 130 if interrupted.
+    Exit status: 0 if all pass, 1 if one fails or could not be judged, 2 for a usage error, 130 if interrupted.
     """
     paths = _paths(subjects)
     written = [path for name in REPORTS if (path := given[name]) is not None]
@@ -301,9 +303,9 @@ def _check_reports(reports: list[str], subjects: list[str]) -> None:
     """Raise a usage error where a report can't be written, or would take the place of something else."""
     for path in map(Path, reports):
         if str(path) == "-":
-            raise click.UsageError("A report goes to a file: - is no name for one.")
+            raise click.UsageError("A report is written to a file: - doesn't name one.")
         if path.suffix == ".py" or any(path.resolve() == Path(subject).resolve() for subject in subjects):
-            raise click.UsageError(f"A report would overwrite {path}: give it another name.")
+            raise click.UsageError(f"A report would overwrite {path}: give it a different name.")
         if not path.parent.is_dir():
             raise click.UsageError(f"{path} can't be written: there is no folder {path.parent}.")
     if len({Path(path).resolve() for path in reports}) < len(reports):

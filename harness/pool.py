@@ -40,9 +40,9 @@ GLANCE = 0.5
 TRIES = 2
 """Times that a file is judged where the judge fails or is lost: once more in a new one, which no other file has met."""
 
-TOO_SLOW = "could not be judged within {:g} s on the wall."
-LOST = "brought the process down that verifies it: it may not touch other processes."
-STOPPED = "stopped the process that verifies it: it may not touch other processes."
+TOO_SLOW = "could not be judged within {:g} s by the clock."
+LOST = "crashed the process that verifies it: it must not touch other processes."
+STOPPED = "stopped the process that verifies it: it must not touch other processes."
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What people and machines get to see of a verification."""
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,9 @@ WIDTH = 110
 
 FOLDED = 60
 """Columns that the table of many subjects needs beside their names."""
+
+NAMED = 3
+"""Properties that a line names; of more it says how many they are."""
 
 UNKNOWN = "none known"
 
@@ -73,19 +76,24 @@ def untried(outcome: Outcome) -> str:
 
 
 def uncovered(outcome: Outcome) -> list[str]:
-    """What the run left open, a line each: inconclusive cases, kinks, properties that say nothing here."""
-    lines: list[str] = []
-    silent = 0
+    """What the run left open, a line for each reason: no time, undecided cases, properties that say nothing here."""
+    lines = [
+        f"{record.sentence}: the time ran out after {record.cases} cases."
+        for record in outcome.records
+        if record.cut and record.verdict is not Verdict.FAIL
+    ]
+    undecided, silent = defaultdict[str, list[Record]](list), defaultdict[str, list[Record]](list)
     for record in outcome.records:
-        if record.cut and record.verdict is not Verdict.FAIL:
-            lines.append(f"{record.sentence}: the time ran out after {record.cases} cases.")
-        reasons = record.reasons.copy()
-        silent += reasons.pop(NOTHING_TO_SAY, 0) > 0
-        if reasons:
-            listed = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
-            lines.append(f"{record.sentence}: {reasons.total()} of {record.cases} cases undecided: {listed}.")
+        for reason in record.reasons:
+            undecided[reason].append(record)
         if record.verdict is Verdict.NOT_APPLICABLE and not outcome.failures:
-            lines.append(f"{record.sentence}: not applicable, {record.message}.")
+            silent[record.message].append(record)
+    saying_nothing = len(undecided.pop(NOTHING_TO_SAY, ()))
+    for reason, records in undecided.items():
+        most = max(records, key=lambda record: record.reasons[reason] / max(1, record.cases))
+        share = f"{most.reasons[reason]} of {most.cases} cases undecided"
+        lines.append(f"{_listed(records)}: {'up to ' if len(records) > 1 else ''}{share}: {reason}.")
+    lines += [f"{_listed(records)}: not applicable, {reason}." for reason, records in silent.items()]
     at_kinks = [record for record in outcome.records if record.open_entries]
     if at_kinks:
         found, entries = (
@@ -94,9 +102,18 @@ def uncovered(outcome: Outcome) -> list[str]:
         lines.append(
             f"{found} of {entries} entries lie at a kink, where any slope between the one-sided ones is right."
         )
-    if silent:
-        lines.append(f"{silent} properties have nothing to say about the cases where {NOTHING_TO_SAY}.")
+    if saying_nothing:
+        lines.append(
+            f"{saying_nothing} properties have nothing to say about the cases where {NOTHING_TO_SAY}."
+        )
     return lines
+
+
+def _listed(records: list[Record]) -> str:
+    """Their sentences; of many, how many they are."""
+    return (
+        f"{len(records)} properties" if len(records) > NAMED else "; ".join(one.sentence for one in records)
+    )
 
 
 def matrix(contributions: list[list[float]]) -> Table:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
@@ -73,6 +74,17 @@ def test_a_search_ends_at_its_limit_with_the_cases_that_it_had() -> None:
     assert report.uncovered(Outcome("mine.py", records=[record])) == ["slow: the time ran out after 3 cases."]
 
 
+def test_what_many_properties_leave_undecided_for_one_reason_is_told_once() -> None:
+    many = [Record(f"property_{i}", cases=20, reasons=Counter({"a kink": i})) for i in range(1, 5)]
+    few = [Record("a_law", cases=9, reasons=Counter({"noise": 2})), Record("b_law", Verdict.NOT_APPLICABLE)]
+    few[1].message = "it has no loss"
+    assert report.uncovered(Outcome("mine.py", Verdict.PASS, records=[*many, *few])) == [
+        "4 properties: up to 4 of 20 cases undecided: a kink.",
+        "a law: 2 of 9 cases undecided: noise.",
+        "b law: not applicable, it has no loss.",
+    ]
+
+
 def concluded(*records: Record, subject: Subject | None = None) -> Outcome:
     """The outcome that these records have."""
     one = Outcome("mine.py", records=list(records))
@@ -125,7 +137,7 @@ def test_a_verification_that_hangs_is_ended_and_that_is_no_pass(
     with pool.Judges(1) as judges:
         (one,) = judges.judge_all([Request(str(mine), Effort(1, 1))], lambda _: None)
     assert one.verdict is Verdict.INCONCLUSIVE
-    assert one.message == f"{mine} could not be judged within 0.1 s on the wall."
+    assert one.message == f"{mine} could not be judged within 0.1 s by the clock."
 
 
 def wrong_on(one: Case) -> Record:
