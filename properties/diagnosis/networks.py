@@ -183,6 +183,11 @@ class Network:
             self._readings[id(trial)] = trial, self._read(trial.case)
         return self._readings[id(trial)][1]
 
+    def applies(self, trial: Trial) -> bool:
+        """It has the choices of every trial."""
+        del trial
+        return True
+
     def _read(self, case: Case, change: Change | None = None) -> Reading:
         arrays = _arrays(wide(case))
         if change is not None:

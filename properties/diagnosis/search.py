@@ -37,6 +37,10 @@ class Form(Protocol):
         """The program's values at a trial, or at changed inputs; None where it can't be read there."""
         ...
 
+    def applies(self, trial: Trial) -> bool:
+        """Whether the trial has anything to say of this program: its options may make another one."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
@@ -93,8 +97,12 @@ class Candidate:
         return trial.explained(self.at(trial))
 
     def everything(self, trial: Trial) -> bool:
-        """Whether it explains every array."""
-        return len(self.explained(trial)) == len(trial.right)
+        """Whether it explains every array, where the trial says anything of its program."""
+        return not self.applies(trial) or len(self.explained(trial)) == len(trial.right)
+
+    def applies(self, trial: Trial) -> bool:
+        """See `Form`."""
+        return self.form is None or self.form.applies(trial)
 
     def then(self, other: "Candidate") -> "Candidate | None":
         """Both at once; None where they do not go together."""
@@ -318,7 +326,7 @@ class Search:
         if not useful:
             return
         complete = not spoilt
-        for other in self.trials[1:]:
+        for other in filter(c.applies, self.trials[1:]):
             explained = c.explained(other)
             useful &= explained
             complete &= len(explained) == len(self.names)
@@ -514,7 +522,7 @@ def located(forms: Sequence[Form], trials: Sequence[Trial], wrong: tuple[str, ..
     for form in forms:
         flow = form.passage.flow
         for i in sorted(flow.matters, reverse=True):
-            if flow.backward(i) and _is_place(form, trials, i):
+            if flow.backward(i) and _is_place(form, [*filter(form.applies, trials)], i):
                 edit = Edit((i,), "path", _put(None), "{0}", flow.steps[i].outputs)
                 text = f"the value of {form.passage.say(edit)} is not as it should be; all steps after it are right"
                 cure, where = "Compare this value with your own.", form.passage.where(edit)
