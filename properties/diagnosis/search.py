@@ -88,7 +88,9 @@ class Candidate:
                 after = self.after(trial, named) if self.after else named
         except (ValueError, IndexError, TypeError):
             return None
-        return after if all(np.shape(after[name]) == np.shape(named[name]) for name in named) else None
+        right = trial.right.items()  # another operation may have other shapes
+        fits = all(name in after and np.shape(after[name]) == np.shape(one) for name, one in right)
+        return after if fits else None
 
     def explained(self, trial: Trial) -> frozenset[str]:
         """The arrays of a trial that it explains."""
@@ -571,7 +573,7 @@ def room(form: Form, trial: Trial, i: int) -> Room | None:
     right = np.asarray(reading.values[reading.steps[i].outputs[0]])
     if not 0 < right.size <= LARGEST:
         return None
-    columns = list[Mapping[str, Array]]()
+    columns, base = list[Mapping[str, Array]](), dict(zip(form.names, reading.gradients, strict=True))
     for entry in range(right.size):
         moved = right.copy()
         moved.flat[entry] += 1
@@ -579,7 +581,7 @@ def room(form: Form, trial: Trial, i: int) -> Room | None:
         if found is None:
             return None
         table = dict(zip(form.names, found, strict=True))
-        columns.append({name: (one - trial.right[name]).ravel() for name, one in table.items()})
+        columns.append({name: (one - base[name]).ravel() for name, one in table.items()})
     errors = {name: (trial.answer[name] - one).ravel() for name, one in trial.right.items()}
     blocks = {name: np.stack([one[name] for one in columns], axis=1) for name in errors}
     jacobian, error = np.concatenate([*blocks.values()]), np.concatenate([*errors.values()])
