@@ -104,6 +104,10 @@ class OperationForm:
             self._readings[id(trial)] = trial, self._read(trial.case)
         return self._readings[id(trial)][1]
 
+    def applies(self, trial: Trial) -> bool:
+        """Whether the trial's options make the same program."""
+        return self.reading(trial) is not None
+
     def _read(self, case: Case) -> Reading | None:
         own = self.passage
         if case.options != own.options:
@@ -123,6 +127,11 @@ class OtherForm(OperationForm):
         names = tuple(like.inputs)
         self.names = tuple(f"d{names[place]}" for place in other.differentiable)
         self._operation, self._options = other, options
+
+    def applies(self, trial: Trial) -> bool:
+        """It has to explain every trial."""
+        del trial
+        return True
 
     def _read(self, case: Case) -> Reading | None:
         values = [*case.inputs.values(), *case.cotangents]
@@ -173,14 +182,15 @@ def factors_at_steps(form: Form, search: Search) -> Iterator[Edit]:
 
 def _at_step(form: Form, search: Search, i: int, k: int, slot: int) -> Iterator[Edit]:
     double = _factor_edit((i,), k, slot, "2", 1)
+    trials = [*filter(form.applies, search.trials)]
     table = [_fitted(form, search.first, double)]
     if table[0]:
-        table += [_fitted(form, one, double) for one in search.trials[1:]]
+        table += [_fitted(form, one, double) for one in trials[1:]]
     told = dict[str, float]()
     for name in table[0]:
         if all(name in one for one in table):
             values = [one[name] for one in table]
-            called = named_factor(values, search.trials)
+            called = named_factor(values, trials)
             if called and abs(values[0] - 1) > sqrt(search.first.unit):
                 told.setdefault(*called)
     _usual(form, search, double)
@@ -257,7 +267,7 @@ class _Problem:
     def first(self, search: Search) -> Iterator[Iterable[Candidate]]:
         """Factors and edits, form after form; then other operations."""
         for form in self.forms:
-            if all(form.reading(one) for one in search.trials):
+            if form.applies(search.first):
                 search.left = BUDGET
                 yield from grammar(form, search)
         search.left = BUDGET

@@ -37,6 +37,10 @@ class Form(Protocol):
         """The program's values at a trial, or at changed inputs; None where it can't be read there."""
         ...
 
+    def applies(self, trial: Trial) -> bool:
+        """Whether the trial has anything to say of this program: its options may make another one."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
@@ -84,7 +88,9 @@ class Candidate:
                 after = self.after(trial, named) if self.after else named
         except (ValueError, IndexError, TypeError):
             return None
-        return after if all(np.shape(after[name]) == np.shape(named[name]) for name in named) else None
+        right = trial.right.items()  # another operation may have other shapes
+        fits = all(name in after and np.shape(after[name]) == np.shape(one) for name, one in right)
+        return after if fits else None
 
     def explained(self, trial: Trial) -> frozenset[str]:
         """The arrays of a trial that it explains."""
@@ -93,8 +99,12 @@ class Candidate:
         return trial.explained(self.at(trial))
 
     def everything(self, trial: Trial) -> bool:
-        """Whether it explains every array."""
-        return len(self.explained(trial)) == len(trial.right)
+        """Whether it explains every array, where the trial says anything of its program."""
+        return not self.applies(trial) or len(self.explained(trial)) == len(trial.right)
+
+    def applies(self, trial: Trial) -> bool:
+        """See `Form`."""
+        return self.form is None or self.form.applies(trial)
 
     def then(self, other: "Candidate") -> "Candidate | None":
         """Both at once; None where they do not go together."""
@@ -318,7 +328,7 @@ class Search:
         if not useful:
             return
         complete = not spoilt
-        for other in self.trials[1:]:
+        for other in filter(c.applies, self.trials[1:]):
             explained = c.explained(other)
             useful &= explained
             complete &= len(explained) == len(self.names)
@@ -514,7 +524,7 @@ def located(forms: Sequence[Form], trials: Sequence[Trial], wrong: tuple[str, ..
     for form in forms:
         flow = form.passage.flow
         for i in sorted(flow.matters, reverse=True):
-            if flow.backward(i) and _is_place(form, trials, i):
+            if flow.backward(i) and _is_place(form, [*filter(form.applies, trials)], i):
                 edit = Edit((i,), "path", _put(None), "{0}", flow.steps[i].outputs)
                 text = f"the value of {form.passage.say(edit)} is not as it should be; all steps after it are right"
                 cure, where = "Compare this value with your own.", form.passage.where(edit)
@@ -563,7 +573,7 @@ def room(form: Form, trial: Trial, i: int) -> Room | None:
     right = np.asarray(reading.values[reading.steps[i].outputs[0]])
     if not 0 < right.size <= LARGEST:
         return None
-    columns = list[Mapping[str, Array]]()
+    columns, base = list[Mapping[str, Array]](), dict(zip(form.names, reading.gradients, strict=True))
     for entry in range(right.size):
         moved = right.copy()
         moved.flat[entry] += 1
@@ -571,7 +581,7 @@ def room(form: Form, trial: Trial, i: int) -> Room | None:
         if found is None:
             return None
         table = dict(zip(form.names, found, strict=True))
-        columns.append({name: (one - trial.right[name]).ravel() for name, one in table.items()})
+        columns.append({name: (one - base[name]).ravel() for name, one in table.items()})
     errors = {name: (trial.answer[name] - one).ravel() for name, one in trial.right.items()}
     blocks = {name: np.stack([one[name] for one in columns], axis=1) for name in errors}
     jacobian, error = np.concatenate([*blocks.values()]), np.concatenate([*errors.values()])
