@@ -16,6 +16,7 @@ from properties.diagnosis import (
     guards,
     losses,
     other_programs,
+    quotients,
     steps,
     structure,
     wording,
@@ -211,7 +212,13 @@ def _look(interview: Interview, case: Case, finding: Finding) -> None:
 
 def _in_general(interview: Interview, maker: Maker, finding: Finding) -> None:
     """Wrong numbers, not only under a condition."""
-    if _matched(interview, finding, finding.probes):
+    finding.explanation = quotients.told(finding.probes)
+    if finding.explanation:
+        finding.cure, finding.evidence = (
+            quotients.CURE,
+            f"so are all entries of {len(finding.probes)} fresh cases",
+        )
+    elif _matched(interview, finding, finding.probes):
         if LOST not in finding.names or not _is_a_guard(interview, maker.like, finding):
             _add_simple_batches(interview, maker, finding)
     elif not _guarded(interview, maker.like, finding):

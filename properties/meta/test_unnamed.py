@@ -462,6 +462,54 @@ def test_an_index_that_is_off_by_one_is_told(text: str) -> None:
     assert found.explanation == text
 
 
+# --- finite differences -----------------------------------------------------------------------------------
+
+
+def by_differences(step: float, *, central: bool) -> Callable[..., Parameters]:
+    def loss(parameters: list[list[Array]], inputs: Array, targets: Array) -> Any:
+        (W1, b1), (W2, b2) = parameters
+        return np.mean((np.tanh(inputs @ W1 + b1) @ W2 + b2 - targets) ** 2)
+
+    def gradient(parameters: Parameters, inputs: Array, targets: Array, **names: str) -> Parameters:
+        own = [[W.copy(), b.copy()] for W, b in parameters]
+        fmt = inputs.dtype.type
+
+        def slope(array: Array, index: tuple[int, ...]) -> Any:
+            before, middle = array[index], loss(own, inputs, targets)
+            array[index] = before + fmt(step)
+            up = loss(own, inputs, targets)
+            array[index] = before - fmt(step)
+            down = loss(own, inputs, targets)
+            array[index] = before
+            return (up - down) / fmt(2 * step) if central else (up - middle) / fmt(step)
+
+        return [
+            tuple(
+                np.array([slope(array, index) for index in np.ndindex(array.shape)]).reshape(array.shape)
+                for array in pair
+            )
+            for pair in own
+        ]
+
+    return gradient
+
+
+@pytest.mark.parametrize("central", [True, False])
+@pytest.mark.parametrize("step", [1e-3, 1e-4, 5e-5, 1e-5, 1e-6, 1e-7, 2.0**-26])
+def test_finite_differences_are_told_to_be_such(step: float, central: bool) -> None:  # noqa: FBT001
+    found = explained(by_differences(step, central=central))
+    kind = "central" if central else "one-sided"
+    assert found.explanation == (
+        f"these are {kind} differences of the loss with a step of {step:.6g}, and no derivative"
+    )
+    assert found.answer == "Write the derivative out, and keep the differences to check it with."
+
+
+def test_finite_differences_in_single_precision_are_told_to_be_such() -> None:
+    found = explained(by_differences(1e-3, central=False), dtype="float32")
+    assert "differences of the loss with a step of 0.001" in found.explanation
+
+
 # --- state ------------------------------------------------------------------------------------------------
 
 
