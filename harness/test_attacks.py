@@ -297,7 +297,7 @@ def test_a_report_in_the_place_of_what_is_no_file_is_a_wrong_call(tmp_path: Path
     os.mkfifo(tmp_path / "fifo")
     with (
         scratch() as run,
-        pytest.raises(click.UsageError, match="is no file: a report takes the place of one"),
+        pytest.raises(click.UsageError, match="is not a file: a report has to be one"),
     ):
         Reports([str(tmp_path / "fifo")], run)
 

@@ -849,7 +849,7 @@ BROKEN = {
         SAID + "def forward(x, W, b): return x\ndef gradient(x, W, b): return x, W, b",
         (
             "forward has to return one number, of which there is a gradient, not an array of shape (4, 3): for an "
-            "array, give backward(dy, cache) or jacobian."
+            "array, define backward(dy, cache) or jacobian."
         ),
     ),
     "a value without a gradient": (
