@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from properties.cases import Case
-from properties.checks import by_the_loss, check_gradient, check_range
+from properties.checks import along_a_line, by_the_loss, check_gradient, check_range
 from properties.comparison import Comparison, between, named, told_apart
 from properties.rational import rational_cases
 from properties.search import Inconclusive, NotApplicable, Violation
@@ -60,22 +60,7 @@ def gradient_equals_autodiff(subject: Subject, case: Case) -> Comparison:
 def gradient_predicts_forward_mode(subject: Subject, case: Case) -> None:
     """Along a random ±1 direction v, the inner product of the gradient with v is forward mode's derivative."""
     check_range(case)
-    random = np.random.default_rng(case.samples + sum(case.sizes))
-    direction = [
-        (random.choice([-1.0, 1.0], W.shape), None if b is None else random.choice([-1.0, 1.0], b.shape))
-        for W, b in case.parameters
-    ]
-    given, v = named(subject.gradient(case)), named(direction)
-    # Each entry errs by its bound, and v is ±1, so the errors of a sum are at most the sum of the errors;
-    # adding m numbers up costs at most m roundings of their magnitudes, in float64.
-    error, opened = named(case.oracle.error), named(case.oracle.open)
-    terms = sum(array.size for array in given.values())
-    size = sum(float(np.abs(array).sum()) for array in given.values())
-    bound = (
-        sum(float((error[n] + opened[n]).sum()) for n in given) + terms * float(np.finfo(float).eps) * size
-    )
-    along = sum(float((given[n].astype(float) * v[n]).sum()) for n in given)
-    truth = case.directional_derivative(direction)
+    along, truth, bound = along_a_line(subject.gradient(case), case)
     if not abs(along - truth) <= bound:
         check_gradient(subject.gradient(case), case)  # the entries say more than their sum
         raise Violation(f"along a direction the gradient gives {along:.6g}, forward mode {truth:.6g}")
