@@ -349,7 +349,8 @@ def _limits(request: Request) -> Limits:
 @contextlib.contextmanager
 def storage() -> Generator[None]:
     """What Hypothesis stores goes to a folder of its own for a while, and none is left where we are called."""
-    before = storage_directory(intent_to_write=False).home_directory
+    home = storage_directory(intent_to_write=False)
+    before = getattr(home, "home_directory", home)  # a plain path in older releases
     with tempfile.TemporaryDirectory(prefix="hypothesis-") as folder:
         set_hypothesis_home_dir(folder)
         try:

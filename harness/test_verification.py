@@ -342,7 +342,8 @@ def test_the_smallest_counterexamples_are_searched_without_leaving_anything_here
             return [Outcome(one.name) for one in requests]
 
     def search(seed: int) -> list[Any]:
-        found.append(Path(storage_directory("examples", intent_to_write=False).path))
+        where: Any = storage_directory("examples", intent_to_write=False)
+        found.append(Path(getattr(where, "path", where)))
         return []
 
     judges, options = cast("pool.Judges", Passing()), session.Options(cases=1, seed=1)
