@@ -349,7 +349,7 @@ def _limits(request: Request) -> Limits:
 @contextlib.contextmanager
 def storage() -> Generator[None]:
     """What Hypothesis stores goes to a folder of its own for a while, and none is left where we are called."""
-    home = storage_directory(intent_to_write=False)
+    home: Any = storage_directory(intent_to_write=False)
     before = getattr(home, "home_directory", home)  # a plain path in older releases
     with tempfile.TemporaryDirectory(prefix="hypothesis-") as folder:
         set_hypothesis_home_dir(folder)
