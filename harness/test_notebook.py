@@ -101,7 +101,7 @@ def test_what_a_cell_raises_is_raised_and_a_wrong_call_gets_one_line(
     with pytest.raises(ZeroDivisionError):
         shell.verify("1 / 0")
     for line, cell, sentence in (
-        ("--fast", RIGHT, "%%verify: No such option '--fast'."),
+        ("--fast", RIGHT, "%%verify: No such option"),
         ("--cases 0", RIGHT, "%%verify: Invalid value for '--cases'"),
         ("--only 'x", RIGHT, "%%verify: No closing quotation."),
         ("", "three = 3", "The cell defines no function"),
