@@ -14,30 +14,25 @@ import random
 import sys
 import threading
 import warnings
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from math import inf
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any, Literal, Self
+from typing import Any, TypeVar
 
 import numpy as np
 
 from harness import worker
 from harness.isolation import (
-    ANSWER_PER_ARGUMENT,
-    SMALLEST_LIMIT,
     Description,
     IsolatedModule,
     Limits,
-    Operated,
-    Result,
     SubjectFault,
     SubjectModule,
     read_description,
-    read_operated,
-    read_returned,
 )
+
+T = TypeVar("T")
 
 TURN = threading.RLock()
 """Held by the thread that judges."""
@@ -69,13 +64,8 @@ def as_it_was() -> Generator[None]:
                 torch.set_rng_state(tensors)
 
 
-class HeldModule:
-    """A module of this process, or functions and constants by the names that a file would give them.
-
-    The same calls as of `isolation.IsolatedModule`; a context manager as well.
-    """
-
-    sandbox = ""
+class HeldModule(SubjectModule):
+    """A module of this process, or functions and constants by the names that a file would give them."""
 
     def __init__(self, name: str, contents: ModuleType | Mapping[str, Any]) -> None:
         """What reports call it, and what it has."""
@@ -85,13 +75,10 @@ class HeldModule:
         self._files: list[IsolatedModule] = []
         self._traced: _Held | None = None
 
-    def __enter__(self) -> Self:
-        """It is there."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close."""
-        self.close()
+    @property
+    def sandbox(self) -> str:
+        """None: it runs here."""
+        return ""
 
     @property
     def description(self) -> Description:
@@ -115,55 +102,25 @@ class HeldModule:
         self._files.append(IsolatedModule(file, python=python or None, limits=Limits()))
         return self._files[-1]
 
-    def call(
+    def _exchanged(
         self,
-        function: str,
-        arguments: tuple[Any, ...],
-        keywords: Mapping[str, str | float] | None = None,
-        *,
-        layout: Literal["C", "F", "strided"] = "C",
-    ) -> Result:
-        """See `IsolatedModule.call`."""
-        if function not in self.description.functions:
-            raise SubjectFault("not_found", f"{self.name} has no function {function}.")
-        message = {"function": function, "keywords": dict(keywords or {}), "layout": layout}
-        answer, payload = self._answered(self._held, message, arguments, function)
-        return Result(*read_returned(answer, payload), seconds=0.0)
-
-    def operate(
-        self,
-        order: Mapping[str, Any],
-        arguments: tuple[Any, ...] = (),
-        *,
-        options: Mapping[str, Any] | None = None,
+        message: dict[str, Any],
+        arrays: worker.Arrays,
         doing: str,
-        layout: Literal["C", "F", "strided", "broadcast"] = "C",
-    ) -> Operated:
-        """See `IsolatedModule.operate`."""
-        held = self._held
-        if order["do"] == "trace":
-            held = self._traced = self._traced or self._held.rebound()
-        operate = {**order, "options": worker.Words().encode(dict(options or {}))}
-        answer, payload = self._answered(held, {"operate": operate, "layout": layout}, arguments, doing)
-        return Operated(**read_operated(answer, payload), seconds=0.0)
-
-    def _answered(
-        self, held: "_Held", message: dict[str, Any], arguments: tuple[Any, ...], doing: str
-    ) -> tuple[dict[str, Any], bytearray]:
-        """The answer to a message, as it would have come through a pipe. Raises SubjectFault."""
-        encoder = worker.Encoder(inf)
-        message["arguments"] = encoder.encode(arguments)
-        message["limit"] = max(SMALLEST_LIMIT, ANSWER_PER_ARGUMENT * encoder.bytes)
-        payload = bytearray(worker.packed(encoder.arrays))
-        do = held.operate if "operate" in message else held.call
+        parse: Callable[[dict[str, Any], bytearray], T],
+    ) -> tuple[T, float]:
+        """The answer as it would have come through a pipe; the time of this thread counts what it took (`clock`)."""
+        held, order = self._held, message.get("operate")
+        if order is not None and order["do"] == "trace":
+            held = self._traced = self._traced or held.rebound()
         try:
             with kept(self._output):
-                answer, arrays = do(message, payload)
+                do = held.call if order is None else held.operate
+                answer, returned = do(message, bytearray(worker.packed(arrays)))
         except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever it is, it is an answer)
             fault = held.explain(error, doing)
             raise SubjectFault(fault["fault"], fault["sentence"], fault["trace"]) from None
-        # The time of this thread counts what the calls took (`clock`).
-        return {**answer, "processor": 0.0}, bytearray(worker.packed(arrays))
+        return parse({**answer, "processor": 0.0}, bytearray(worker.packed(returned))), 0.0
 
     def renew(self) -> None:
         """There is no other process, and nothing is forgotten."""

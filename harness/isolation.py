@@ -13,12 +13,13 @@ import sys
 import tempfile
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Generator, Mapping
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, ClassVar, Literal, Protocol, Self, TypeAlias, TypeVar
+from typing import IO, Any, ClassVar, Literal, Self, TypeAlias, TypeVar
 
 from harness import worker
 from harness.worker import Unsupported
@@ -170,32 +171,65 @@ class Operated:
     seconds: float
 
 
-class SubjectModule(Protocol):
-    """A module whose functions are judged: in a process of its own (`IsolatedModule`), or in ours (`held`)."""
+class SubjectModule(ABC):
+    """A module whose functions are judged: in a process of its own (`IsolatedModule`), or in ours (`held`).
+
+    A context manager, for one thread at a time.
+    """
+
+    name: str
 
     @property
-    def description(self) -> Description:
-        """What it says of itself. Raises SubjectFault."""
-        ...
-
-    @property
-    def output(self) -> str:
-        """What it printed."""
-        ...
-
-    @property
+    @abstractmethod
     def sandbox(self) -> str:
-        """The one that it runs in."""
-        ...
+        """The one that was asked for; once it is started, the one that it runs in. Empty for no process of its own."""
 
     @property
-    def worker_id(self) -> int:
-        """Another number for every process that it had."""
-        ...
+    @abstractmethod
+    def description(self) -> Description:
+        """What the subject says of itself. Raises SubjectFault where it can't be started."""
 
+    @property
+    @abstractmethod
+    def output(self) -> str:
+        """The beginning of what the subject printed so far; complete after `close`."""
+
+    @property
+    @abstractmethod
+    def worker_id(self) -> int:
+        """Another number for every process that it had; what an earlier one kept is gone. 0 where none runs."""
+
+    @abstractmethod
     def beside(self, file: str = "", *, python: str = "") -> "SubjectModule":
         """The same subject once more, or a file beside it, for calls that leave something behind."""
-        ...
+
+    @abstractmethod
+    def renew(self) -> None:
+        """Forget what earlier calls have left behind, where that is possible."""
+
+    @abstractmethod
+    def close(self) -> bool:
+        """Let go of it; whether something was left running."""
+
+    @abstractmethod
+    def _exchanged(
+        self,
+        message: dict[str, Any],
+        arrays: worker.Arrays,
+        doing: str,
+        parse: Callable[[dict[str, Any], bytearray], T],
+    ) -> tuple[T, float]:
+        """What comes back for a message, with the seconds that it took on the wall. Raises SubjectFault."""
+
+    def __enter__(self) -> Self:
+        """Nothing is started yet."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
 
     def call(
         self,
@@ -205,8 +239,16 @@ class SubjectModule(Protocol):
         *,
         layout: Literal["C", "F", "strided"] = "C",
     ) -> Result:
-        """Call one of its functions. Raises SubjectFault."""
-        ...
+        """Call a function of the subject. Raises SubjectFault.
+
+        `arguments` are arrays of numbers, numbers, None, and lists and tuples of these. The subject gets
+        copies: its arrays are in C order, in Fortran order, or every second element of a larger array.
+        """
+        if function not in self.description.functions:
+            raise SubjectFault("not_found", f"{self.name} has no function {function}.")
+        message = {"function": function, "keywords": dict(keywords or {}), "layout": layout}
+        answer, seconds = self._sent(message, arguments, function, read_returned)
+        return Result(*answer, seconds=seconds)
 
     def operate(
         self,
@@ -217,20 +259,33 @@ class SubjectModule(Protocol):
         doing: str,
         layout: Literal["C", "F", "strided", "broadcast"] = "C",
     ) -> Operated:
-        """Do something with one of its operations. Raises SubjectFault."""
-        ...
+        """Do something with one of its operations. Raises SubjectFault.
 
-    def renew(self) -> None:
-        """Forget what earlier calls have left behind, where that is possible."""
-        ...
+        `order` is JSON: what to `do`, by which `plan`; `doing` is what the subject's author calls it.
+        """
+        operate = {**order, "options": worker.Words().encode(dict(options or {}))}
+        message = {"operate": operate, "function": doing, "layout": layout}
+        answer, seconds = self._sent(message, arguments, doing, read_operated)
+        return Operated(**answer, seconds=seconds)
 
-    def close(self) -> bool:
-        """Let go of it; whether something was left running."""
-        ...
+    def _sent(
+        self,
+        message: dict[str, Any],
+        arguments: tuple[Any, ...],
+        doing: str,
+        parse: Callable[[dict[str, Any], bytearray], T],
+    ) -> tuple[T, float]:
+        """As `_exchanged`, with arguments; the answer is bounded by their size."""
+        encoder = worker.Encoder(inf)
+        message["arguments"] = encoder.encode(arguments)
+        if encoder.refused:
+            raise TypeError(f"an argument is {encoder.refused[0]}, which can't be sent to a subject")
+        message["limit"] = max(SMALLEST_LIMIT, ANSWER_PER_ARGUMENT * encoder.bytes)
+        return self._exchanged(message, encoder.arrays, doing, parse)
 
 
-class IsolatedModule:
-    """A subject in a process of its own; a context manager, for one thread at a time."""
+class IsolatedModule(SubjectModule):
+    """A subject in a process of its own."""
 
     _works: ClassVar[dict[str, Sandbox]] = {}  # for each interpreter, what `auto` came to
 
@@ -256,8 +311,7 @@ class IsolatedModule:
         self._module = "" if is_file else str(path)
         self._folder = self._path.parent if self._path else Path(folder or Path.cwd())
         self._python = python or sys.executable
-        self.sandbox: Sandbox = sandbox
-        """The one that was asked for; once it is started, the one that it runs in."""
+        self._sandbox: Sandbox = sandbox
         self._own: tempfile.TemporaryDirectory[str] | None = (
             None  # a temporary folder, where no sandbox gives one
         )
@@ -284,20 +338,15 @@ class IsolatedModule:
                 path,
                 python=python or self._python,
                 limits=self.limits,
-                sandbox=self.sandbox,
+                sandbox=self._sandbox,
                 folder="" if isinstance(path, Path) else str(self._folder),
             )
         return self._beside[key]
 
-    def __enter__(self) -> Self:
-        """Nothing is started yet."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
-        self.close()
+    @property
+    def sandbox(self) -> Sandbox:
+        """See `SubjectModule.sandbox`."""
+        return self._sandbox
 
     @property
     def description(self) -> Description:
@@ -339,7 +388,7 @@ class IsolatedModule:
 
     def _enter(self) -> None:
         """Start a worker in the strongest sandbox that works here, or in the one that was asked for."""
-        asked = self._works.get(self._python, "auto") if self.sandbox == "auto" else self.sandbox
+        asked = self._works.get(self._python, "auto") if self._sandbox == "auto" else self._sandbox
         tried: tuple[Sandbox, ...] = SANDBOXES if asked == "auto" else (asked,)
         for sandbox in tried:
             try:
@@ -349,83 +398,30 @@ class IsolatedModule:
                     self._exchange({}, [], "", self.limits.start_seconds, 0, _python)
                     if asked == "auto":
                         self._works[self._python] = sandbox
-                    self.sandbox = sandbox
+                    self._sandbox = sandbox
                     return
             except _NoSandboxError as error:
                 reason, self._starts = str(error), 0
             if asked != "auto":
                 raise SubjectFault("interpreter", NOT_HERE.format(asked, reason))
 
-    def call(
+    def _exchanged(
         self,
-        function: str,
-        arguments: tuple[Any, ...],
-        keywords: Mapping[str, str | float] | None = None,
-        *,
-        layout: Literal["C", "F", "strided"] = "C",
-    ) -> Result:
-        """Call a function of the subject, in a fresh worker where the last one is lost. Raises SubjectFault.
-
-        `arguments` are arrays of numbers, numbers, None, and lists and tuples of these. The subject gets
-        copies: its arrays are in C order, in Fortran order, or every second element of a larger array.
-        """
+        message: dict[str, Any],
+        arrays: worker.Arrays,
+        doing: str,
+        parse: Callable[[dict[str, Any], bytearray], T],
+    ) -> tuple[T, float]:
+        """By a worker; by a fresh one where the last one is lost."""
         self.start()
-        if function not in self.description.functions:
-            raise SubjectFault("not_found", f"{self.name} has no function {function}.")
-        encoder = worker.Encoder(float("inf"))
-        tree = encoder.encode(arguments)
-        if encoder.refused:
-            raise TypeError(f"an argument is {encoder.refused[0]}, which can't be sent to a subject")
-        limit = max(SMALLEST_LIMIT, ANSWER_PER_ARGUMENT * encoder.bytes)
-        message = {
-            "function": function,
-            "arguments": tree,
-            "keywords": dict(keywords or {}),
-            "layout": layout,
-            "limit": limit,
-        }
         began = time.perf_counter()
-        answer = self._exchange(
-            message, encoder.arrays, function, self.limits.call_seconds, limit, read_returned
-        )
-        return Result(*answer, seconds=time.perf_counter() - began)
+        answer = self._exchange(message, arrays, doing, self.limits.call_seconds, message["limit"], parse)
+        return answer, time.perf_counter() - began
 
     @property
     def worker_id(self) -> int:
         """Another number for every worker; what an earlier one kept is gone. 0 where none runs."""
         return 0 if self._process is None else self._process.pid
-
-    def operate(
-        self,
-        order: Mapping[str, Any],
-        arguments: tuple[Any, ...] = (),
-        *,
-        options: Mapping[str, Any] | None = None,
-        doing: str,
-        layout: Literal["C", "F", "strided", "broadcast"] = "C",
-    ) -> Operated:
-        """Have the worker do something with an operation. Raises SubjectFault.
-
-        `order` is JSON: what to `do`, by which `plan`; `doing` is what the subject's author calls it.
-        """
-        self.start()
-        encoder = worker.Encoder(inf)
-        tree = encoder.encode(arguments)
-        if encoder.refused:
-            raise TypeError(f"an argument is {encoder.refused[0]}, which can't be sent to a subject")
-        limit = max(SMALLEST_LIMIT, ANSWER_PER_ARGUMENT * encoder.bytes)
-        message = {
-            "operate": {**order, "options": worker.Words().encode(dict(options or {}))},
-            "function": doing,
-            "arguments": tree,
-            "layout": layout,
-            "limit": limit,
-        }
-        began = time.perf_counter()
-        answer = self._exchange(
-            message, encoder.arrays, doing, self.limits.call_seconds, limit, read_operated
-        )
-        return Operated(**answer, seconds=time.perf_counter() - began)
 
     def renew(self) -> None:
         """Let the next call start a worker of its own, which counts for no lost one."""
@@ -653,7 +649,7 @@ class IsolatedModule:
 
     def _supervisors(self, process: int) -> list[int]:
         """The process that supervises, and those that only pass on its end."""
-        return [process, *(_descendants(process)[:2] if self.sandbox == "bubblewrap" else [])]
+        return [process, *(_descendants(process)[:2] if self._sandbox == "bubblewrap" else [])]
 
     def _sweep(self) -> None:
         """Kill what is left after a supervisor was killed: what is our child now, or carries the marker."""
