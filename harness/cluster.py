@@ -7,7 +7,7 @@ once more, elsewhere and with nothing beside it, so that a second death is its o
 import logging
 import pickle
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -126,15 +126,9 @@ class Cluster(Executor):
             self._client.run(node.leave, self._terms.run, on_error="ignore")
         self._client.close()
 
-    def judge_all(
-        self,
-        requests: "Sequence[Request]",
-        done: "Callable[[Outcome], None]",
-        announce: "Callable[[Record], None] | None" = None,
-    ) -> "list[Outcome]":
-        """See `Executor`; the folders travel as they are now."""
+    def begin(self) -> None:
+        """The folders travel as they are now."""
         self._parcels.clear()
-        return super().judge_all(requests, done, announce)
 
     def submit(
         self, request: "Request", announce: "Callable[[Record], None] | None" = None

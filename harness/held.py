@@ -14,7 +14,7 @@ import random
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -27,6 +27,7 @@ from harness.isolation import (
     Description,
     IsolatedModule,
     Limits,
+    Parse,
     SubjectFault,
     SubjectModule,
     read_description,
@@ -103,11 +104,7 @@ class HeldModule(SubjectModule):
         return self._files[-1]
 
     def _exchanged(
-        self,
-        message: dict[str, Any],
-        arrays: worker.Arrays,
-        doing: str,
-        parse: Callable[[dict[str, Any], bytearray], T],
+        self, message: dict[str, Any], arrays: worker.Arrays, doing: str, parse: Parse[T]
     ) -> tuple[T, float]:
         """The answer as it would have come through a pipe; the time of this thread counts what it took (`clock`)."""
         held, order = self._held, message.get("operate")

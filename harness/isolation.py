@@ -43,6 +43,8 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+Parse: TypeAlias = Callable[[dict[str, Any], bytearray], T]
+"""What is made of an answer and the bytes of its arrays."""
 Paths: TypeAlias = tuple[tuple[int, ...], ...]
 
 Sandbox: TypeAlias = Literal["auto", "namespace", "bubblewrap", "none"]
@@ -213,11 +215,7 @@ class SubjectModule(ABC):
 
     @abstractmethod
     def _exchanged(
-        self,
-        message: dict[str, Any],
-        arrays: worker.Arrays,
-        doing: str,
-        parse: Callable[[dict[str, Any], bytearray], T],
+        self, message: dict[str, Any], arrays: worker.Arrays, doing: str, parse: Parse[T]
     ) -> tuple[T, float]:
         """What comes back for a message, with the seconds that it took on the wall. Raises SubjectFault."""
 
@@ -269,11 +267,7 @@ class SubjectModule(ABC):
         return Operated(**answer, seconds=seconds)
 
     def _sent(
-        self,
-        message: dict[str, Any],
-        arguments: tuple[Any, ...],
-        doing: str,
-        parse: Callable[[dict[str, Any], bytearray], T],
+        self, message: dict[str, Any], arguments: tuple[Any, ...], doing: str, parse: Parse[T]
     ) -> tuple[T, float]:
         """As `_exchanged`, with arguments; the answer is bounded by their size."""
         encoder = worker.Encoder(inf)
@@ -406,11 +400,7 @@ class IsolatedModule(SubjectModule):
                 raise SubjectFault("interpreter", NOT_HERE.format(asked, reason))
 
     def _exchanged(
-        self,
-        message: dict[str, Any],
-        arrays: worker.Arrays,
-        doing: str,
-        parse: Callable[[dict[str, Any], bytearray], T],
+        self, message: dict[str, Any], arrays: worker.Arrays, doing: str, parse: Parse[T]
     ) -> tuple[T, float]:
         """By a worker; by a fresh one where the last one is lost."""
         self.start()
@@ -508,7 +498,7 @@ class IsolatedModule(SubjectModule):
         doing: str,
         seconds: float,
         limit: int,
-        parse: Callable[[dict[str, Any], bytearray], T],
+        parse: Parse[T],
     ) -> T:
         """Send a message, and parse the answer, with at most `limit` bytes of arrays. Raises SubjectFault."""
         began = time.monotonic()

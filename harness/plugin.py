@@ -38,4 +38,4 @@ def assert_gradient() -> Callable[..., Any]:
 
     See `harness.assertion`.
     """
-    return import_module("harness.assertion").assert_gradient
+    return import_module("harness").assert_gradient  # which leaves JAX the precision that it had

@@ -98,6 +98,10 @@ class Executor(ABC):
     ) -> None:
         """End all that is under way."""
 
+    @abstractmethod
+    def begin(self) -> None:
+        """Get ready for some subjects that are judged together."""
+
     def judge_all(
         self,
         requests: "Sequence[Request]",
@@ -114,6 +118,7 @@ class Executor(ABC):
         Raises:
             KeyboardInterrupt: within `GLANCE` seconds of Ctrl-C.
         """
+        self.begin()
         interrupted = threading.Event()
         with on_interrupt(lambda *_: interrupted.set()):
             outcomes = [
@@ -170,6 +175,9 @@ class Judges(Executor):
         self._siblings: set[int] = set()
         self._idle.extend(self._new() for _ in range(min(jobs, files)))
         self._siblings |= set(children(os.getpid()))  # the judges, and what else the command has started
+
+    def begin(self) -> None:
+        """Nothing: files are read where they lie, when it is their turn."""
 
     def __enter__(self) -> Self:
         """They are started."""

@@ -11,6 +11,8 @@ import pytest
 from harness.test_other_interpreters import interpreter_with
 
 FOLDER = Path(__file__).parent.parent / "examples" / "own_tests"
+LAYERS = FOLDER.parent / "operations"
+"""Where the solution of CS231n lies that one of the examples tests."""
 GUIDES = Path(__file__).parent.parent / "docs" / "how-to"
 MINUTES = 5 * 60
 
@@ -26,11 +28,18 @@ def run(python: str, *names: str, path: str = "") -> str:
         os.devnull,
         "--rootdir",
         str(FOLDER),
+        "--confcutdir",  # the conftest.py of this repository is none of that project's
+        str(FOLDER),
         "-p",
         "no:cacheprovider",
     ]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
-    environment |= {"PYTHONDONTWRITEBYTECODE": "1"} | ({"PYTHONPATH": path} if path else {})
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "JAX_ENABLE"))
+    }
+    environment |= {
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(LAYERS), path])),
+    }
     files = [str(FOLDER / name) for name in names]
     done = subprocess.run(  # noqa: S603
         [*call, *files],
@@ -68,6 +77,19 @@ def test_the_example_of_torch_passes_where_torch_is(tmp_path: Path) -> None:
         [str(FOLDER.parents[1]), *(one for one in sys.path if one.endswith("site-packages"))]
     )
     assert "2 passed" in run(python, "test_torch_function.py", path=path)
+
+
+SLOPE = (
+    "import jax.numpy as jnp\n"
+    "def test_slope(assert_gradient):\n"
+    "    assert_gradient(lambda x: (x**3).sum(), lambda x: 3 * x**2, [1.0, 2.0])\n"
+    "    assert jnp.ones(1).dtype == 'float32'\n"
+)
+
+
+def test_the_fixture_leaves_the_precision_of_jax_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "test_slope.py").write_text(SLOPE, "utf-8")
+    assert "1 passed" in run(sys.executable, str(tmp_path / "test_slope.py"))
 
 
 def test_every_example_is_run_and_quoted_in_a_guide() -> None:

@@ -1,38 +1,10 @@
-"""Layers and losses of CS231n in the tests of one's own solution: found by their names, no declaration is needed."""
+"""Layers and losses of CS231n in the tests of one's own solution, which is `cs231n_layers.py` here."""
 
 import numpy as np
 import pytest
+from cs231n_layers import affine_backward, affine_forward, relu_backward, relu_forward, softmax_loss
 
 from harness import assert_gradient, verify
-
-
-def affine_forward(x, w, b):
-    out = x.reshape(x.shape[0], -1) @ w + b
-    return out, (x, w, b)
-
-
-def affine_backward(dout, cache):
-    x, w, b = cache
-    dx = (dout @ w.T).reshape(x.shape)
-    dw = x.reshape(x.shape[0], -1).T @ dout
-    return dx, dw, dout.sum(axis=0)
-
-
-def relu_forward(x):
-    return np.maximum(x, 0), x
-
-
-def relu_backward(dout, cache):
-    return dout * (cache > 0)
-
-
-def softmax_loss(x, y):
-    shifted = x - x.max(axis=1, keepdims=True)
-    log_probs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    rows = np.arange(len(y))
-    dx = np.exp(log_probs)
-    dx[rows, y] -= 1
-    return -log_probs[rows, y].mean(), dx / len(y)
 
 
 @pytest.mark.parametrize("layer", ["affine", "relu"])

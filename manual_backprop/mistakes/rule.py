@@ -6,12 +6,13 @@ the same pass with that one step written wrongly.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Unpack
 
 import numpy as np
 
 from manual_backprop.activations import OUTPUTS, Activation, Array
 from manual_backprop.losses import LOSSES, Loss, as_rows, divisor
-from manual_backprop.network import Parameters, forward
+from manual_backprop.network import Names, Parameters, forward
 
 
 def output_error(loss: Loss, o: Array, y: Array) -> Array:
@@ -59,21 +60,15 @@ class Rule:
     into_layer_below: Callable[[Array, Array], Array] = into_layer_below
 
     def __call__(
-        self,
-        parameters: Parameters,
-        inputs: Array,
-        targets: Array,
-        *,
-        hidden: str = "tanh",
-        output: str = "identity",
-        loss: str = "mse",
-        reduction: str = "mean",
+        self, parameters: Parameters, inputs: Array, targets: Array, **names: Unpack[Names]
     ) -> Parameters:
         """The gradient by these steps; arguments and result as `network.gradient`."""
+        hidden, output = names.get("hidden", "tanh"), names.get("output", "identity")
+        loss = LOSSES[names.get("loss", "mse")]
         zs, hs = forward(parameters, inputs, hidden=hidden, output=output)
-        error = self.output_error(LOSSES[loss], hs[-1], as_rows(targets, like=hs[-1]))  # (n, K)
-        dz = self.over_the_batch(error, reduction)  # (n, K)
-        if LOSSES[loss].output is None:
+        error = self.output_error(loss, hs[-1], as_rows(targets, like=hs[-1]))  # (n, K)
+        dz = self.over_the_batch(error, names.get("reduction", "mean"))  # (n, K)
+        if loss.output is None:
             dz = self.through_output(OUTPUTS[output], dz, zs[-1], hs[-1])  # (n, K)
 
         gradients: Parameters = []
