@@ -324,7 +324,7 @@ def verify(  # noqa: PLR0913  (the contract of an operation, a keyword for each 
         only: the names of the properties to try.
         seed: repeats a run; without one it is drawn, and the report names it.
         hints: how much to tell of a mistake: 0 where it shows, 1 a hint besides, 2 its name and the cure.
-        time_limit: seconds of processor time, and four times as many on the clock.
+        time_limit: seconds of processor time; what sleeps counts a quarter.
         python: the interpreter that runs a file.
         sandbox: of a file.
         progress: called with (properties done, properties in all, the next one); True for a bar in a notebook, which

@@ -4,16 +4,14 @@ import contextlib
 import os
 import pickle
 import shlex
-import tempfile
 import warnings
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from time import perf_counter
 from typing import Any
 
 import numpy as np
-from hypothesis.configuration import set_hypothesis_home_dir, storage_directory
 
 from harness.clock import Clock
 from harness.contents import OPERATION, SeveralOperations, calls, load_operation
@@ -165,7 +163,7 @@ def verify(request: Request, announce: Callable[[Record], None] = _silently) -> 
     """Verify one subject, name its mistake, and stop its process; whatever happens, it comes to an end."""
     started = perf_counter()
     try:
-        with storage(), warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of our own arithmetic on a subject's numbers
             outcome = (_verify_operation if request.operation else _verify)(request, announce)
     except Exception as error:  # noqa: BLE001  (nobody can tell, and the other subjects wait)
@@ -344,19 +342,6 @@ def _subject(request: Request, stack: contextlib.ExitStack) -> Subject:
 def _limits(request: Request) -> Limits:
     """A call that takes a twelfth of the whole time is taken to hang."""
     return Limits(call_seconds=request.seconds / 12, remedy="--time-limit gives it more")
-
-
-@contextlib.contextmanager
-def storage() -> Generator[None]:
-    """What Hypothesis stores goes to a folder of its own for a while, and none is left where we are called."""
-    home: Any = storage_directory(intent_to_write=False)
-    before = getattr(home, "home_directory", home)  # a plain path in older releases
-    with tempfile.TemporaryDirectory(prefix="hypothesis-") as folder:
-        set_hypothesis_home_dir(folder)
-        try:
-            yield
-        finally:
-            set_hypothesis_home_dir(before)
 
 
 def conclude(outcome: Outcome, verification: Verification[Any]) -> None:

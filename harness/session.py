@@ -17,7 +17,7 @@ from harness.cluster import ClusterError
 from harness.contents import OPERATION, is_network
 from harness.gradescope import as_gradescope
 from harness.isolation import Sandbox
-from harness.outcomes import Outcome, Request, storage
+from harness.outcomes import Outcome, Request
 from harness.pool import Executor
 from harness.reports import Reports
 from harness.resumption import Earlier, Kept, asked, sha256
@@ -114,9 +114,7 @@ def _judge(paths: list[str], options: Options, judges: Executor, reports: Report
     if in_the_open and (left := sorted(left_in_memory() - shared)):
         console.print(Text(f"Shared memory that is there now, and was not before: {', '.join(left)}."))
     if not (paths or options.quiet or options.only):
-        with storage():
-            smallest = smallest_counterexamples(options.seed)
-        for found in smallest:
+        for found in smallest_counterexamples(options.seed):
             console.print()
             console.print(report.counterexample(found), soft_wrap=True)
         _show_consequences(console)

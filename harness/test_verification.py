@@ -18,7 +18,6 @@ from typing import Any, cast
 import numpy as np
 import pytest
 from hypothesis import strategies as st
-from hypothesis.configuration import storage_directory
 from rich.console import Console
 
 from harness import outcomes, pool, report, session
@@ -332,26 +331,6 @@ def test_without_a_file_the_network_is_judged_and_every_page_a_line_each(
     for page in PAGES:
         assert sum(line.startswith(f"{page.__name__} ") and "PASS" in line for line in lines) == 1
     assert sum(line.startswith("PASS manual_backprop:") for line in lines) == network
-
-
-def test_the_smallest_counterexamples_are_searched_without_leaving_anything_here() -> None:
-    found = list[Path]()
-
-    class Passing:
-        def judge_all(self, requests: Any, *_: object) -> list[Outcome]:
-            return [Outcome(one.name) for one in requests]
-
-    def search(seed: int) -> list[Any]:
-        where: Any = storage_directory("examples", intent_to_write=False)
-        found.append(Path(getattr(where, "path", where)))
-        return []
-
-    judges, options = cast("pool.Judges", Passing()), session.Options(cases=1, seed=1)
-    with pytest.MonkeyPatch.context() as patch, scratch() as run:
-        patch.setattr(session, "smallest_counterexamples", search)
-        patch.setattr(session, "_show_consequences", lambda console: None)  # pyright: ignore[reportUnknownLambdaType]
-        session.run([], options, judges, Reports([], run))
-    assert not found[0].is_relative_to(Path.cwd())
 
 
 def test_an_interrupted_class_shows_what_was_decided(capsys: pytest.CaptureFixture[str]) -> None:
