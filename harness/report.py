@@ -20,6 +20,7 @@ from properties.counterexamples import Counterexample
 from properties.diagnosis import Diagnosis
 from properties.search import INCONSTANT, Example, Kind, Record, Verdict
 from properties.seed_problem import Consequence
+from reference.mutations import CURES
 
 WIDTH = 110
 """Of what goes to a file or a pipe, which has no width of its own."""
@@ -289,7 +290,10 @@ def told(outcome: Outcome, hints: int) -> list[str]:
     if hints == 1 and diagnosis.hint:
         lines.append(f"Hint: {diagnosis.hint}")
     if hints > 1 and not (is_told and name_of(diagnosis) == UNKNOWN):
-        named = f"Mistake: {name_of(diagnosis)}. {diagnosis.sentence}".rstrip()
+        is_a_kind = bool(diagnosis.mistakes) and set(diagnosis.mistakes) <= set(
+            CURES
+        )  # of an edit, and no name
+        named = f"Mistake: {'' if is_a_kind else f'{name_of(diagnosis)}. '}{diagnosis.sentence}".rstrip()
         cure = [f"To do: {diagnosis.answer}"] if diagnosis.answer else []
         if len(diagnosis.mistakes) > 1 and set(diagnosis.mistakes) <= set(MISTAKES):
             rows = [MISTAKES[name] for name in diagnosis.mistakes]

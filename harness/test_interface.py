@@ -246,7 +246,7 @@ def treble_backward(dy, cache):
 def test_what_is_printed_is_the_terminals_report_and_a_notebook_shows_the_pages() -> None:
     result = verify(forward, without_the_mean, operation=RMS, **QUICK)
     text, page = str(result), result._repr_html_()  # pyright: ignore[reportPrivateUsage]
-    for word in ("FAIL", "Mistake: path", "The smallest case found", "seed=1"):
+    for word in ("FAIL", "Mistake: dx: the path", "The smallest case found", "seed=1"):
         assert word in text
         assert word in page
     assert "\x1b" not in text

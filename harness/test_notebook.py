@@ -40,7 +40,7 @@ def texts(cell: Any, kind: str = "text/plain") -> str:
 def test_the_worked_notebook_says_what_its_words_say(worked: list[Any]) -> None:
     told = [texts(cell) for cell in worked]
     assert "FAIL cell: dx" in told[1]
-    assert "Mistake: path" in told[1]
+    assert "Mistake: dx: the path" in told[1]
     assert "('path',)" in told[2]
     assert "PASS operation" in told[3]
     assert re.search(r"an error of \de-1\d in a typical entry would have failed", told[4])
