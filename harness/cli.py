@@ -65,7 +65,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as stop:
-            click.echo(f"\nInterrupted: {stop if stop.args else 'nothing was decided'}.", err=True)
+            click.echo(f"\nInterrupted{f': {stop}' if stop.args else ' before there was a verdict'}.", err=True)
             ctx.exit(INTERRUPTED)
         except OSError as error:
             if error.errno not in FULL:
@@ -282,7 +282,7 @@ def _checked(names: tuple[str, ...]) -> tuple[str, ...]:
 
 def _leave(*_: object) -> None:
     """End at once: judges see it, and so does what keeps the temporary files."""
-    os.write(2, b"\nInterrupted: nothing was decided.\n")
+    os.write(2, b"\nInterrupted before there was a verdict.\n")
     os._exit(INTERRUPTED)
 
 

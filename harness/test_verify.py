@@ -246,7 +246,7 @@ def test_a_wrong_call_gets_one_sentence_and_status_2(arguments: list[str], words
 @pytest.mark.parametrize(
     ("what", "status", "words"),
     [
-        (KeyboardInterrupt(), INTERRUPTED, "nothing was decided"),
+        (KeyboardInterrupt(), INTERRUPTED, "Interrupted before there was a verdict."),
         (OSError(errno.ENOSPC, "No space left on device"), 2, "The output can't be written: No space left"),
     ],
 )
