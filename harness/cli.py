@@ -8,7 +8,6 @@ import secrets
 import shlex
 import signal
 import sys
-from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,7 +64,9 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as stop:
-            click.echo(f"\nInterrupted{f': {stop}' if stop.args else ' before there was a verdict'}.", err=True)
+            click.echo(
+                f"\nInterrupted{f': {stop}' if stop.args else ' before there was a verdict'}.", err=True
+            )
             ctx.exit(INTERRUPTED)
         except OSError as error:
             if error.errno not in FULL:
@@ -268,16 +269,12 @@ def _checked(names: tuple[str, ...]) -> tuple[str, ...]:
     """The names of properties, with spaces or without. Raises a usage error for one that there is not."""
     if not names:
         return ()
-    from properties import network, operation  # noqa: PLC0415  (as above)
+    from harness.outcomes import known  # noqa: PLC0415  (as above)
 
-    known = [one.name for one in (*network.PROPERTIES, *operation.PROPERTIES)]
-    wanted = tuple(name.strip().replace(" ", "_") for name in names)
-    for name in wanted:
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
-            asked = f": did you mean {near[0]}?" if near else f". They are: {', '.join(known)}."
-            raise click.UsageError(f"There is no property {name}{asked}")
-    return wanted
+    try:
+        return known(names)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def _leave(*_: object) -> None:

@@ -14,7 +14,6 @@ import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from io import StringIO
 from pathlib import Path
 from types import ModuleType
@@ -30,13 +29,11 @@ from harness.assertion import GradientError
 from harness.contents import OPERATION, holds_network, is_network
 from harness.held import HeldModule, as_it_was
 from harness.isolation import SANDBOXES, IsolatedModule, Sandbox, SubjectFault
-from harness.outcomes import Outcome, Request
+from harness.outcomes import Outcome, Request, known
 from harness.outcomes import verify as judged
 from harness.paths import NoSubjectError, expanded
 from harness.progress import Progress, shown_where_it_can_be
 from harness.worker import described
-from properties import network
-from properties import operation as an_operation
 from properties.cases import Case
 from properties.operation.cases import OperationCase
 from properties.search import Effort, Example, Record, Verdict
@@ -350,7 +347,7 @@ def verify(  # noqa: PLR0913  (the contract of an operation, a keyword for each 
     usual = OF_A_FILE if isinstance(subject, str | Path) else IN_HAND
     effort = Effort(cases or (QUICK if quick else usual), seed)
     common = Request(
-        None, effort, python, time_limit, _known((only,) if isinstance(only, str) else only), quick
+        None, effort, python, time_limit, known((only,) if isinstance(only, str) else only), quick
     )
     if isinstance(subject, str | Path):
         if given:
@@ -383,17 +380,6 @@ _KEYWORDS = frozenset(
         *("hessian", "hvp", "stand_in", "valid", "loss", "step"),
     }
 )
-
-
-def _known(names: Iterable[str]) -> tuple[str, ...]:
-    """The names of properties, with spaces or without. Raises ValueError for one that there is not."""
-    known = [one.name for one in (*network.PROPERTIES, *an_operation.PROPERTIES)]
-    wanted = tuple(one.strip().replace(" ", "_") for one in names)
-    for one in wanted:
-        if one not in known:
-            near = get_close_matches(one, known, n=1) or known[:1]
-            raise ValueError(f"There is no property {one}: did you mean {near[0]}?")
-    return wanted
 
 
 def _files(subject: str, common: Request) -> list[Request]:

@@ -5,8 +5,9 @@ import os
 import pickle
 import shlex
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -58,6 +59,21 @@ MEASURED = 150
 LATE = "Time ran out: {} of the properties had no case yet, {} hold so far. Raise --time-limit for more."
 
 WEAK = "Right on well-scaled cases, but numerically unstable:"
+
+
+PROPERTIES: dict[str, Property[Any]] = {one.name: one for one in (*network.PROPERTIES, *operation.PROPERTIES)}
+"""Those of networks and of operations, by their names."""
+
+
+def known(names: Iterable[str]) -> tuple[str, ...]:
+    """The names of properties, which may have spaces. Raises ValueError for one that there is not."""
+    wanted = tuple(name.strip().replace(" ", "_") for name in names)
+    for name in wanted:
+        if name not in PROPERTIES:
+            near = get_close_matches(name, PROPERTIES, n=1)
+            asked = f": did you mean {near[0]}?" if near else f". They are: {', '.join(PROPERTIES)}."
+            raise ValueError(f"There is no property {name}{asked}")
+    return wanted
 
 
 @dataclass(frozen=True)

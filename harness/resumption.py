@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.node import installed
-from harness.outcomes import Outcome, Request
-from properties import network, operation
+from harness.outcomes import PROPERTIES, Outcome, Request
 from properties.diagnosis import Diagnosis
 from properties.search import Example, Property, Record, Verdict
 
@@ -205,15 +204,12 @@ class Kept:
 
 def _outcome(told: dict[str, Any]) -> Outcome:
     """The outcome that a report tells, as far as reports show it."""
-    properties: dict[str, Property[Any]] = {
-        one.name: one for one in (*network.PROPERTIES, *operation.PROPERTIES)
-    }
     same = {
         name: told[name] for name in ("subject", "message", "trace", "remark", "seconds", "again", "sandbox")
     }
     return Outcome(
         verdict=Verdict(told["verdict"]),
-        records=[_record(properties[one["name"]], one) for one in told["properties"]],
+        records=[_record(PROPERTIES[one["name"]], one) for one in told["properties"]],
         diagnosis=None if told["diagnosis"] is None else _diagnosis(told["diagnosis"]),
         path=told["asked"]["file"],
         sha256=told["sha256"],
