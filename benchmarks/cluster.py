@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from benchmarks.determinism import without_seconds
 from benchmarks.report import Table, json_option, show
 
 SLOPES = {
@@ -58,13 +59,6 @@ def command_for(folder: Path, report: Path, cases: int, where: list[str]) -> lis
     """The command as a course calls it."""
     call = [sys.executable, "-m", "harness.cli", "verify", str(folder), "--cases", str(cases), "--seed", "1"]
     return [*call, "--json", str(report), *where]
-
-
-def without_seconds(found: Any) -> Any:
-    """A report without the times in it."""
-    if isinstance(found, dict):
-        return {key: without_seconds(one) for key, one in found.items() if key != "seconds"}  # pyright: ignore[reportUnknownVariableType]
-    return [without_seconds(one) for one in found] if isinstance(found, list) else found  # pyright: ignore[reportUnknownVariableType]
 
 
 @click.command("cluster")

@@ -18,6 +18,7 @@ from harness.cli import main
 from harness.cluster import KILLS, Cluster, ClusterError
 from harness.outcomes import Outcome, Request
 from harness.test_examples import verify
+from harness.test_right_programs import without_seconds
 from properties.search import Effort, Verdict
 
 Client: Any = pytest.importorskip("distributed", reason="Dask's distributed is the extra `cluster`").Client
@@ -102,13 +103,6 @@ def wait_until(holds: Callable[[], object]) -> None:
             return
         threading.Event().wait(0.1)
     pytest.fail("it never came to hold")
-
-
-def without_seconds(found: Any) -> Any:
-    """A report without the times in it."""
-    if isinstance(found, dict):
-        return {key: without_seconds(one) for key, one in found.items() if key != "seconds"}  # pyright: ignore[reportUnknownVariableType]
-    return [without_seconds(one) for one in found] if isinstance(found, list) else found  # pyright: ignore[reportUnknownVariableType]
 
 
 def test_a_cluster_writes_the_report_of_the_local_pool_but_for_seconds(address: str, tmp_path: Path) -> None:
