@@ -128,11 +128,13 @@ DIAGNOSIS = {
 """Of the diagnosis, what is about a module alone; then comes the rest."""
 
 TESTS = {
-    "manual_backprop/layers/stack.py": ("meta/by_hand", *ENDS, "layers"),
-    "manual_backprop/layers/*": LAYERS,
-    "manual_backprop/mistakes/layers.py": ("meta/layer_mistakes_by_index", "layers"),
+    "manual_backprop/stack.py": ("meta/by_hand", *ENDS, "layers"),
+    "manual_backprop/layers.py": LAYERS,
     "manual_backprop/mistakes/operations/*": ("meta/pages",),
-    "manual_backprop/mistakes/*": ("meta/mistakes_by_index", "meta/mistakes"),
+    "manual_backprop/mistakes/*": (
+        "meta/mistakes",
+        "meta/diagnosis::test_every_variant_of_the_catalogue_is_named",
+    ),
     "manual_backprop/averages.py": ("meta/by_hand", *ENDS),
     "manual_backprop/operations/*": ("meta/pages",),
     "manual_backprop/*": (

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from manual_backprop import Parameters, forward
 from manual_backprop.activations import Array
-from manual_backprop.layers import BATCH_NORM
 from manual_backprop.losses import LOSSES, Loss
 from manual_backprop.mistakes import RIGHT_RULE, Rule
+from manual_backprop.operations import batch_norm
 from manual_backprop.training import initial_parameters
 from properties.digits import digits
 from reference.network import loss_value
@@ -111,15 +111,19 @@ def keeping(mask: Array) -> Rule:
 
 def batchnorm(z: Array) -> Array:
     """Batch normalisation with gain 1 and shift 0, (n, K)."""
-    return BATCH_NORM.forward(z, np.ones(OUTPUTS), np.zeros(OUTPUTS))
+    return _batchnorm(z)[0]
+
+
+def _batchnorm(z: Array) -> tuple[Array, Any]:
+    return batch_norm.forward(z, np.ones(OUTPUTS), np.zeros(OUTPUTS))
 
 
 def before_batchnorm(rule: Rule) -> Rule:
     """The rule for an output of batch normalisation, to be used on a network whose output is its z."""
 
     def output_error(loss: Loss, z: Array, y: Array) -> Array:
-        dh = rule.output_error(loss, batchnorm(z), y)
-        return BATCH_NORM.backward(dh, z, batchnorm(z), np.ones(OUTPUTS), np.zeros(OUTPUTS))[0]
+        h, cache = _batchnorm(z)
+        return batch_norm.backward(rule.output_error(loss, h, y), cache)[0]
 
     return replace(rule, output_error=output_error)
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from io import StringIO
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,8 +58,7 @@ ROWS = (
     Row("dense", lambda n, m: ((m, m + 1), (m + 1,)), (("W", 1), ("b", 0))),
     *map(_of_units, ACTIVATIONS),
     Row("dropout", lambda n, m: ((n, m),)),
-    Row("residual tanh"),
-    Row("residual dense", lambda n, m: ((m, m), (m,)), (("W", 1), ("b", 0))),
+    Row("residual", lambda n, m: ((m, m), (m,)), (("W", 1), ("b", 0))),
     Row("tied", lambda n, m: ((m, m + 1),), (("W", 0),)),
     _of_units("softmax"),
     _of_units("layer_norm", "gain", "shift"),
@@ -72,7 +71,7 @@ class Case(NamedTuple):
     """A layer's input x, (n, units), and its parameters."""
 
     x: Floats
-    parameters: tuple[Floats, ...]
+    parameters: tuple[Any, ...]
 
 
 def case_shapes(row: Row, samples: int, units: int) -> list[tuple[int, ...]]:
@@ -87,9 +86,9 @@ def cut(numbers: Floats, shapes: Sequence[tuple[int, ...]]) -> list[Floats]:
     return [numbers[start:end].reshape(shape) for start, end, shape in zip(starts, ends, shapes, strict=True)]
 
 
-def parameters_of(row: Row, arrays: Sequence[Floats]) -> tuple[Floats, ...]:
-    """The arrays as a layer's parameters: a mask is 2 where they are positive, and else 0."""
-    return tuple(np.where(array > 0, 2.0, 0.0) if row.subject.by_sample else array for array in arrays)
+def parameters_of(row: Row, arrays: Sequence[Floats]) -> tuple[Any, ...]:
+    """The arrays as a layer's parameters: a mask keeps what is positive."""
+    return tuple(array > 0 if row.subject.by_sample else array for array in arrays)
 
 
 def case_of(row: Row, samples: int, units: int, numbers: Floats) -> Case:

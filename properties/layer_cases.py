@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
 from manual_backprop import averages
-from manual_backprop.layers import LAYERS, Stack
+from manual_backprop.layers import LAYERS
+from manual_backprop.stack import Stack
 from properties.comparison import Comparison, compare
 from properties.cross_derivatives import (
     ROWS,
     Case,
     Floats,
     Row,
-    bounded_backward,
     case_of,
     case_shapes,
     cut,
@@ -45,9 +45,6 @@ each_gets_its_share = settings(
 _MOST = AT_MOST + 1
 """Samples, and units below, of a case before it shrinks: more than a counterexample may have."""
 _HEADER = 8
-
-Backward = Callable[..., tuple[Any, ...]]
-"""A layer's backward pass, right or wrong."""
 
 
 def _size(shapes: Sequence[tuple[int, ...]]) -> int:
@@ -88,8 +85,8 @@ def layer_cases(draw: DrawFn, row: Row, sizes: tuple[int, int] | None = None) ->
             x = np.zeros_like(x)
         case _:
             x = x * _FACTORS[text[3] % len(_FACTORS)]
-    shape = row.subject.forward(x, *parameters).shape
-    return cut(numbers, [shape])[0], Case(x, parameters)
+    y, _ = row.subject.forward(x, *parameters)
+    return cut(numbers, [y.shape])[0], Case(x, parameters)
 
 
 class Batch(NamedTuple):
@@ -223,18 +220,6 @@ def add_bounds(one: Sequence[tuple[Any, ...]], other: Sequence[tuple[Any, ...]])
         a if a is None else Enclosed(a.value, a.error + b.error, a.open + b.open)
         for a, b in zip(flat(one), flat(other), strict=True)
     ]
-
-
-def is_wrong(row: Row, backward: Backward, drawn: tuple[Floats, Case]) -> bool:
-    """Whether a backward pass is further from the right one than rounding explains."""
-    dy, (x, parameters) = drawn
-    y = row.subject.forward(x, *parameters)
-    return disagree(learned_by(row, backward(dy, x, y, *parameters)), bounded_backward(row, dy, drawn[1]))
-
-
-def learned_by(row: Row, found: Sequence[Any]) -> list[Any]:
-    """dx and the gradients of the parameters that are learned; a mask is given, and comes last."""
-    return list(found[: 1 + len(row.feeds)])
 
 
 def smallest(strategy: SearchStrategy[Any], refutes: Callable[[Any], bool]) -> Any:

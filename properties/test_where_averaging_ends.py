@@ -5,6 +5,7 @@ counterexample of at most 3 samples and 3 units that Hypothesis shrinks to, and 
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,7 +16,8 @@ from hypothesis import given, settings
 from numpy.typing import NDArray
 
 from manual_backprop.averaging import weighted_mean
-from manual_backprop.layers import BATCH_NORM, LAYERS, Stack, ghost_batches, tied
+from manual_backprop.layers import LAYERS, GhostBatches, Layer
+from manual_backprop.stack import Stack
 from properties.cross_derivatives import ROWS, measure
 from properties.layer_cases import (
     AT_MOST,
@@ -185,7 +187,7 @@ def parameters_that_move(network: Network, batch: Batch) -> Other:
 def masks_that_differ(network: Network, batch: Batch) -> Other:
     """Form (1) with a mask for each sample that is not the one it has in the batch."""
     masked = [
-        tuple(2 - array for array in arrays) if name == "dropout" else arrays
+        tuple(~array for array in arrays) if name == "dropout" else arrays
         for name, arrays in zip(network.names, batch.parameters, strict=True)
     ]
     return each_sample_alone(network, batch._replace(parameters=masked))
@@ -262,7 +264,8 @@ def test_at_the_size_of_the_question_averaging_gives_0_for_a_gradient_that_is_no
 def test_ghost_batches_can_be_averaged_by_the_sum_of_their_weights(batch: Batch) -> None:
     network = NETWORKS["batch_norm"]
     stack = network.stack
-    ghosts = Stack(tuple(ghost_batches(3) if layer is BATCH_NORM else layer for layer in stack.layers))
+    ghost = Layer(GhostBatches(3))
+    ghosts = Stack(tuple(ghost if layer is LAYERS["batch_norm"] else layer for layer in stack.layers))
     cut_up = parts(network, batch, 3)
     bounds = mean_of_bounds(network, cut_up, [part.weights.sum() for part in cut_up])
     averaged = stack.average_over_parts(*batch, size=3)
@@ -273,18 +276,9 @@ def test_ghost_batches_can_be_averaged_by_the_sum_of_their_weights(batch: Batch)
 # Exact numbers ----------------------------------------------------------------------------------------
 
 EXACT = {
-    "dropout": Network(("dense", "dropout", "dense")),
-    "residual dense": Network(("residual dense", "dense"), penalty=2),
-    "tied": Network(("tied", "dense")),
+    "penalty": Network(("dense", "dense"), penalty=2),
     "contrastive": Network(("dense",), loss="contrastive"),
 }
-
-
-def exact_stack(network: Network) -> Stack:
-    """The stack, with a tied layer that is linear."""
-    stack = network.stack
-    linear = tuple(tied("identity") if name == "tied" else LAYERS[name] for name in network.names)
-    return Stack(linear, stack.batch_loss, Fraction(stack.penalty))  # pyright: ignore[reportArgumentType]
 
 
 def five_points(value: Callable[[Fraction], Fraction]) -> Fraction:
@@ -298,7 +292,7 @@ def test_in_fractions_gradient_is_the_difference_quotient_and_the_average_to_the
     name: str,
 ) -> None:
     network = EXACT[name]
-    stack = exact_stack(network)
+    stack = replace(network.stack, penalty=Fraction(network.penalty))
 
     @settings(max_examples=10, deadline=None)
     @given(batches(network, "unequal", inputs=1))

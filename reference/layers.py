@@ -12,19 +12,13 @@ from reference.network_truth import ACTIVATIONS, AFFINE, TERMS
 from reference.operations import OPERATIONS
 from reference.operations.operation import Input, Operation, inputs
 
-_TANH = OPERATIONS["tanh"].forward
 _NORM: Mapping[str, float] = {"eps": 1e-5}
 
 LAYERS: Mapping[str, Link] = {
     "dense": AFFINE,
     **ACTIVATIONS,
-    "dropout": Link(
-        Operation("dropout", lambda x, mask: x * mask, inputs(x="n d", mask=Input("n d", constant=True)))
-    ),
-    "residual tanh": Link(Operation("residual tanh", lambda x: x + _TANH(x), inputs(x="n d"))),
-    "residual dense": Link(
-        Operation("residual dense", lambda x, W, b: x + (x @ W + b), inputs(x="n d", W="d d", b="d"))
-    ),
+    "dropout": Link(OPERATIONS["dropout"], {"rate": 0.5}),
+    "residual": Link(OPERATIONS["residual"]),
     "tied": Link(OPERATIONS["tied_weights"]),
     **{name: Link(OPERATIONS[name], _NORM) for name in ("layer_norm", "rms_norm", "batch_norm")},
 }

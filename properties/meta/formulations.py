@@ -128,7 +128,9 @@ def _softmax(z: Array) -> Array:
 
 
 def _plain_softmax(z: Array) -> Array:
-    return np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    total = np.exp(z).sum(axis=1, keepdims=True)
+    lost = total < np.finfo(total.dtype).tiny  # subnormal: it has no digits left, as an infinite one has none
+    return np.exp(z) / np.where(lost, np.nan, total)
 
 
 def _log_softmax(z: Array) -> Array:

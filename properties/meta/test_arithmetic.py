@@ -293,6 +293,13 @@ def test_a_quotient_by_what_may_be_zero_is_not_bounded() -> None:
     assert np.array_equal(found.up, [np.inf, np.inf, 0])
 
 
+@pytest.mark.parametrize("mask", [np.array([True, True, False]), np.array([1, 1, 0])])
+def test_a_number_keeps_its_error_beside_a_mask_that_is_none(mask: Any) -> None:
+    rounded = Bounded(np.array([1.0, -2.0, 3.0]), e=np.array([0.5, 0.25, 0.125]))
+    found = bounded.RULES["mul"](Bounding(), rounded, Bounded(mask))
+    assert (found.e[:2] >= rounded.e[:2]).all()
+
+
 def test_an_undecided_index_may_be_that_of_either() -> None:
     x, z = np.array([3.0, 1.0, 3.0]), np.array([7.0, 5.0, 9.0])
     for name in (

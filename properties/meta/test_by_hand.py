@@ -20,8 +20,9 @@ from manual_backprop import (
     split,
 )
 from manual_backprop.averages import CONTRASTIVE, average_of
-from manual_backprop.layers import BATCH_NORM, DENSE, LAYERS, Stack
-from manual_backprop.layers.batch_norm import ghost_batches
+from manual_backprop.layers import LAYERS, GhostBatches
+from manual_backprop.operations import batch_norm
+from manual_backprop.stack import Stack
 from manual_backprop.training import descend, initial_parameters, step
 from properties.cases import Case, Parameters
 from properties.comparison import compare, equal, named
@@ -254,7 +255,7 @@ def test_gradients_that_do_not_go_together_are_refused() -> None:
 
 
 def test_a_stack_takes_as_many_tuples_as_it_has_layers() -> None:
-    stack, x = Stack((DENSE, DENSE)), np.ones((3, 2))
+    stack, x = Stack((LAYERS["dense"],) * 2), np.ones((3, 2))
     one: Any = [(np.ones((2, 2)), np.ones(2))]
     with pytest.raises(ValueError, match="zip"):
         stack.forward(one, x)
@@ -271,12 +272,12 @@ def test_a_stack_s_form_1_differentiates_one_sample_at_a_time() -> None:
             return super().gradient(parameters, inputs, targets, weights)
 
     x = np.ones((3, 2))
-    Counted((DENSE,)).per_sample_average([(np.ones((2, 2)), np.ones(2))], x, x)
+    Counted((LAYERS["dense"],)).per_sample_average([(np.ones((2, 2)), np.ones(2))], x, x)
     assert sizes == [1, 1, 1]
 
 
 def test_parts_of_a_stack_that_count_alike_average_to_their_plain_mean() -> None:
-    case, stack = rational_case(), Stack((DENSE,))
+    case, stack = rational_case(), Stack((LAYERS["dense"],))
     parameters, x, y = case.parameters[:1], case.inputs, case.inputs @ case.parameters[0][0] + 1
     plain = stack.average_over_parts(parameters, x, y, size=3, by_weight=False)
     first, second = (stack.gradient(parameters, x[rows], y[rows]) for rows in (slice(3), slice(3, 5)))
@@ -288,7 +289,7 @@ def test_parts_of_a_stack_that_count_alike_average_to_their_plain_mean() -> None
 
 def test_a_stack_has_the_mean_squared_error_and_no_penalty_unless_told() -> None:
     case = rational_case()
-    stack = Stack((DENSE, LAYERS["relu"], DENSE))
+    stack = Stack((LAYERS["dense"], LAYERS["relu"], LAYERS["dense"]))
     parameters: Any = [case.parameters[0], (), case.parameters[1]]
     found = stack.gradient(parameters, case.inputs, case.targets)
     assert equal(named([found[0], found[2]]), named(gradient(case)))  # pyright: ignore[reportArgumentType]  (pairs)
@@ -306,11 +307,12 @@ def test_the_cross_entropy_s_gradient_holds_for_targets_of_any_sum() -> None:
 def test_ghost_batches_are_normalised_each_by_itself() -> None:
     x, dy = np.random.default_rng(5).standard_normal((2, 5, 3))
     gain, shift = np.array([1.0, -2.0, 0.5]), np.array([0.0, 1.0, 2.0])
-    layer, ghosts = ghost_batches(2), (slice(2), slice(2, 4), slice(4, 5))
-    y = layer.forward(x, gain, shift)
-    assert np.array_equal(y, np.concatenate([BATCH_NORM.forward(x[rows], gain, shift) for rows in ghosts]))
-    parts = [BATCH_NORM.backward(dy[rows], x[rows], y[rows], gain, shift) for rows in ghosts]
-    dx, dgain, dshift = layer.backward(dy, x, y, gain, shift)
+    layer, ghosts = GhostBatches(2), (slice(2), slice(2, 4), slice(4, 5))
+    alone = [batch_norm.forward(x[rows], gain, shift) for rows in ghosts]
+    y, cache = layer.forward(x, gain, shift)
+    assert np.array_equal(y, np.concatenate([one for one, _ in alone]))
+    parts = [batch_norm.backward(dy[rows], kept) for rows, (_, kept) in zip(ghosts, alone, strict=True)]
+    dx, dgain, dshift = layer.backward(dy, cache)
     assert np.array_equal(dx, np.concatenate([part[0] for part in parts]))
     assert np.array_equal(dgain, parts[0][1] + parts[1][1] + parts[2][1])
     assert np.array_equal(dshift, parts[0][2] + parts[1][2] + parts[2][2])

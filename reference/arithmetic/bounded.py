@@ -374,7 +374,7 @@ def _multiplied(
 
 
 def _mul(self: "Bounding", a: Bounded, b: Bounded) -> Bounded:
-    if not (a.is_real and b.is_real):
+    if not (a.is_real or b.is_real):
         found = Bounded(a.x * b.x)
     else:
         found = _multiplied(self, a, b, np.multiply, 1)

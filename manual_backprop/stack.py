@@ -9,7 +9,7 @@ import numpy as np
 from manual_backprop.activations import Array
 from manual_backprop.averages import BatchLoss, average_of, penalty, penalty_gradient
 from manual_backprop.averaging import weighted_mean
-from manual_backprop.layers.layer import Layer
+from manual_backprop.layers import Layer
 
 Parameters = Sequence[tuple[Array | None, ...]]
 """One tuple for each layer, in the order of its `forward`; () for a layer without any."""
@@ -27,18 +27,19 @@ class Stack:
     batch_loss: BatchLoss = field(default_factory=lambda: average_of("mse"))
     penalty: float = 0
 
-    def forward(self, parameters: Parameters, inputs: Array) -> list[Array]:
-        """The inputs, and the y of every layer; the last is (n, K)."""
-        hs = [inputs]  # (n, fan_in)
+    def forward(self, parameters: Parameters, inputs: Array) -> tuple[Array, list[Any]]:
+        """The y of the last layer, (n, K), and what every layer keeps for its way back."""
+        h, caches = inputs, list[Any]()  # (n, fan_in)
         for layer, arrays in zip(self.layers, parameters, strict=True):
-            hs.append(layer.forward(hs[-1], *arrays))
-        return hs
+            h, cache = layer.forward(h, *arrays)
+            caches.append(cache)
+        return h, caches
 
     def loss(
         self, parameters: Parameters, inputs: Array, targets: Array, weights: Array | None = None
     ) -> Array:
         """The loss of the whole batch, a scalar; arguments as for `gradient`."""
-        outputs = self.forward(parameters, inputs)[-1]
+        outputs, _ = self.forward(parameters, inputs)
         data = self.batch_loss.value(outputs, targets, _each_once(inputs) if weights is None else weights)
         for layer, arrays in zip(self.layers, parameters, strict=True):
             data = data + sum(penalty(W, self.penalty) for W in arrays if _is_weight(W, layer))
@@ -58,15 +59,17 @@ class Stack:
         Returns:
             One tuple for each layer in the shapes of `parameters`; None for what is given and not learned.
         """
-        hs = self.forward(parameters, inputs)
-        dy = self.batch_loss.error(hs[-1], targets, _each_once(inputs) if weights is None else weights)
+        outputs, caches = self.forward(parameters, inputs)
+        dy = self.batch_loss.error(outputs, targets, _each_once(inputs) if weights is None else weights)
         gradients: list[tuple[Any, ...]] = []
-        for at in reversed(range(len(self.layers))):
-            dy, *dparameters = self.layers[at].backward(dy, hs[at], hs[at + 1], *parameters[at])
-            for place, W in enumerate(parameters[at]):
-                if _is_weight(W, self.layers[at]):
-                    dparameters[place] = dparameters[place] + penalty_gradient(W, self.penalty)
-            gradients.append(tuple(dparameters))
+        for layer, arrays, cache in reversed([*zip(self.layers, parameters, caches, strict=True)]):
+            dy, *learned = layer.backward(dy, cache)
+            gradients.append(
+                tuple(
+                    d + penalty_gradient(W, self.penalty) if _is_weight(W, layer) else d
+                    for W, d in zip(arrays, learned or [None] * len(arrays), strict=True)
+                )
+            )
         return gradients[::-1]
 
     def of_samples(self, parameters: Parameters, rows: slice) -> Parameters:
