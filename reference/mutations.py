@@ -717,8 +717,11 @@ class _Level:
             if self.path
             else self.passage.program
         )
-        size = str(program.shapes[slot][axis])
-        return size.replace("*", " ") if re.fullmatch(r"(\d+\*)?[A-Za-z]\w*", size) else f"axis {axis}"
+        sizes = [str(size) for size in program.shapes[slot]]
+        if not re.fullmatch(r"(\d+\*)?[A-Za-z]\w*", sizes[axis]):
+            return f"axis {axis}"
+        said = sizes[axis].replace("*", " ")
+        return said if sizes.count(sizes[axis]) == 1 else f"{said} (axis {axis})"
 
     # of any step
 

@@ -98,8 +98,11 @@ class OperationForm:
         self._readings = dict[int, tuple[Trial, Reading | None]]()
 
     def reading(self, trial: Trial, change: Change | None = None) -> Reading | None:
-        """The program's values at a case; None where other options make another program."""
-        del change
+        """The program's values at a case, or at changed inputs; None where other options make another program."""
+        if change is not None:
+            changed = dict(trial.case.inputs)
+            change(changed)
+            return self._read(replace(trial.case, inputs=changed))
         if id(trial) not in self._readings:
             self._readings[id(trial)] = trial, self._read(trial.case)
         return self._readings[id(trial)][1]
@@ -274,9 +277,17 @@ class _Problem:
         yield self._others()
 
     def last(self, search: Search) -> Iterator[Iterable[Candidate]]:
-        """Nothing."""
+        """A mask that is not the one that was given."""
         del search
-        return iter(())
+        yield self._other_masks()
+
+    def _other_masks(self) -> Iterator[Candidate]:
+        """Every entry is what it is where the mask is 1, or where it is 0, and not by the mask that was given."""
+        for name in (name for name, one in self.operation.inputs.items() if one.values == "mask"):
+            ends = [Candidate("", self.forms[0], change=partial(_filled, name, end)) for end in (0, 1)]
+            text = f"another mask stands in the place of {name}"
+            cure = "Keep the mask of the forward pass, and let through on the way back what it let through."
+            yield Candidate(text, kind="condition", cure=cure, holds=partial(_between, ends))
 
     def _others(self) -> Iterator[Candidate]:
         mine, axes = self.operation, [one.axes for one in self.operation.inputs.values()]
@@ -297,6 +308,21 @@ class _Problem:
                 said = f"the gradient is that of {other.name}" + (f" with {chosen}" if chosen else "")
                 form = OtherForm(other, options, mine, self.case)
                 yield Candidate(said, form, cure=f"Differentiate {mine.name}.")
+
+
+def _filled(name: str, end: float, inputs: dict[str, Array]) -> None:
+    inputs[name] = np.full_like(inputs[name], end)
+
+
+def _between(ends: Sequence[Candidate], trial: Trial) -> bool:
+    """Whether each entry of an answer is that of one of these candidates."""
+    found = [one.at(trial) for one in ends]
+    return all(
+        np.logical_or.reduce(
+            [abs(given - one[name]) <= trial.reach(name, one[name]) for one in found if one]
+        ).all()
+        for name, given in trial.answer.items()
+    )
 
 
 def _together(found: Sequence[Finding]) -> tuple[Finding, ...]:

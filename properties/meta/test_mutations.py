@@ -161,6 +161,27 @@ def test_a_scatter_that_overwrites_is_told() -> None:
     assert finding.sentence == "dy overwrites where indices repeat, and does not add"
 
 
+@pytest.mark.parametrize(("kept", "told"), [(1.0, "another mask stands in the place of mask"), (0.5, "")])
+def test_a_mask_that_is_drawn_anew_is_told_and_what_is_no_mask_is_not(kept: float, told: str) -> None:
+    def backward(dy: Array, x: Array, mask: Array, *, rate: float) -> tuple[Array, ...]:
+        del x, mask
+        return (dy * kept * (np.random.default_rng(dy.size).random(dy.shape) > rate) / (1 - rate),)
+
+    assert [one.sentence for one in diagnosed("dropout", backward).findings] == [told] * bool(told)
+
+
+def test_a_sum_over_the_other_of_two_axes_of_one_name_tells_them_apart() -> None:
+    def backward(dy: Array, q: Array, k: Array, v: Array) -> tuple[Array, ...]:
+        scores = np.where(np.tri(q.shape[1], dtype=bool), q @ k.swapaxes(1, 2) / np.sqrt(q.shape[2]), -np.inf)
+        p = np.exp(scores) / np.exp(scores).sum(axis=2, keepdims=True)
+        dp = dy @ v.swapaxes(1, 2)
+        ds = p * (dp - (dp * p).sum(axis=1, keepdims=True)) / np.sqrt(q.shape[2])
+        return ds @ k, ds.swapaxes(1, 2) @ q, p.swapaxes(1, 2) @ dy
+
+    (finding,) = diagnosed("causal_attention", backward).findings
+    assert finding.sentence == "the sum of `dy * y` runs over t (axis 1), not over t (axis 2)"
+
+
 def _rnn(
     dy: Array, x: Array, h: Array, Wx: Array, Wh: Array, b: Array, *, carried: float, added: float
 ) -> tuple[Array, ...]:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from reference.operations.by_hand import by_hand
+from reference.operations.by_hand import ByHand
 from reference.operations.norms import count
 from reference.operations.operation import Input, Operation, inputs
 from reference.operations.softmax import softmax, softmax_backward
@@ -33,19 +33,34 @@ def until_now(q: Array, k: Array) -> Array:
     return lax.broadcasted_iota(jnp.int64, (q.shape[-2], k.shape[-2]), 1) <= here + past
 
 
+def weights(q: Array, k: Array) -> Array:
+    """softmax(q kᵀ/√d); leading axes (samples, heads) are kept apart."""
+    return softmax(scores(q, k))
+
+
+def masked_weights(q: Array, k: Array, mask: Array) -> Array:
+    """Query i looks at key j where mask_ij is not 0."""
+    return masked_softmax(scores(q, k), mask)
+
+
+def causal_weights(q: Array, k: Array) -> Array:
+    """Query i looks at the keys until its own time; where there are more keys than queries, they came before."""
+    return masked_weights(q, k, until_now(q, k))
+
+
 def attention(q: Array, k: Array, v: Array) -> Array:
-    """softmax(q kᵀ/√d) v; leading axes (samples, heads) are kept apart."""
-    return softmax(scores(q, k)) @ v
+    """The average of the values with these weights."""
+    return weights(q, k) @ v
 
 
 def masked_attention(q: Array, k: Array, v: Array, mask: Array) -> Array:
-    """Query i looks at key j where mask_ij is not 0."""
-    return masked_softmax(scores(q, k), mask) @ v
+    """The same with a mask."""
+    return masked_weights(q, k, mask) @ v
 
 
 def causal_attention(q: Array, k: Array, v: Array) -> Array:
-    """Query i looks at the keys until its own time; where there are more keys than queries, they came before."""
-    return masked_softmax(scores(q, k), until_now(q, k)) @ v
+    """The same, looking back alone."""
+    return causal_weights(q, k) @ v
 
 
 def attention_with_bias(q: Array, k: Array, v: Array, bias: Array) -> Array:
@@ -122,14 +137,18 @@ def apply_rotary(x: Array, cos: Array, sin: Array) -> Array:
 # Another program: the backward pass with the weights' own formula.
 
 
-def _attention_backward(dy: Array, q: Array, k: Array, v: Array) -> tuple[Array, ...]:
-    weights = softmax(scores(q, k))  # (..., t, s)
-    dscores = softmax_backward(jnp.einsum("...te,...se->...ts", dy, v), weights) / jnp.sqrt(count(q, (-1,)))
-    return (
-        jnp.einsum("...ts,...sd->...td", dscores, k),
-        jnp.einsum("...ts,...td->...sd", dscores, q),
-        jnp.einsum("...ts,...te->...se", weights, dy),
-    )
+def _by_hand(forward: Callable[..., Array], weights: Callable[..., Array]) -> ByHand:
+    def backward(dy: Array, q: Array, k: Array, v: Array, *mask: Array) -> tuple[Array | None, ...]:
+        p = weights(q, k, *mask)  # (..., t, s)
+        dscores = softmax_backward(jnp.einsum("...te,...se->...ts", dy, v), p) / jnp.sqrt(count(q, (-1,)))
+        return (
+            jnp.einsum("...ts,...sd->...td", dscores, k),
+            jnp.einsum("...ts,...td->...sd", dscores, q),
+            jnp.einsum("...ts,...te->...se", p, dy),
+            *(None for _ in mask),
+        )
+
+    return ByHand(forward, backward)
 
 
 def lines_with_one(rng: np.random.Generator, shape: tuple[int, ...], sizes: Any) -> np.ndarray[Any, Any]:
@@ -167,7 +186,7 @@ ATTENTION = (
         attention,
         inputs(q="n t d", k="n s d", v="n s e"),
         sizes=_TIMES,
-        formulations=(by_hand(attention, _attention_backward),),
+        formulations=(_by_hand(attention, weights),),
         also=("scaled_dot_product_attention", "dot_product_attention"),
     ),
     Operation(
@@ -175,18 +194,21 @@ ATTENTION = (
         attention,
         inputs(q="n h t d", k="n h s d", v="n h s e"),
         sizes={"h": (1, 2, 3), **_TIMES},
+        formulations=(_by_hand(attention, weights),),
     ),
     Operation(
         "masked_attention",
         masked_attention,
         inputs(q="n t d", k="n s d", v="n s e", mask=Input("n t s", lines_with_one, constant=True)),
         sizes=_TIMES,
+        formulations=(_by_hand(masked_attention, masked_weights),),
     ),
     Operation(
         "causal_attention",
         causal_attention,
         inputs(q="n t d", k="n t d", v="n t e"),
         sizes={"t": _TIMES["t"]},
+        formulations=(_by_hand(causal_attention, causal_weights),),
         also=("causal_self_attention",),
     ),
     Operation(
