@@ -172,13 +172,8 @@ class Operations:
         elif kind == "function":
             self.trace(run)
         elif kind == "value_and_gradient":
-            value = self.called(run, kind)
-            if not isinstance(value, (tuple, list)) or len(value) < 2:  # noqa: PLR2004 - value and gradient
-                raise Broken(
-                    f"{name_in(plan, kind)} has to return the value and the gradient, not {a(value)}"
-                )
-            run.outputs = [value[0]]
-            run.gradient = value[1] if len(value) == 2 else tuple(value[1:])  # noqa: PLR2004
+            value, run.gradient = self.both(run)
+            run.outputs = [value]
         else:
             value = self.called(run, "forward")
             split(run, value)
@@ -225,6 +220,14 @@ class Operations:
             value = self.called(run, "forward")
         run.outputs = as_list(value)
 
+    def both(self, run: Run) -> tuple[Value, Value]:
+        """The value and the gradient of a function that gives both."""
+        value = self.called(run, "value_and_gradient")
+        if not isinstance(value, (tuple, list)) or len(value) < 2:  # noqa: PLR2004 - value and gradient
+            name = name_in(run.plan, "value_and_gradient")
+            raise Broken(f"{name} has to return the value and the gradient, not {a(value)}")
+        return value[0], value[1] if len(value) == 2 else tuple(value[1:])  # noqa: PLR2004
+
     def backward(self, run: Run, cotangents: list[Any] | None, decoder: Value) -> Value:
         """What the backward pass returns: gradients, or what the kind gives in their place.
 
@@ -238,7 +241,10 @@ class Operations:
         if kind in ("gradient", "jacobian"):
             return self.called(run, kind)
         if kind == "value_and_gradient":
-            return run.gradient
+            gradient, run.gradient = run.gradient, None
+            return (
+                self.both(run)[1] if gradient is None else gradient
+            )  # a second answer is that of a second call
         if kind == "function":
             return self.pulled(run)
         if run.keeps and any(isinstance(output, (tuple, list)) for output in run.whole):

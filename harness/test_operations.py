@@ -66,6 +66,64 @@ def test_a_right_operation_passes_and_says_what_would_have_failed() -> None:
     assert re.fullmatch(r"An error of \de-1\d in a typical entry would have failed\.", outcome.remark)
 
 
+RIGHT = {
+    "a norm, which has no slope at 0": """
+OPERATION = {"a": "n d", "b": "n d"}
+def forward(a, b):
+    na, nb = (np.sqrt((one * one).sum(1, keepdims=True)) for one in (a, b))
+    s = (a * b).sum(1, keepdims=True) / (na * nb)
+    return s[:, 0], (a, b, na, nb, s)
+def backward(dy, cache):
+    a, b, na, nb, s = cache
+    return dy[:, None] * (b / (na * nb) - s * a / na**2), dy[:, None] * (a / (na * nb) - s * b / nb**2)
+""",
+    "one number, where known operations take the same inputs": """
+OPERATION = {"x": "n d", "mu": "d", "log_s": "d"}
+def forward(x, mu, log_s):
+    z = (x - mu) * np.exp(-log_s)
+    return -0.5 * (z**2).sum() - len(x) * log_s.sum(), (z, log_s)
+def backward(dy, cache):
+    z, log_s = cache
+    dx = -dy * z * np.exp(-log_s)
+    return dx, -dx.sum(0), dy * ((z**2).sum(0) - len(z))
+""",
+    "inputs that the file draws": """
+BETWEEN = lambda rng, shape, sizes: rng.uniform(0.2, 0.8, shape)
+OPERATION = {"a": "n", "b": "n", "share": {"axes": "n", "values": BETWEEN}}
+def forward(a, b, share):
+    return a * share + b * (1 - share), (a, b, share)
+def backward(dy, cache):
+    a, b, share = cache
+    return dy * share, dy * (1 - share), dy * (a - b)
+""",
+    "a forward pass that is not finite everywhere": """
+OPERATION = {"eta": "n", "y": {"axes": "n", "values": "labels", "below": 3}}
+CUTS = np.array([-np.inf, -1.0, 1.0, np.inf])
+def share(z): return 1 / (1 + np.exp(-z))
+def forward(eta, y):
+    hi, lo = share(CUTS[y + 1] - eta), share(CUTS[y] - eta)
+    return -np.log(hi - lo).sum(), (hi, lo)
+def backward(dy, cache):
+    hi, lo = cache
+    return dy * (hi * (1 - hi) - lo * (1 - lo)) / (hi - lo)
+""",
+    "a value with its gradient": """
+OPERATION = {"L": "d d"}
+def value_and_gradient(L):
+    A = L @ L.T + np.eye(len(L))
+    return np.linalg.slogdet(A)[1], 2 * np.linalg.inv(A) @ L
+""",
+}
+
+
+@pytest.mark.parametrize("source", RIGHT.values(), ids=RIGHT)
+def test_a_right_operation_passes_at_its_limits_too(source: str, tmp_path: Path) -> None:
+    outcome = verified(written(tmp_path, source), effort=Effort(cases=25, seed=3, shrinking=60))
+    assert (outcome.verdict, outcome.message) == (Verdict.PASS, "")
+    assert "same buffer" not in outcome.remark
+    assert " nan " not in outcome.remark
+
+
 def test_a_wrong_one_fails_with_the_smallest_case_as_python_that_runs_it(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],

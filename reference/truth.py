@@ -45,6 +45,7 @@ def truth(
 
     Raises:
         UnknownPrimitiveError: where a primitive of the program has no rule.
+        ValueError: where the outputs have other shapes than the cotangents.
     """
     found = [
         _read(operation, inputs, cotangents, options, sizes, format, forward)
@@ -79,6 +80,9 @@ def _read(
     forward: Any,
 ) -> list[Bounded]:
     known = derivative(operation, options, sizes, forward)
+    wanted = [known.program.shape(slot, sizes) for slot in known.program.inputs[len(inputs) :]]
+    if [np.shape(dy) for dy in cotangents] != wanted:
+        raise ValueError(f"the outputs have the shapes {wanted}, and so have their cotangents")
     arithmetic = Bounding(format_name)
     values = [
         arithmetic.input(array, varies=place in known.differentiable) for place, array in enumerate(inputs)

@@ -74,7 +74,10 @@ def gradient_is_right_at_the_edges(judge: Judge, case: OperationCase) -> Compari
         if all(np.isfinite(array).all() for array in gradients.values()):
             return None
         if not all(np.isfinite(one).all() for one in outputs):
-            raise Inconclusive("the numbers overflow")
+            judge.remark(
+                "forward is not finite for some numbers of up to 1e8: nothing is asked of its gradient there"
+            )
+            return None
     right = judge.right(case)
     known = [part for one in right.gradients.values() for part in (one.value, one.error)]
     if not all(np.isfinite(array).all() for array in known):
@@ -104,6 +107,8 @@ def value_equals_the_reference(judge: Judge, case: OperationCase) -> Comparison:
     known = judge.known(case)
     if known is None:
         raise Inconclusive("the known operation has different shapes")
+    if not all(np.isfinite(one.value).all() and np.isfinite(one.error).all() for one in known.outputs):
+        raise Inconclusive("the value is not finite here, or not known")
     found = compared_outputs(outputs, known)
     if not found.holds:
         raise Violation(f"forward: {found.worst}.")

@@ -760,10 +760,14 @@ class Judge:
 
     def check(self, case: OperationCase) -> Comparison:
         """Hold the gradients of a case against what is right. Raises `Violation` and `Inconclusive`."""
-        _, _, gradients = self.run(case)
+        outputs, _, gradients = self.run(case)
         right = self.right(case)
+        if right.lines is None and not any(_is_known(one).any() for one in right.gradients.values()):
+            raise Inconclusive("the right gradient is not finite here")
         found = _compared_named(gradients, right.gradients)
         told = not_finite(gradients, right)
+        if told and not all(np.isfinite(one).all() for one in outputs if one.dtype.kind == "f"):
+            raise Inconclusive("the forward pass is not finite")
         if not told and not found.holds:
             told = f"{found.worst}. Wrong are {found.census()}."
         if not told:
@@ -801,7 +805,7 @@ class Judge:
         """Keep how small an error would have failed in half of the entries that are not 0."""
         with np.errstate(all="ignore"):
             shares = [
-                ((one.error + one.open) / np.abs(one.value))[one.value != 0]
+                ((one.error + one.open) / np.abs(one.value))[_is_known(one) & (one.value != 0)]
                 for one in right.gradients.values()
             ]
         every = np.concatenate([np.empty(0), *shares])
@@ -863,11 +867,16 @@ def differ(one: Array, other: Array) -> bool:
 def not_finite(gradients: Mapping[str, Array], right: Right) -> str:
     """Where an entry is NaN or infinite, and the right one is not; empty where none is."""
     for name, array in gradients.items():
-        bad = ~np.isfinite(array) & np.isfinite(right.gradients[name].value)
+        bad = ~np.isfinite(array) & _is_known(right.gradients[name])
         if bad.any():
             what = "NaN" if np.isnan(array[bad]).any() else "inf"
             return f"d{name} has {what} in {int(bad.sum())} of {array.size} entries, where the right gradient is finite"
     return ""
+
+
+def _is_known(one: Enclosed) -> Array:
+    """Of which entries anything is known: not of those without a bound, or not finite, as a norm's slope at 0."""
+    return np.isfinite(one.value) & np.isfinite(one.error + one.open)
 
 
 def _parts(entries: Any, shape: tuple[int, ...]) -> tuple[Array, Array, Array]:
@@ -895,10 +904,10 @@ _APART = Comparison(np.inf, {}, {}, 0, Entry("y", (), np.nan, np.nan, 0.0))
 
 
 def _compared_named(gradients: Mapping[str, Array], right: Mapping[str, Enclosed]) -> Comparison:
-    names = {name: f"d{name}" for name in right}
-    actual = {names[name]: gradients[name] for name in right}
+    known = {name: _is_known(one) for name, one in right.items()}
+    actual = {f"d{name}": np.where(known[name], gradients[name], 0) for name in right}
     value, error, opened = (
-        {names[name]: getattr(one, part) for name, one in right.items()}
+        {f"d{name}": np.where(known[name], getattr(one, part), 0) for name, one in right.items()}
         for part in ("value", "error", "open")
     )
     return compare(actual, value, error, opened)
@@ -911,9 +920,13 @@ def compared_outputs(outputs: Sequence[Array], right: Right) -> Comparison:
 
 def alike(one: Mapping[str, Array], other: Mapping[str, Array], right: Right) -> Comparison:
     """Two answers to the same question, each of which may err by the bound."""
-    doubled = {f"d{name}": 2 * (part.error + part.open) for name, part in right.gradients.items()}
-    return compare(
-        {f"d{name}": array for name, array in one.items()},
-        {f"d{name}": array for name, array in other.items()},
-        doubled,
-    )
+    known = {name: _is_known(part) for name, part in right.gradients.items()}
+    doubled = {
+        f"d{name}": np.where(known[name], 2 * (part.error + part.open), 0)
+        for name, part in right.gradients.items()
+    }
+    both = [
+        {f"d{name}": np.where(known[name], array, 0) for name, array in answer.items()}
+        for answer in (one, other)
+    ]
+    return compare(*both, doubled)
