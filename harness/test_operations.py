@@ -107,6 +107,18 @@ def backward(dy, cache):
     hi, lo = cache
     return dy * (hi * (1 - hi) - lo * (1 - lo)) / (hi - lo)
 """,
+    "a known operation whose mask has to let something through": """
+def masked_attention_forward(q, k, v, mask):
+    s = np.where(mask != 0, q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1]), -np.inf)
+    p = np.exp(s - s.max(-1, keepdims=True))
+    p /= p.sum(-1, keepdims=True)
+    return p @ v, (q, k, v, p)
+def masked_attention_backward(dy, cache):
+    q, k, v, p = cache
+    dp = dy @ v.swapaxes(-1, -2)
+    ds = p * (dp - (dp * p).sum(-1, keepdims=True)) / np.sqrt(q.shape[-1])
+    return ds @ k, ds.swapaxes(-1, -2) @ q, p.swapaxes(-1, -2) @ dy
+""",
     "a value with its gradient": """
 OPERATION = {"L": "d d"}
 def value_and_gradient(L):

@@ -236,7 +236,13 @@ def make(
         count = int(np.prod(shape))
         drawn = numbers(max(count, 1))
         if not isinstance(one.values, str):
-            array = np.asarray(caller.draw(name, int(drawn[0]) * 65536 + int(drawn[-1]), shape, chosen))
+            seed = int(drawn[0]) * 65536 + int(drawn[-1])
+            if callable(
+                one.values
+            ):  # a known operation draws by a function of ours, a file by one of its own
+                array = np.asarray(one.values(np.random.default_rng(seed), shape, chosen))
+            else:
+                array = np.asarray(caller.draw(name, seed, shape, chosen))
             arrays[name] = array.astype(fmt) if array.dtype.kind == "f" else array
             continue
         array = values(one, shape, drawn, chosen, regime)
