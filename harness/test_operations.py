@@ -119,6 +119,13 @@ def masked_attention_backward(dy, cache):
     ds = p * (dp - (dp * p).sum(-1, keepdims=True)) / np.sqrt(q.shape[-1])
     return ds @ k, ds.swapaxes(-1, -2) @ q, p.swapaxes(-1, -2) @ dy
 """,
+    "a known operation of which a course has another form": """
+def dropout_forward(x, mask, *, rate=0.5):
+    return x * mask / (1 - rate), (mask, rate)
+def dropout_backward(dy, cache):
+    mask, rate = cache
+    return dy * mask / (1 - rate)
+""",
     "a value with its gradient": """
 OPERATION = {"L": "d d"}
 def value_and_gradient(L):

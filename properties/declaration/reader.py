@@ -472,7 +472,7 @@ class Reader:
         for name, (forward, backward) in pairs.items():
             if done & set(map(plain, operation_names(name))):
                 continue
-            declaration = self.by_convention(name, forward, backward) or self.by_name(name, forward, backward)
+            declaration = self.by_convention(name, forward, backward)
             if declaration is None:
                 missing.append(self.lacking(name, forward))
             else:
@@ -526,14 +526,23 @@ class Reader:
         return [row for one in operation_names(name) for row in self.conventions.get(plain(one), ())]
 
     def by_convention(self, name: str, forward: Function, backward: Function) -> Declaration | None:
-        """A pair that follows a convention."""
+        """A pair that follows a convention, or has the name of a known operation and takes what that takes."""
         rows = [row for row in self.rows(name) if row.kind == "backward" and row.fits(forward.signature)]
-        return self.conventional(name, rows, {"forward": forward, "backward": backward}) if rows else None
+        known = self.by_name(name, forward, backward)
+        return (
+            self.conventional(name, rows, {"forward": forward, "backward": backward}, known)
+            if rows
+            else known
+        )
 
     def conventional(
-        self, name: str, rows: Sequence[Convention], roles: Mapping[str, Function]
+        self,
+        name: str,
+        rows: Sequence[Convention],
+        roles: Mapping[str, Function],
+        last: Declaration | None = None,
     ) -> Declaration:
-        """The declaration of functions that follow one of the rows: the first, and else the others in turn."""
+        """The declaration of functions that follow one of the rows: the first, else the others in turn, or `last`."""
         row, *others = rows
         arguments = row.arguments or tuple(row.inputs)
         calls = {role: Call(function, arguments) for role, function in roles.items() if role != "backward"}
@@ -553,7 +562,11 @@ class Reader:
             counterpart=row.counterpart,
             dtype=one_of(self.module, "DTYPE", DTYPES, "float64"),
             arrays=one_of(self.module, "ARRAYS", ARRAYS, "numpy"),
-            alternatives=(self.conventional(name, others, roles),) if others else (),
+            alternatives=(self.conventional(name, others, roles, last),)
+            if others
+            else (last,)
+            if last
+            else (),
         )
 
     def by_name(self, name: str, forward: Function, backward: Function) -> Declaration | None:

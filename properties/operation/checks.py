@@ -55,7 +55,7 @@ def result_meets_the_contract(judge: Judge, case: OperationCase) -> None:
     outputs, _, gradients = judge.run(case)
     if any(not np.isfinite(array).all() for array in gradients.values()):
         if not all(np.isfinite(output).all() for output in outputs if output.dtype.kind == "f"):
-            raise Inconclusive("the forward pass is not finite")
+            return  # nothing is asked of the slope of what has no value
         if told := not_finite(gradients, judge.right(case)):
             raise Violation(told)
 
