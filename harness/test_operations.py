@@ -119,6 +119,18 @@ def masked_attention_backward(dy, cache):
     ds = p * (dp - (dp * p).sum(-1, keepdims=True)) / np.sqrt(q.shape[-1])
     return ds @ k, ds.swapaxes(-1, -2) @ q, p.swapaxes(-1, -2) @ dy
 """,
+    "a direction of which one number alone is no direction": """
+OPERATION = {"x": "n d", "v": "d k", "g": "k"}
+def forward(x, v, g):
+    norm = np.sqrt((v**2).sum(0))
+    w = g * v / norm
+    return x @ w, (x, v, g, norm, w)
+def backward(dy, cache):
+    x, v, g, norm, w = cache
+    dw = x.T @ dy
+    dv = g / norm * (dw - v * (dw * v).sum(0) / norm**2)
+    return dy @ w.T, dv, (dw * v / norm).sum(0)
+""",
     "a known operation of which a course has another form": """
 def dropout_forward(x, mask, *, rate=0.5):
     return x * mask / (1 - rate), (mask, rate)
@@ -137,7 +149,7 @@ def value_and_gradient(L):
 
 @pytest.mark.parametrize("source", RIGHT.values(), ids=RIGHT)
 def test_a_right_operation_passes_at_its_limits_too(source: str, tmp_path: Path) -> None:
-    outcome = verified(written(tmp_path, source), effort=Effort(cases=25, seed=3, shrinking=60))
+    outcome = verified(written(tmp_path, source), effort=Effort(cases=25, seed=4, shrinking=60))
     assert (outcome.verdict, outcome.message) == (Verdict.PASS, "")
     assert "same buffer" not in outcome.remark
     assert " nan " not in outcome.remark

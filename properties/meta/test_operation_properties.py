@@ -744,6 +744,17 @@ def test_single_precision_inside_is_granted_where_it_is_declared() -> None:
     assert outcome(single, subject(0)).verdict is Verdict.NOT_APPLICABLE
 
 
+@pytest.mark.parametrize("size", [2, 100])
+def test_a_slope_that_is_not_finite_is_told_however_it_is_measured(size: int) -> None:
+    def lost(dy: Any, x: Any) -> Any:
+        return np.where(np.arange(size) == 1, np.nan, dy * 2 * x)
+
+    subject = InProcess({"x": "d"}, lambda x: (x * x, x), lost, sizes={"d": (size,)})
+    verdict, message = verdict_on(subject)
+    assert verdict is Verdict.FAIL
+    assert "NaN in 1 of" in message
+
+
 def test_axes_of_size_0_are_drawn_where_they_are_declared_and_nowhere_else() -> None:
     def drawn(**declared: Any) -> set[int]:
         subject = InProcess(X, tanh, d_tanh, **declared)

@@ -868,7 +868,9 @@ def differ(one: Array, other: Array) -> bool:
 def not_finite(gradients: Mapping[str, Array], right: Right) -> str:
     """Where an entry is NaN or infinite, and the right one is not; empty where none is."""
     for name, array in gradients.items():
-        bad = ~np.isfinite(array) & _is_known(right.gradients[name])
+        one = right.gradients[name]
+        # Of what was measured along lines, the error of an entry is not known, and yet it has a slope.
+        bad = ~np.isfinite(array) & (_is_known(one) if right.lines is None else np.isfinite(one.value))
         if bad.any():
             what = "NaN" if np.isnan(array[bad]).any() else "inf"
             return f"d{name} has {what} in {int(bad.sum())} of {array.size} entries, where the right gradient is finite"
@@ -915,8 +917,16 @@ def _compared_named(gradients: Mapping[str, Array], right: Mapping[str, Enclosed
 
 
 def compared_outputs(outputs: Sequence[Array], right: Right) -> Comparison:
-    """Outputs beside the known ones."""
-    return _compared(outputs, right.outputs)
+    """Outputs beside the known ones, where anything is known of these."""
+    if [np.shape(one) for one in outputs] != [one.value.shape for one in right.outputs]:
+        return _APART
+    known = [~np.isnan(one.value) & np.isfinite(one.error + one.open) for one in right.outputs]
+    given = [np.where(there, one, 0) for there, one in zip(known, outputs, strict=True)]
+    wanted = [
+        Enclosed(*(np.where(there, part, 0) for part in one))
+        for there, one in zip(known, right.outputs, strict=True)
+    ]
+    return _compared(given, wanted)
 
 
 def alike(one: Mapping[str, Array], other: Mapping[str, Array], right: Right) -> Comparison:
