@@ -583,16 +583,16 @@ class Judge:
 
         Its values alone would not tell a slope: x rounded to 50 binary places is x, and has the slope 0. The program
         comes from the subject's own process, and the truth can't hang on what that says. So its slope along a random
-        line is measured with the first case of each program, and with each that would be told against the subject;
-        and one that has another slope is followed nowhere any more.
+        line is measured with the first case of each program, and with the first that speaks against the subject; and
+        one that has another slope is followed nowhere any more.
         """
         if self._is_distrusted or not _compared(outputs, known.outputs).holds:
             return False
         if case.regime in EDGES:
             return True
-        program = tuple(case.sizes.items()), repr(case.options)
         accuses = gradients is not None and not _compared_named(gradients, known.gradients).holds
-        if accuses or program not in self._followed:
+        program = tuple(case.sizes.items()), repr(case.options), accuses
+        if program not in self._followed:
             try:
                 lines = self._measured(case, outputs, cotangents, entries=0).lines
             except Inconclusive:
