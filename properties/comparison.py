@@ -125,7 +125,9 @@ def resolution(truth: Named, error: Named, opened: Named) -> float | None:
     """The relative error that would be wrong in half of the entries that are not 0; None where all are."""
     right, bound, kink = (_one_after_another(arrays, truth) for arrays in (truth, error, opened))
     seen = right != 0
-    return float(np.median((bound + kink)[seen] / np.abs(right[seen]))) if seen.any() else None
+    with np.errstate(over="ignore"):  # of a number that has all but vanished no share is too large
+        shares = (bound + kink)[seen] / np.abs(right[seen])
+    return float(np.median(shares)) if shares.size else None
 
 
 def equal(actual: Named, expected: Named) -> bool:

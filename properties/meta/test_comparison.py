@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from properties.comparison import Entry, between, compare, equal, named
+from properties.comparison import Entry, between, compare, equal, named, resolution
 
 TRUTH = {"dW1": np.array([[1.0, 2.0], [3.0, 4.0]]), "db1": np.array([5.0, 6.0])}
 ERROR = {"dW1": np.full((2, 2), 0.5), "db1": np.full(2, 0.25)}
@@ -120,3 +120,9 @@ def test_a_number_between_two_others_may_be_either_of_them() -> None:
     for outside in ([0.5, 1.0, 0.0], [3.5, 1.0, 0.0], [2.0, 1.5, 0.0], [2.0, 1.0, -1.5], [2.0, 1.0, 2.5]):
         assert not between({"dW1": np.array(outside)}, low, high)
     assert not between({"dW1": np.array([2.0])}, low, high)
+
+
+def test_the_error_that_is_seen_is_that_of_a_typical_entry_also_where_one_has_all_but_vanished() -> None:
+    truth, open_ = {"db1": np.array([2.0, 4e-315, 0.0, 4.0])}, {"db1": np.zeros(4)}
+    assert resolution(truth, {"db1": np.array([1.0, 1e-3, 1.0, 1.0])}, open_) == 0.5
+    assert resolution({"db1": np.zeros(1)}, {"db1": np.ones(1)}, {"db1": np.zeros(1)}) is None
