@@ -241,10 +241,8 @@ class Operations:
         if kind in ("gradient", "jacobian"):
             return self.called(run, kind)
         if kind == "value_and_gradient":
-            gradient, run.gradient = run.gradient, None
-            return (
-                self.both(run)[1] if gradient is None else gradient
-            )  # a second answer is that of a second call
+            gradient, run.gradient = run.gradient, None  # a second answer is that of a second call
+            return self.both(run)[1] if gradient is None else gradient
         if kind == "function":
             return self.pulled(run)
         if run.keeps and any(isinstance(output, (tuple, list)) for output in run.whole):

@@ -293,6 +293,13 @@ def test_a_quotient_by_what_may_be_zero_is_not_bounded() -> None:
     assert np.array_equal(found.up, [np.inf, np.inf, 0])
 
 
+def test_a_cotangent_of_another_shape_than_its_output_is_refused() -> None:
+    x, sizes = np.ones((2, 3)), {"n": 2, "d": 3}
+    assert truth(OPERATIONS["sum"], [x], [np.ones(2)], {}, sizes).outputs[0].value.shape == (2,)
+    with pytest.raises(ValueError, match=r"the outputs have the shapes \[\(2,\)\]"):
+        truth(OPERATIONS["sum"], [x], [x], {}, sizes)
+
+
 @pytest.mark.parametrize("mask", [np.array([True, True, False]), np.array([1, 1, 0])])
 def test_a_number_keeps_its_error_beside_a_mask_that_is_none(mask: Any) -> None:
     rounded = Bounded(np.array([1.0, -2.0, 3.0]), e=np.array([0.5, 0.25, 0.125]))

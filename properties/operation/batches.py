@@ -134,9 +134,8 @@ def _difference(
         if not np.isfinite(array).all() or not np.isfinite(size):
             raise Inconclusive("the gradient is not finite")
         off, half = np.abs(array - expected), float(np.sqrt(np.finfo(array.dtype).eps)) * size
-        if (
-            off.max(initial=0) > half
-        ):  # where terms cancel, nothing may be left but rounding: two answers, two bounds
+        if off.max(initial=0) > half:
+            # Where terms cancel, nothing may be left but rounding: two answers, two bounds.
             right = judge.right(samples.part(case, whole)).gradients[name]
             off = np.where(off > half + 2 * (right.error + right.open), off, 0)
         if off.max(initial=0) > half:

@@ -237,9 +237,7 @@ def make(
         drawn = numbers(max(count, 1))
         if not isinstance(one.values, str):
             seed = int(drawn[0]) * 65536 + int(drawn[-1])
-            if callable(
-                one.values
-            ):  # a known operation draws by a function of ours, a file by one of its own
+            if callable(one.values):  # of a known operation: a function of ours
                 array = np.asarray(one.values(np.random.default_rng(seed), shape, chosen))
             else:
                 array = np.asarray(caller.draw(name, seed, shape, chosen))
