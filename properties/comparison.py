@@ -80,7 +80,9 @@ class Comparison:
         return ", ".join(parts)
 
 
-def compare(actual: Named, truth: Named, error: Named, opened: Named | None = None) -> Comparison:
+def compare(
+    actual: Named, truth: Named, error: Named, opened: Named | None = None, known: Named | None = None
+) -> Comparison:
     """Compare named arrays with the truth, entry by entry.
 
     Args:
@@ -88,6 +90,7 @@ def compare(actual: Named, truth: Named, error: Named, opened: Named | None = No
         truth: what is right, the same names and shapes.
         error: how far rounding may carry an entry, the same names and shapes.
         opened: how far a kink may carry it besides; none where left out.
+        known: of which entries anything is known; of all where left out. The others are never wrong.
     """
     sizes = {name: right.size for name, right in truth.items()}
     given, right, bound = (_one_after_another(arrays, truth) for arrays in (actual, truth, error))
@@ -95,6 +98,8 @@ def compare(actual: Named, truth: Named, error: Named, opened: Named | None = No
     with np.errstate(all="ignore"):
         excess = np.abs(given - right) / (bound + kink)
         excess = np.where(given == right, 0, np.where(np.isfinite(excess), excess, np.inf))
+    if known is not None:
+        excess = np.where(_one_after_another(known, truth), excess, 0)
     ratio = float(excess.max(initial=0))
     wrong, worst = dict.fromkeys(truth, 0), None
     if ratio > 1:

@@ -104,6 +104,14 @@ def test_a_difference_is_shown_in_as_many_digits_as_it_takes(
     assert str(entry) == f"dW1[0, 2] is {text} (rounding explains 1e-17)"
 
 
+def test_an_entry_of_which_nothing_is_known_is_never_wrong_and_the_others_are() -> None:
+    known = {"dW1": np.array([[True, False], [True, True]]), "db1": np.array([True, False])}
+    lost = moved(dW1={(0, 1): np.nan}, db1={(1,): np.inf})
+    assert compare(lost, TRUTH, ERROR, known=known).holds
+    assert compare(lost, TRUTH, ERROR).wrong == {"dW1": 1, "db1": 1}
+    assert compare(moved(dW1={(1, 0): 1.0}), TRUTH, ERROR, known=known).wrong == {"dW1": 1, "db1": 0}
+
+
 def test_rational_arrays_are_equal_to_the_last_digit_or_not_at_all() -> None:
     assert equal(TRUTH, moved())
     assert not equal(TRUTH, moved(db1={(1,): 1e-15}))

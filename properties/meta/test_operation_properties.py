@@ -15,7 +15,7 @@ from properties.operation import PROPERTIES, checks
 from properties.operation.cases import EDGES, REGULAR, NoCaseError, OperationCase, Seeded, make
 from properties.operation.explanations import OperationExplanations
 from properties.operation.programs import NoProgramError
-from properties.operation.truth import Judge
+from properties.operation.truth import Judge, Right, compared_outputs
 from properties.search import (
     Effort,
     Inconclusive,
@@ -26,6 +26,7 @@ from properties.search import (
     Violation,
     searched,
 )
+from reference.arithmetic.bounded import Enclosed
 from reference.operations.operation import Input
 from reference.operations.operation import inputs as by_name
 
@@ -742,6 +743,14 @@ def test_single_precision_inside_is_granted_where_it_is_declared() -> None:
     assert verdict_on(subject(1e-4))[0] is Verdict.FAIL
     single = next(one for one in PROPERTIES if one.check is checks.gradient_is_right_in_single_precision)
     assert outcome(single, subject(0)).verdict is Verdict.NOT_APPLICABLE
+
+
+@pytest.mark.parametrize(("value", "holds"), [(-np.inf, True), (-27.0, False), (np.nan, False)])
+def test_a_value_that_is_infinite_is_that_value(value: float, *, holds: bool) -> None:
+    infinite = Enclosed(np.array([-np.inf]), np.array([np.inf]), np.zeros(1))
+    assert compared_outputs([np.array([value])], Right({}, (infinite,))).holds == holds
+    nothing = Enclosed(np.array([np.nan]), np.array([np.nan]), np.zeros(1))
+    assert compared_outputs([np.array([value])], Right({}, (nothing,))).holds
 
 
 @pytest.mark.parametrize("size", [2, 100])

@@ -764,8 +764,8 @@ class Judge:
         """Hold the gradients of a case against what is right. Raises `Violation` and `Inconclusive`."""
         outputs, _, gradients = self.run(case)
         right = self.right(case)
-        known = np.concatenate([np.empty(0), *(_is_known(one).ravel() for one in right.gradients.values())])
-        if right.lines is None and known.size and not known.any():
+        known = _known(right.gradients).values()
+        if right.lines is None and any(one.size for one in known) and not any(one.any() for one in known):
             raise Inconclusive("the right gradient is not finite here")
         found = _compared_named(gradients, right.gradients)
         told = not_finite(gradients, right)
@@ -896,12 +896,15 @@ def _interval(values: Any) -> tuple[float, float] | None:
     return {"positive": (0.0, np.inf), "unit": (0.0, 1.0)}.get(values) if isinstance(values, str) else None
 
 
-def _compared(outputs: Sequence[Array], known: Sequence[Enclosed]) -> Comparison:
+def _compared(outputs: Sequence[Array], right: Sequence[Enclosed], *, known: bool = False) -> Comparison:
+    """Outputs beside the right ones; with `known` those alone that are numbers and have a bound, or are infinite."""
     names = ["y"] if len(outputs) == 1 else [f"y{i + 1}" for i in range(len(outputs))]
-    if [np.shape(one) for one in outputs] != [one.value.shape for one in known]:
+    if [np.shape(one) for one in outputs] != [one.value.shape for one in right]:
         return _APART
-    parts = [dict(zip(names, column, strict=True)) for column in zip(*known, strict=True)]
-    return compare(dict(zip(names, map(np.asarray, outputs), strict=True)), *parts)
+    parts = [dict(zip(names, column, strict=True)) for column in zip(*right, strict=True)]
+    told = [_is_known(one) | np.isinf(one.value) for one in right] if known else None
+    actual = dict(zip(names, map(np.asarray, outputs), strict=True))
+    return compare(actual, *parts, known=None if told is None else dict(zip(names, told, strict=True)))
 
 
 _APART = Comparison(np.inf, {}, {}, 0, Entry("y", (), np.nan, np.nan, 0.0))
@@ -909,37 +912,29 @@ _APART = Comparison(np.inf, {}, {}, 0, Entry("y", (), np.nan, np.nan, 0.0))
 
 
 def _compared_named(gradients: Mapping[str, Array], right: Mapping[str, Enclosed]) -> Comparison:
-    known = {name: _is_known(one) for name, one in right.items()}
-    actual = {f"d{name}": np.where(known[name], gradients[name], 0) for name in right}
+    actual, known = _by_gradient({name: gradients[name] for name in right}), _by_gradient(_known(right))
     value, error, opened = (
-        {f"d{name}": np.where(known[name], getattr(one, part), 0) for name, one in right.items()}
+        _by_gradient({name: getattr(one, part) for name, one in right.items()})
         for part in ("value", "error", "open")
     )
-    return compare(actual, value, error, opened)
+    return compare(actual, value, error, opened, known)
+
+
+def _known(right: Mapping[str, Enclosed]) -> dict[str, Array]:
+    return {name: _is_known(one) for name, one in right.items()}
+
+
+def _by_gradient(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    return {f"d{name}": array for name, array in arrays.items()}
 
 
 def compared_outputs(outputs: Sequence[Array], right: Right) -> Comparison:
     """Outputs beside the known ones, where anything is known of these."""
-    if [np.shape(one) for one in outputs] != [one.value.shape for one in right.outputs]:
-        return _APART
-    known = [~np.isnan(one.value) & np.isfinite(one.error + one.open) for one in right.outputs]
-    given = [np.where(there, one, 0) for there, one in zip(known, outputs, strict=True)]
-    wanted = [
-        Enclosed(*(np.where(there, part, 0) for part in one))
-        for there, one in zip(known, right.outputs, strict=True)
-    ]
-    return _compared(given, wanted)
+    return _compared(outputs, right.outputs, known=True)
 
 
 def alike(one: Mapping[str, Array], other: Mapping[str, Array], right: Right) -> Comparison:
     """Two answers to the same question, each of which may err by the bound."""
-    known = {name: _is_known(part) for name, part in right.gradients.items()}
-    doubled = {
-        f"d{name}": np.where(known[name], 2 * (part.error + part.open), 0)
-        for name, part in right.gradients.items()
-    }
-    first, second = (
-        {f"d{name}": np.where(known[name], array, 0) for name, array in answer.items()}
-        for answer in (one, other)
-    )
-    return compare(first, second, doubled)
+    doubled = {name: 2 * (part.error + part.open) for name, part in right.gradients.items()}
+    answers = _by_gradient(one), _by_gradient(other)
+    return compare(*answers, _by_gradient(doubled), known=_by_gradient(_known(right.gradients)))
