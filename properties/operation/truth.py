@@ -583,8 +583,9 @@ class Judge:
 
         Its values alone would not tell a slope: x rounded to 50 binary places is x, and has the slope 0. The program
         comes from the subject's own process, and the truth can't hang on what that says. So its slope along a random
-        line is measured with the first case of each program, and with the first that speaks against the subject; and
-        one that has another slope is followed nowhere any more.
+        line is measured with the first case of each program, and with the first that speaks against the subject: if it
+        does so rightly, the subject is wrong whatever the others are. A program with another slope is followed nowhere
+        any more.
         """
         if self._is_distrusted or not _compared(outputs, known.outputs).holds:
             return False
