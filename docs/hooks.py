@@ -281,8 +281,9 @@ def cell(column: int, row: int, value: float, largest: float) -> str:
 
 
 def in_figures(value: float) -> str:
-    """A number with its sign and two decimals."""
-    return f"{value:+.2f}".replace("-", "−")
+    """A number with its sign and two decimals; without a sign where no decimal is left."""
+    told = f"{value:+.2f}".replace("-", "−")
+    return told if told.strip("+−0.") else "0.00"
 
 
 def label(name: str, shape: tuple[int, ...], k: int) -> str:
