@@ -5,8 +5,8 @@ One string of bytes gives all numbers of a case, two bytes each, sorted from sim
 (Hypothesis, or a seeded generator) gives choices and numbers; the same function makes a case of either.
 
 Regimes: `plain`, numbers of size 1; `loud`, some inputs up to 8 times larger; `coarse`, few different numbers, with
-ties and zeros on purpose; and at the edges `extreme`, each real input scaled by a power of ten from 1e-8 to 1e8, and
-`saturated`, inputs 8 to 512 times larger.
+ties and zeros on purpose; `wide`, one axis so long that blocks of a fixed size end within it; and at the edges
+`extreme`, each real input scaled by a power of ten from 1e-8 to 1e8, and `saturated`, inputs 8 to 512 times larger.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,20 +22,22 @@ from numpy.typing import NDArray
 
 from properties.declaration import Declaration
 from properties.search import Example
-from properties.strategies import COARSE, DYADICS, POWERS
+from properties.strategies import COARSE, DYADICS, POWERS, WIDEST
 from reference.operations.operation import Input, size_of
 
 Array = NDArray[Any]
 Sizes = Mapping[str, int]
 
-REGULAR = ("plain", "loud", "coarse")
+REGULAR = ("plain", "loud", "coarse", "wide")
 EDGES = ("extreme", "saturated")
-_WEIGHTS = {"plain": 5, "loud": 1, "coarse": 2, "extreme": 1, "saturated": 1}
+_WEIGHTS = {"plain": 5, "loud": 1, "coarse": 3, "wide": 2, "extreme": 1, "saturated": 1}
 
 SIZES = (1, 2, 3, 4, 5)
 """Of an axis that is free, the simplest first."""
 FEW = (1, 2, 3)
 """The same where the truth is measured coordinate by coordinate."""
+WIDE = (9, 17, 33, WIDEST)
+"""Of one axis in the regime of that name: each but the last is one above a size that people cut arrays into."""
 MOST = 96
 """Numbers that are drawn one by one; a larger case takes them from a generator that these seed."""
 _SEED = 8
@@ -220,16 +222,30 @@ def make(
     regimes: Sequence[str],
     *,
     sizes: Sequence[int] = SIZES,
+    wide: Sequence[int] = (),
     dtype: str = "",
     calls: str = "",
 ) -> OperationCase:
-    """A case of an operation from a source of choices. Raises `NoCaseError`."""
+    """A case of an operation from a source of choices.
+
+    Args:
+        source: gives choices and numbers.
+        caller: what it is a case of.
+        regimes: those to choose from.
+        sizes: of an axis that is free.
+        wide: of one axis, in every regime; without, `WIDE` in the regime of that name.
+        dtype: in place of the declared one.
+        calls: the lines that call it.
+
+    Raises:
+        NoCaseError: where no combination of sizes and options is valid.
+    """
     declared = caller.declaration
     numbers = source.numbers()
     weighted = tuple(one for one in regimes for _ in range(_WEIGHTS[one]))
     regime = source.one_of("regime", weighted)
     fmt = dtype or declared.dtype
-    chosen, options = _combination(source, caller, sizes)
+    chosen, options = _combination(source, caller, sizes, wide or (WIDE if regime == "wide" else ()))
     arrays: dict[str, Array] = {}
     for name, one in declared.inputs.items():
         shape = one.shape(chosen)
@@ -253,11 +269,13 @@ def make(
 
 
 def _combination(
-    source: Source, caller: Caller, free: Sequence[int]
+    source: Source, caller: Caller, free: Sequence[int], wide: Sequence[int]
 ) -> tuple[dict[str, int], dict[str, Any]]:
     """Sizes and options that go together; where the source doesn't meet any, from one of some fixed sequences."""
+    open_axes = [axis for axis in caller.declaration.axes if axis not in caller.declaration.sizes]
     for attempt in range(TRIES):
-        found = _tried(source, caller, free, str(attempt))
+        long = {source.one_of(f"wide {attempt}", open_axes): wide} if wide and open_axes else {}
+        found = _tried(source, caller, free, str(attempt), long)
         if found is not None:
             return found
     fixed = Seeded(np.random.default_rng(source.one_of("sequence", range(8))))
@@ -275,14 +293,16 @@ def _combination(
 
 
 def _tried(
-    source: Source, caller: Caller, free: Sequence[int], attempt: str = ""
+    source: Source,
+    caller: Caller,
+    free: Sequence[int],
+    attempt: str = "",
+    wide: Mapping[str, Sequence[int]] | None = None,
 ) -> tuple[dict[str, int], dict[str, Any]] | None:
-    """Sizes and options, if they go together."""
+    """Sizes and options, if they go together; an axis may have sizes of its own to choose from."""
     declared = caller.declaration
-    sizes = {
-        axis: int(source.one_of(f"size {axis} {attempt}", tuple(declared.sizes.get(axis, free))))
-        for axis in declared.axes
-    }
+    pools = dict.fromkeys(declared.axes, free) | dict(wide or {}) | dict(declared.sizes)
+    sizes = {axis: int(source.one_of(f"size {axis} {attempt}", tuple(pools[axis]))) for axis in declared.axes}
     options = {
         name: source.one_of(f"option {name} {attempt}", values) for name, values in declared.options.items()
     }

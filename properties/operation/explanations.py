@@ -1,25 +1,21 @@
 """How a failure of an operation's derivative is explained: digits that it lacks, weak numbers, or a mistake."""
 
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from properties.diagnosis import Diagnosis
-from properties.operation.cases import REGULAR, NoCaseError, OperationCase, Seeded, make
+from properties.operation.cases import NoCaseError, OperationCase, Seeded, make
+from properties.operation.conditions import condition
 from properties.operation.mistakes import named
 from properties.operation.truth import Judge
 from properties.search import Example, Inconclusive, Violation
 from reference.truth import Enclosed
 
-ASKED, ASKED_SLOWLY = 48, 16
-"""Cases that show on which of them a derivative is wrong; fewer where each is measured."""
 GENERIC, ONE_RATIO = 5, 1e-6
 """Cases on which a ratio has to be one, and how far it may differ from entry to entry."""
-CHANCE = 0.01
-"""How likely a condition that explains nothing may be told, at most."""
 
 NUDGES = tuple(range(-48, -18, 3))
 """log₂ of how far the numbers of a case are moved, relative to their sizes, to see whether an error is noise."""
@@ -102,12 +98,14 @@ class OperationExplanations:
         case = _case(example)
         where, note, explanation, answer = "", "", "", ""
         found: Diagnosis | None = None
-        with np.errstate(all="ignore"), suppress(Violation, Inconclusive):  # these are told already
-            where = _census(subject, case)
-            explanation, answer = _ratio(subject)
-            note = subject.comparison_of_the_forward_pass(case) if subject.is_wrong else ""
-            found = named(subject, case)
-        where = "; ".join(filter(None, (where, _condition(subject))))
+        with np.errstate(all="ignore"):
+            told = condition(subject, case)
+            with suppress(Violation, Inconclusive):  # these are told already
+                where = _census(subject, case)
+                explanation, answer = _ratio(subject)
+                note = subject.comparison_of_the_forward_pass(case) if subject.is_wrong else ""
+                found = named(subject, case, *([told.holds] if told else []))
+        where = "; ".join(filter(None, (where, told.sentence if told else "")))
         if found is not None:
             return replace(found, where=where, place=where, note="; ".join(filter(None, [note, found.note])))
         return Diagnosis(
@@ -195,65 +193,6 @@ def _ratio(judge: Judge) -> tuple[str, str]:
             ):
                 return f"d{name} is {sentence} the right gradient", ""
     return "", ""
-
-
-@dataclass(frozen=True)
-class _Condition:
-    """Something that cases have or have not, in words."""
-
-    sentence: str
-    holds: Callable[[OperationCase], bool]
-
-
-def _condition(judge: Judge) -> str:
-    """On which cases the derivative is wrong, where it is so on some alone; empty where nothing tells these apart.
-
-    Looked for is one size or one option that all wrong cases share, and best no right one. Where a share p of the cases
-    has it, all w wrong ones have it by chance with p^w, and none of r right ones with (1 - p)^r; of all conditions that
-    are tried, one would with so many times that, which has to be below `CHANCE`.
-    """
-    rng, verdicts = np.random.default_rng(0), list[tuple[OperationCase, bool]]()
-    for _ in range(ASKED if judge.reading is not None else ASKED_SLOWLY):
-        with suppress(Inconclusive, NoCaseError):
-            case = make(Seeded(rng), judge, REGULAR, sizes=judge.pool)
-            try:
-                judge.check(case)
-                verdicts.append((case, True))
-            except Violation:
-                verdicts.append((case, False))
-    conditions = _conditions(judge)
-    right, wrong = ([case for case, is_right in verdicts if is_right is wanted] for wanted in (True, False))
-    likeliest, told = CHANCE, ""
-    for one in conditions if right and wrong else []:
-        if all(map(one.holds, wrong)):
-            others = sum(map(one.holds, right))
-            share = (len(wrong) + others) / len(verdicts)
-            chance = share ** len(wrong) * (1 if others else (1 - share) ** len(right)) * len(conditions)
-            if chance < likeliest:
-                likeliest, told = chance, f"{'only' if others else 'always and only'} where {one.sentence}"
-    return told
-
-
-def _conditions(judge: Judge) -> list[_Condition]:
-    """One option has a value or has it not; one axis is 1 or longer; numbers meet each other."""
-    found = [_Condition("numbers are 0 or equal", lambda case: case.regime == "coarse")]
-    for axis in judge.declaration.axes:
-        found += [
-            _Condition(f"{axis} is 1", lambda case, axis=axis: case.sizes[axis] == 1),
-            _Condition(f"{axis} is not 1", lambda case, axis=axis: case.sizes[axis] != 1),
-        ]
-    for name, choices in judge.declaration.options.items():
-        for value in choices:
-            found += [
-                _Condition(
-                    f"{name} is {value!r}", lambda case, name=name, value=value: case.options[name] == value
-                ),
-                _Condition(
-                    f"{name} is not {value!r}",
-                    lambda case, name=name, value=value: case.options[name] != value,
-                ),
-            ]
-    return found
 
 
 def _digits(judge: Judge, case: OperationCase) -> int:

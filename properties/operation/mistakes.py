@@ -3,7 +3,7 @@
 The search of `properties.diagnosis.operations`, asked with cases that the subject takes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from properties.diagnosis import operations as steps
 from properties.operation.cases import NoCaseError, OperationCase, Seeded, make
 from properties.operation.truth import Judge, Reading, sizes_of
 from properties.search import Violation
+from properties.strategies import WIDEST
 
 Array = NDArray[Any]
 
@@ -26,8 +27,15 @@ TRIED = 60
 """Draws of sizes and options of which the most telling are taken."""
 
 
-def named(judge: Judge, case: OperationCase) -> Diagnosis | None:
+def named(
+    judge: Judge, case: OperationCase, holds: Callable[[OperationCase], bool] = lambda _: True
+) -> Diagnosis | None:
     """What the step is called that is wrong; None where there is no known operation, or nothing is found.
+
+    Args:
+        judge: the subject and what is right for it.
+        case: one on which it is wrong, whose options are taken.
+        holds: the condition under which it is wrong.
 
     Raises:
         SubjectGone, TimeIsOver: as any call of the subject.
@@ -36,7 +44,7 @@ def named(judge: Judge, case: OperationCase) -> Diagnosis | None:
     if reading is None or reading.counterpart.axes:
         return None
     asked = _Asked(judge, reading, case.options)
-    cases = asked.cases()
+    cases = asked.cases(holds)
     if len(cases) < 2:  # noqa: PLR2004  (one alone confirms nothing)
         return None
     unit = 2.0**-24 if judge.format == "float32" else steps.UNIT
@@ -57,17 +65,11 @@ class _Asked:
             zip(reading.operation.inputs, reading.counterpart.inputs or tuple(declared.inputs), strict=False)
         )
 
-    def cases(self) -> list[steps.Case]:
+    def cases(self, holds: Callable[[OperationCase], bool]) -> list[steps.Case]:
         """Generic numbers, with sizes that differ from each other as far as the subject takes such."""
         rng = np.random.default_rng(1)
-        drawn: list[OperationCase] = []
-        for _ in range(TRIED):
-            try:
-                one = make(Seeded(rng), self.judge, ("plain",))
-            except NoCaseError:
-                continue
-            if self.judge.valid(one.sizes, self.options):
-                drawn.append(replace(one, options=dict(self.options)))
+        drawn = self._drawn(rng, holds, ())
+        drawn = drawn if len(drawn) >= CASES else [*drawn, *self._drawn(rng, holds, range(1, WIDEST + 1))]
         drawn.sort(key=_telling, reverse=True)
         fixed = self.reading.operation.concrete  # of which another size makes another program
         drawn = [
@@ -77,6 +79,21 @@ class _Asked:
         best += drawn[1:2]
         best += drawn[:1] * (CASES - len(best))  # of the same sizes, with numbers of its own
         return [found for one in best if (found := self._case(_generic(one, self.judge, rng))) is not None]
+
+    def _drawn(
+        self, rng: np.random.Generator, holds: Callable[[OperationCase], bool], wide: Sequence[int]
+    ) -> list[OperationCase]:
+        found: list[OperationCase] = []
+        for _ in range(TRIED):
+            try:
+                one = replace(
+                    make(Seeded(rng), self.judge, ("plain",), wide=wide), options=dict(self.options)
+                )
+            except NoCaseError:
+                continue
+            if self.judge.valid(one.sizes, self.options) and holds(one):
+                found.append(one)
+        return found
 
     def _case(self, case: OperationCase) -> steps.Case | None:
         arrays = self.reading.inputs(case, self.judge.declaration)
