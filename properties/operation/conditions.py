@@ -1,0 +1,342 @@
+"""On which cases, and in which entries, a derivative is wrong that is right elsewhere.
+
+Conditions are short sentences: of a size ("d ≥ 33", "n = d"), of an option, of the numbers ("some |x| is above 19").
+Cases are drawn and judged; what is left are the conditions that all wrong ones meet and no right one, and where these
+differ, a case is drawn on which they do, until one is left or all that are left say the same. It is told unless chance
+might have told it: where a share p of the cases meets a condition, all w wrong ones do so by chance with p^w, and none
+of r right ones with (1 - p)^r; of all conditions that are tried, one would with so many times that.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import combinations, permutations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from properties.operation.cases import EDGES, REGULAR, NoCaseError, OperationCase, Seeded, make
+from properties.operation.truth import Judge
+from properties.search import Inconclusive, Violation
+from properties.strategies import WIDEST
+
+Array = NDArray[Any]
+
+ASKED, ASKED_SLOWLY = 48, 16
+"""Cases that are drawn; fewer where each is measured, or traced."""
+MORE, MORE_SLOWLY = 32, 8
+"""Cases on which the conditions that are left differ, at most."""
+ROUNDS, ENOUGH = 4, 8
+"""As often are so many drawn, until a condition is told, or so many cases of either kind show that none holds."""
+FEWEST = 3
+"""Cases in which entries have to be wrong."""
+LOOKED_AT = 300
+"""Draws in which such a case is looked for."""
+CHANCE = 0.01
+"""How likely a condition that explains nothing may be told, at most."""
+PARTS = range(2, 9)
+"""Sizes of blocks."""
+BISECTIONS = 8
+"""Of a threshold: they leave 2 % of an interval in which it is known to a factor of 16."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Something that cases meet or do not, in words."""
+
+    sentence: str
+    holds: Callable[[OperationCase], bool]
+
+
+@dataclass(frozen=True)
+class Entries:
+    """Of a gradient: the entries that are wrong, and those that are 0, where a wrong factor does not show."""
+
+    off: Array
+    silent: Array
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A case, and the entries of its gradients where any is wrong; none where its contract is broken."""
+
+    case: OperationCase
+    entries: Mapping[str, Entries]
+    is_wrong: bool = False
+
+
+@dataclass(frozen=True)
+class Told:
+    """Conditions in words, such as `always and only where n is 1`, and which cases meet them."""
+
+    sentence: str
+    holds: Callable[[OperationCase], bool]
+
+
+def condition(judge: Judge, example: OperationCase) -> Told | None:
+    """Where a derivative is wrong that is right on other cases, or in other entries; None where nothing tells."""
+    return _Search(judge, example).told()
+
+
+class _Search:
+    """Draws cases, and keeps what they leave of all conditions."""
+
+    def __init__(self, judge: Judge, example: OperationCase) -> None:
+        self.judge, self.rng = judge, np.random.default_rng(0)
+        self.quick = judge.reading is not None and not judge.reading.own
+        self.regimes = (*REGULAR, *EDGES) if example.regime in EDGES else REGULAR
+        self.judged = list[Judged]()
+
+    def told(self) -> Told | None:
+        """On which cases, and in which entries."""
+        found, entries = None, ""
+        for _ in range(ROUNDS if self.quick else 1):
+            for _ in range(ASKED if self.quick else ASKED_SLOWLY):
+                self._ask(self._drawn())
+            right, wrong = self._cases(wrong=False), self._cases(wrong=True)
+            found = self._of_cases() if right and wrong else None
+            entries = "; ".join(filter(None, map(self._of_entries, self.judge.declaration.differentiable)))
+            if found or entries or min(len(right), len(wrong)) > ENOUGH:
+                break
+        sentence = "; ".join(filter(None, (found.sentence if found else "", entries)))
+        return Told(sentence, found.holds if found else lambda _: True) if sentence else None
+
+    def _drawn(self, sizes: Sequence[int] | None = None) -> OperationCase | None:
+        try:
+            pool = self.judge.pool
+            return make(Seeded(self.rng), self.judge, self.regimes, sizes=pool, wide=sizes or ())
+        except NoCaseError:
+            return None
+
+    def _ask(self, case: OperationCase | None) -> None:
+        if case is None:
+            return
+        with suppress(Inconclusive):
+            try:
+                self.judge.check(case)
+                self.judged.append(Judged(case, {}))
+            except Violation:
+                self.judged.append(Judged(case, self._entries(case), is_wrong=True))
+
+    def _entries(self, case: OperationCase) -> dict[str, Entries]:
+        try:
+            _, _, gradients = self.judge.run(case)
+            right = self.judge.right(case).gradients
+        except (Violation, Inconclusive):
+            return {}
+        found = dict[str, Entries]()
+        for name, array in gradients.items():
+            reach = right[name].error + right[name].open
+            found[name] = Entries(
+                ~(np.abs(array - right[name].value) <= reach), np.abs(right[name].value) <= reach
+            )
+        return found
+
+    # on which cases
+
+    def _of_cases(self) -> Told | None:
+        right, wrong = self._cases(wrong=False), self._cases(wrong=True)
+        families = [list(self._plain()), [*self._sizes(), *self._thresholds(right, wrong)]]
+        count = {one: 2 * len(family) for family in families for one in family}
+        exact = self._narrowed([one for one in count if self._is_exact(one)])
+        best = next((one for one in exact if self._chance(one) * count[one] < CHANCE), None)
+        if best is not None:
+            return Told(f"always and only where {best.sentence}", best.holds)
+        shared = [one for one in count if all(map(one.holds, self._cases(wrong=True)))]
+        likely = min(shared, key=lambda one: self._chance(one) * count[one], default=None)
+        if likely is None or self._chance(likely) * count[likely] >= CHANCE:
+            return None
+        return Told(f"only where {likely.sentence}", likely.holds)
+
+    def _cases(self, *, wrong: bool) -> list[OperationCase]:
+        return [one.case for one in self.judged if one.is_wrong is wrong]
+
+    def _is_exact(self, one: Condition) -> bool:
+        return all(one.holds(known.case) is known.is_wrong for known in self.judged)
+
+    def _chance(self, one: Condition) -> float:
+        right, wrong = self._cases(wrong=False), self._cases(wrong=True)
+        others = sum(map(one.holds, right))
+        share = (len(wrong) + others) / len(self.judged)
+        return share ** len(wrong) * (1 if others else (1 - share) ** len(right))
+
+    def _narrowed(self, left: list[Condition]) -> list[Condition]:
+        """What is left after cases on which the conditions differ, of sizes between the usual ones too."""
+        for _ in range((MORE if self.quick else MORE_SLOWLY) if len(left) > 1 else 0):
+            case = next(filter(None, (self._dividing(left) for _ in range(LOOKED_AT))), None)
+            if case is None:
+                break
+            self._ask(case)
+            left = [one for one in left if self._is_exact(one)]
+        return left
+
+    def _dividing(self, left: Sequence[Condition]) -> OperationCase | None:
+        case = self._drawn(range(1, WIDEST + 1))
+        return case if case is not None and len({one.holds(case) for one in left}) > 1 else None
+
+    def _plain(self) -> Iterator[Condition]:
+        """Of an option, an axis of length 1, two equal sizes, and numbers that meet each other."""
+        declared = self.judge.declaration
+        yield Condition("numbers are 0 or equal", lambda case: case.regime == "coarse")
+        for name, choices in declared.options.items():
+            for value in choices:
+                yield Condition(f"{name} is {value!r}", lambda c, n=name, v=value: c.options[n] == v)
+                yield Condition(f"{name} is not {value!r}", lambda c, n=name, v=value: c.options[n] != v)
+        for axis in declared.axes:
+            yield Condition(f"{axis} is 1", lambda c, a=axis: c.sizes[a] == 1)
+            yield Condition(f"{axis} is not 1", lambda c, a=axis: c.sizes[a] != 1)
+        for a, b in combinations(declared.axes, 2):
+            yield Condition(f"{a} = {b}", lambda c, a=a, b=b: c.sizes[a] == c.sizes[b])
+            yield Condition(f"{a} ≠ {b}", lambda c, a=a, b=b: c.sizes[a] != c.sizes[b])
+
+    def _sizes(self) -> Iterator[Condition]:
+        """Of one size, and of which of two is larger."""
+        for axis in self.judge.declaration.axes:
+            yield from _of_size(axis)
+        for a, b in permutations(self.judge.declaration.axes, 2):
+            yield Condition(f"{a} > {b}", lambda c, a=a, b=b: c.sizes[a] > c.sizes[b])
+
+    # in which entries
+
+    def _of_entries(self, name: str) -> str:
+        """`dx is wrong where |x| > 3`; empty where all entries are, or nothing tells which."""
+        wrong = [one for one in self.judged if name in one.entries and one.entries[name].off.any()]
+        parted = [one for one in wrong if (~one.entries[name].off & ~one.entries[name].silent).any()]
+        if len(wrong) < FEWEST or not parted:
+            return ""
+        places = list(_places(self.judge, name, self.judged))
+        for place in places:
+            inside, outside = _exact(name, self.judged, place)
+            share = inside / max(1, inside + outside)
+            if inside and outside and share**inside * (1 - share) ** outside * len(places) < CHANCE:
+                return f"d{name} is wrong {place.sentence}"
+        return ""
+
+    # thresholds
+
+    def _thresholds(
+        self, right: Sequence[OperationCase], wrong: Sequence[OperationCase]
+    ) -> Iterator[Condition]:
+        """Of the largest, the least and the smallest number of an input, where these part wrong from right."""
+        for name in self.judge.declaration.differentiable:
+            for text, f in FEATURES.items():
+                low, high = (
+                    max((f(one.inputs[name]) for one in right), default=0.0),
+                    min((f(one.inputs[name]) for one in wrong), default=0.0),
+                )
+                if low < high:
+                    at = self._between(name, f, low, high)
+                    yield Condition(
+                        text.format(name, f"{at:.2g}"), lambda c, n=name, f=f, at=at: f(c.inputs[n]) > at
+                    )
+
+    def _between(self, name: str, f: Callable[[Array], float], low: float, high: float) -> float:
+        """Where between two values it begins to be wrong, as far as cases scaled to lie between can tell."""
+        example = next(one for one in self.judged if one.is_wrong and f(one.case.inputs[name]) == high).case
+        size = f(example.inputs[name])
+        for _ in range(BISECTIONS if self.quick and size > 0 else 0):
+            middle = (low + high) / 2
+            inputs = {**example.inputs, name: example.inputs[name] * (middle / size)}
+            case = type(example)(
+                inputs, example.options, example.sizes, example.raw, example.dtype, "given",
+                example.differentiable, example.calls,
+            )  # fmt: skip
+            before = len(self.judged)
+            self._ask(case)
+            if len(self.judged) == before:
+                break
+            low, high = (low, middle) if self.judged[-1].is_wrong else (middle, high)
+        return low
+
+
+FEATURES: Mapping[str, Callable[[Array], float]] = {
+    "some |{0}| is above {1}": lambda x: float(np.abs(x).max(initial=0)),
+    "some {0} is above {1}": lambda x: float(np.max(x, initial=-np.inf)),
+    "some {0} is below −{1}": lambda x: float(-np.min(x, initial=np.inf)),
+}
+"""What an input has one of, by the number that is larger where there is more of it."""
+
+
+def _of_size(axis: str) -> Iterator[Condition]:
+    """Of one size: one number, a threshold, and blocks of a fixed size that it is made of or is not."""
+    for size in range(2, WIDEST + 1):
+        yield Condition(f"{axis} ≥ {size}", lambda c, s=size: c.sizes[axis] >= s)
+        yield Condition(f"{axis} ≤ {size}", lambda c, s=size: c.sizes[axis] <= s)
+    for size in range(2, WIDEST + 1):
+        yield Condition(f"{axis} is {size}", lambda c, s=size: c.sizes[axis] == s)
+    for part in PARTS:
+        yield Condition(f"{axis} is a multiple of {part}", lambda c, p=part: c.sizes[axis] % p == 0)
+        yield Condition(f"{axis} is no multiple of {part}", lambda c, p=part: c.sizes[axis] % p != 0)
+        yield Condition(
+            f"{axis} is above {part} and no multiple of it",
+            lambda c, p=part: c.sizes[axis] > p and c.sizes[axis] % p != 0,
+        )
+
+
+# --- entries -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A set of entries of a gradient, in words."""
+
+    sentence: str
+    of: Callable[[OperationCase], Array]
+
+
+def _places(judge: Judge, name: str, judged: Sequence[Judged]) -> Iterator[_Place]:
+    """By the place of an entry in the array, and by the number that stands there, or in an array of the same shape."""
+    axes = judge.declaration.inputs[name].dimensions
+    for place, axis in enumerate(axes):
+        along = axis if axes.count(axis) == 1 else f"axis {place}"
+        index = lambda c, p=place: np.indices(np.shape(c.inputs[name]))[p].astype(float)  # noqa: E731
+        last = lambda c, p=place: np.shape(c.inputs[name])[p] - 1  # noqa: E731
+        yield _Place(f"in the first of {along}", lambda c, i=index: i(c) == 0)
+        yield _Place(f"in the last of {along}", lambda c, i=index, e=last: i(c) == e(c))
+        yield _Place(f"in all but the first of {along}", lambda c, i=index: i(c) > 0)
+        yield _Place(f"in all but the last of {along}", lambda c, i=index, e=last: i(c) < e(c))
+        if (at := _parted(name, judged, index)) is not None and at > 0:
+            yield _Place(f"in number {int(at) + 2} and later of {along}", lambda c, i=index, t=at: i(c) > t)
+    for other, one in judge.declaration.inputs.items():
+        if one.dimensions != axes:
+            continue
+        x = lambda c, o=other: np.asarray(c.inputs[o], float)  # noqa: E731
+        yield _Place(f"where {other} is 0", lambda c, x=x: x(c) == 0)
+        yield _Place(f"where {other} is negative", lambda c, x=x: x(c) < 0)
+        yield _Place(f"where {other} is positive", lambda c, x=x: x(c) > 0)
+        for text, f in (
+            ("where {0} > {1}", x),
+            ("where {0} < −{1}", lambda c, x=x: -x(c)),
+            ("where |{0}| > {1}", lambda c, x=x: abs(x(c))),
+        ):
+            if (at := _parted(name, judged, f)) is not None and at > 0:
+                yield _Place(text.format(other, f"{at:g}"), lambda c, f=f, t=at: f(c) > t)
+
+
+def _parted(name: str, judged: Sequence[Judged], f: Callable[[OperationCase], Array]) -> float | None:
+    """The threshold above which entries are wrong, in few digits; None where none parts them from right ones."""
+    low, high = -np.inf, np.inf
+    for one in judged:
+        if name in one.entries:
+            values, entries = f(one.case), one.entries[name]
+            low = max(low, float(values[~entries.off & ~entries.silent].max(initial=-np.inf)))
+            high = min(high, float(values[entries.off].min(initial=np.inf)))
+    if not -np.inf < low < high < np.inf:
+        return None
+    rounded = (float(f"{(low + high) / 2:.{digits}g}") for digits in range(1, 6))
+    return next((one for one in rounded if low <= one < high), low)
+
+
+def _exact(name: str, judged: Sequence[Judged], place: _Place) -> tuple[int, int]:
+    """How many wrong entries lie there, and how many right ones elsewhere; 0 where it is not as it says."""
+    inside = outside = 0
+    for one in judged:
+        if name not in one.entries:
+            continue
+        mask, entries = place.of(one.case), one.entries[name]
+        if (entries.off & ~mask).any() or (mask & ~entries.off & ~entries.silent).any():
+            return 0, 0
+        inside += int(entries.off.sum())
+        outside += int((~mask & ~entries.silent).sum())
+    return inside, outside
