@@ -87,6 +87,17 @@ def backward(dy, cache):
     dx = -dy * z * np.exp(-log_s)
     return dx, -dx.sum(0), dy * ((z**2).sum(0) - len(z))
 """,
+    "units that open where others close": """
+OPERATION = {"x": "n d", "W1": "d h", "W2": "h d"}
+def forward(x, W1, W2):
+    z = x @ W1
+    a = np.maximum(z, 0)
+    return x + a @ W2, (x, W1, W2, z, a)
+def backward(dy, cache):
+    x, W1, W2, z, a = cache
+    dz = (dy @ W2.T) * (z > 0)
+    return dy + dz @ W1.T, x.T @ dz, a.T @ dy
+""",
     "inputs that the file draws": """
 BETWEEN = lambda rng, shape, sizes: rng.uniform(0.2, 0.8, shape)
 OPERATION = {"a": "n", "b": "n", "share": {"axes": "n", "values": BETWEEN}}

@@ -221,6 +221,29 @@ def test_at_a_kink_of_a_sum_entries_are_not_free_one_by_one() -> None:
     assert not judged(found, [0, 0, 3]).holds
 
 
+@pytest.mark.parametrize("seed", range(60))
+def test_units_that_open_where_others_close_do_not_blame_a_slope_of_0(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n, d, h = rng.integers(1, 4, 3)
+    numbers = np.array([0, 0.5, 1, -0.5, -1, 1.5, -2])  # so simple that kinks cancel along many a line
+    x, W, V = np.zeros((n, d)), rng.choice(numbers, (d, h)), rng.choice(numbers, (h, d))
+    found = measured(lambda x, W, V: x + np.maximum(x @ W, 0) @ V, x, W, V)
+    dx = np.ones((n, d)) + (np.ones((n, d)) @ V.T * (x @ W > 0)) @ W.T
+    along = found.projected([dx, np.zeros_like(W), np.zeros_like(V)])
+    ties = [i for i, one in enumerate(found.directions) if one.is_tie]
+    assert (abs(along - found.value) <= found.error + found.open)[ties].all()
+
+
+def test_a_line_that_keeps_a_tie_but_for_the_rounding_of_its_slope_is_as_open() -> None:
+    def hinge(a: Any, p: Any) -> Any:  # moved by (1, 8/3), a and p keep a tie of 0
+        return np.maximum((a - p) ** 2 - (a - 1) ** 2 + 1, 0)
+
+    found = measured(hinge, -0.25, -1.0)
+    (tie,) = [i for i, one in enumerate(found.directions) if one.is_tie]
+    assert 0 < abs(found.value[tie]) + found.open[tie] < 1e-4
+    assert (abs(found.projected([np.zeros(()), np.zeros(())]) - found.value) <= found.error + found.open)[tie]
+
+
 def test_what_is_convention_where_kinks_meet_is_not_blamed() -> None:
     random = np.random.default_rng(0)
     W, V = random.standard_normal((3, 4)), random.standard_normal((4, 2))

@@ -9,7 +9,7 @@ of r right ones with (1 - p)^r; of all conditions that are tried, one would with
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations, permutations
 from typing import Any
 
@@ -27,7 +27,7 @@ ASKED, ASKED_SLOWLY = 48, 16
 """Cases that are drawn; fewer where each is measured, or traced."""
 MORE, MORE_SLOWLY = 32, 8
 """Cases on which the conditions that are left differ, at most."""
-ROUNDS, ENOUGH = 4, 8
+ROUNDS, ROUNDS_SLOWLY, ENOUGH = 4, 2, 8
 """As often are so many drawn, until a condition is told, or so many cases of either kind show that none holds."""
 FEWEST = 3
 """Cases in which entries have to be wrong."""
@@ -59,10 +59,11 @@ class Entries:
 
 @dataclass(frozen=True)
 class Judged:
-    """A case, and the entries of its gradients where any is wrong; none where its contract is broken."""
+    """A case, and which of its gradients are not 0; where it is wrong, the entries, unless its contract is broken."""
 
     case: OperationCase
-    entries: Mapping[str, Entries]
+    alive: frozenset[str] = frozenset()
+    entries: Mapping[str, Entries] = field(default_factory=dict[str, Entries])
     is_wrong: bool = False
 
 
@@ -91,7 +92,7 @@ class _Search:
     def told(self) -> Told | None:
         """On which cases, and in which entries."""
         found, entries = None, ""
-        for _ in range(ROUNDS if self.quick else 1):
+        for _ in range(ROUNDS if self.quick else ROUNDS_SLOWLY):
             for _ in range(ASKED if self.quick else ASKED_SLOWLY):
                 self._ask(self._drawn())
             right, wrong = self._cases(wrong=False), self._cases(wrong=True)
@@ -115,9 +116,11 @@ class _Search:
         with suppress(Inconclusive):
             try:
                 self.judge.check(case)
-                self.judged.append(Judged(case, {}))
+                _, _, gradients = self.judge.run(case)
+                alive = frozenset(name for name, array in gradients.items() if array.any())
+                self.judged.append(Judged(case, alive))
             except Violation:
-                self.judged.append(Judged(case, self._entries(case), is_wrong=True))
+                self.judged.append(Judged(case, entries=self._entries(case), is_wrong=True))
 
     def _entries(self, case: OperationCase) -> dict[str, Entries]:
         try:
@@ -150,15 +153,20 @@ class _Search:
         return Told(f"only where {likely.sentence}", likely.holds)
 
     def _cases(self, *, wrong: bool) -> list[OperationCase]:
-        return [one.case for one in self.judged if one.is_wrong is wrong]
+        """Those that are wrong, or those that are right and would show it: what is 0 may be wrong by a factor."""
+        if wrong:
+            return [one.case for one in self.judged if one.is_wrong]
+        off = {name for one in self.judged for name, entries in one.entries.items() if entries.off.any()}
+        return [one.case for one in self.judged if not one.is_wrong and (not off or off & one.alive)]
 
     def _is_exact(self, one: Condition) -> bool:
-        return all(one.holds(known.case) is known.is_wrong for known in self.judged)
+        right, wrong = self._cases(wrong=False), self._cases(wrong=True)
+        return all(map(one.holds, wrong)) and not any(map(one.holds, right))
 
     def _chance(self, one: Condition) -> float:
         right, wrong = self._cases(wrong=False), self._cases(wrong=True)
         others = sum(map(one.holds, right))
-        share = (len(wrong) + others) / len(self.judged)
+        share = (len(wrong) + others) / (len(wrong) + len(right))
         return share ** len(wrong) * (1 if others else (1 - share) ** len(right))
 
     def _narrowed(self, left: list[Condition]) -> list[Condition]:

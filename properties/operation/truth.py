@@ -272,16 +272,21 @@ class Lines:
 
     @classmethod
     def of(cls, found: Vjp, names: Sequence[str], indices: Sequence[Any] | None = None) -> "Lines":
-        """Those that were measured; `indices` says where the numbers of an input lie that was picked out of others."""
+        """Those that were measured; of numbers that were picked out of others, those that keep a tie.
+
+        `indices` says where such numbers lie. Along another line a program that is known may have kinks that cancel,
+        as in relu(x) − relu(−x), where it is differentiable, and no step of its way back is.
+        """
         shares: list[Mapping[Place, float]] = []
-        for direction in found.directions:
+        kept = [i for i, one in enumerate(found.directions) if one.is_tie or indices is None]
+        for direction in (found.directions[i] for i in kept):
             moved: dict[Place, float] = {}
             for number, part in direction.parts.items():
                 for index in map(tuple, np.argwhere(part).tolist()):
                     place = (names[number], index) if indices is None else indices[index[0]]
                     moved[place] = float(part[index])
             shares.append(moved)
-        return cls(tuple(shares), found.value, found.error, found.open)
+        return cls(tuple(shares), found.value[kept], found.error[kept], found.open[kept])
 
     def suit(self, known: Mapping[str, Enclosed]) -> bool | None:
         """Whether what is known has these derivatives, as far as bounds and measured errors tell; None: no word."""

@@ -48,10 +48,12 @@ class Direction:
     Attributes:
         parts: v for each input that moves, of its shape.
         entry: for a coordinate, which number moves; None for several.
+        is_tie: whether several numbers move that kink together.
     """
 
     parts: Mapping[int, Floats]
     entry: Entry | None = None
+    is_tie: bool = False
 
     @property
     def length(self) -> float:
@@ -197,11 +199,12 @@ class Ground:
             yield self.together({(number, index): float(self.lengths[number][index])})
 
     def together(self, lengths: Mapping[Entry, float]) -> Direction:
-        """The direction that moves some numbers, each by its length."""
+        """The direction that moves one number, or some that tie, each by its length."""
         parts: dict[int, Floats] = {}
         for (number, index), length in lengths.items():
             parts.setdefault(number, np.zeros(self.point[number].shape))[index] = length
-        return Direction(parts, next(iter(lengths)) if len(lengths) == 1 else None)
+        single = len(lengths) == 1
+        return Direction(parts, next(iter(lengths)) if single else None, is_tie=not single)
 
     def scattered(self, lengths: Mapping[int, Floats], *, generic: bool = False) -> Direction:
         """Random signs for all numbers of some inputs, each by its length; `generic`: times something in [½, 1]."""

@@ -11,10 +11,16 @@ from reference.slopes.ground import DOUBLE, SINGLE, Direction, Floats, Ground
 from reference.slopes.line import Found, measured
 
 _BESIDE = {DOUBLE: (-18, -24), SINGLE: (-8, -11)}
-"""log₂ of how far beside the point slopes are taken, and with which step."""
-_NEIGHBOURS = 3
+"""log₂ of how far beside the point lines are taken, and with which step numbers are moved at once."""
+_SIDES = 2
+"""Directions in which there are neighbours of a line, on both sides."""
+_ALONG = (-4.0, -1.0, -0.25, 0.25, 1.0, 4.0)
+"""Where a neighbouring line is looked at, in units of its distance: from one end to the other all directions lie
+between those of -v and v."""
 _BENT = 2.0**-6
 """A neighbour's slope is another where it differs by this share of the slopes and jumps."""
+_BITS = 20
+"""To so many a ratio of jumps is known: a line may keep the tie no better."""
 _PAIRS = 256
 """How many pairs of numbers are moved at most to see which kink together."""
 
@@ -38,8 +44,12 @@ class _Ties:
 
     @property
     def lines(self) -> list[Found]:
-        """All that were measured."""
-        return [*self._lines.values()]
+        """All that were measured; each is open by what is left of the jumps, since ratios are known to some bits."""
+        found: list[Found] = []
+        for shares, one in self._lines.items():
+            jumps = sum(abs(share * self._coordinates[i].jump) for i, share in shares)
+            found.append(replace(one, open=one.open + 2.0 ** (1 - _BITS) * jumps))
+        return found
 
     @property
     def pairs(self) -> int:
@@ -93,28 +103,36 @@ def ties(ground: Ground, coordinates: Sequence[Found]) -> list[Found]:
 
 
 def _rounded(ratio: float) -> float:
-    """A ratio of jumps to 20 bits: equal jumps, which are known to 30, are equal."""
+    """A ratio of jumps, so that equal ones, which are known to 30 bits, are equal."""
     mantissa, exponent = math.frexp(ratio)
-    return math.ldexp(round(mantissa * 2**20), exponent - 20)
+    return math.ldexp(round(mantissa * 2**_BITS), exponent - _BITS)
 
 
 def beside(ground: Ground, found: Sequence[Found]) -> list[Found]:
     """Open wholly what has neighbours with slopes outside of the one-sided ones.
 
+    Neighbouring lines are parallel, on opposite sides, and long in units of their distance: what lies in the plane of
+    both sides and of the line is met by one of them, if it is no cone narrower than some degrees.
+
     Lines that kink, or have such neighbours, meet in one point; in an output where one has such neighbours, no
     slope of theirs is known. (Of three numbers that tie, one is in the middle; alone it can't be moved and remain
     there, so that no line shows that the median has a slope by it.)
     """
-    away, step = (2.0**exponent for exponent in _BESIDE[ground.roundoff])
+    away, _ = (2.0**exponent for exponent in _BESIDE[ground.roundoff])
     beyond = np.zeros((len(found), ground.value.size))
-    for _ in range(_NEIGHBOURS):
-        base = ground.shifted(ground.scattered(ground.lengths, generic=True), away)
-        for number, one in enumerate(found):
-            plus, minus = (ground.moved(one.direction, t, base) for t in (step, -step))
-            outside = abs((plus - minus) / (2 * step) - one.value) - one.open - one.error
+    for _ in range(_SIDES):
+        aside = ground.scattered(ground.lengths, generic=True)
+        for base, (number, one) in product(
+            [ground.shifted(aside, side * away) for side in (1, -1)], enumerate(found)
+        ):
+            places = np.array(_ALONG) * away
+            values = np.array([ground.moved(one.direction, t, base) for t in places])  # (places, outputs)
+            secants = np.diff(values, axis=0) / np.diff(places)[:, None]
+            outside = (abs(secants - one.value) - one.open - one.error).max(axis=0)
             beyond[number] = np.maximum(beyond[number], np.nan_to_num(outside, nan=np.inf))
     size = np.array([abs(one.value) + abs(one.jump) for one in found]).max(axis=0)
-    noise = 2 * np.maximum(ground.noise, ground.roundoff * abs(ground.value)) / step
+    shortest = np.diff(_ALONG).min() * away
+    noise = 2 * np.maximum(ground.noise, ground.roundoff * abs(ground.value)) / shortest
     outside = beyond > _BENT * size + noise  # (lines, outputs)
     bent = outside.any(axis=0)
     meeting = [one.jump.any() or far.any() for one, far in zip(found, outside, strict=True)]
