@@ -35,8 +35,8 @@ not larger counts as error.
 for each entry, but not 1 for both. Two coordinates that kink *together* are moved at once, so that the tie is kept,
 and the slope along this line is known: 1. They may say too much as well: w₁relu(a) - w₂relu(b) has neighbours whose
 slopes lie outside of both one-sided ones. So slopes are taken along parallel lines beside the point too, and where one
-lies outside, the entry stays wholly open: what a program answers there is convention (F. H. Clarke, *Optimization and Nonsmooth
-Analysis*, 1983, section 2.1: the generalised gradient is made of the gradients of the neighbours).
+lies outside, the entry stays wholly open: what a program answers there is convention (F. H. Clarke, *Optimization and
+Nonsmooth Analysis*, 1983, section 2.1: the generalised gradient is made of the gradients of the neighbours).
 
 **Not seen**: an error smaller than the stated one; on lines through many coordinates also what cancels, with
 probability at most ½ each (R. Freivalds, 1977). Kinks that cancel along every line that was tried, as in
