@@ -117,6 +117,24 @@ def test_shrinking_ends_after_so_many_cases_and_keeps_the_simplest() -> None:
     assert full.counterexample == 6
 
 
+def test_the_smallest_case_is_one_whose_numbers_are_seen_to_differ_where_there_is_any() -> None:
+    def off_by_a_little_where_small(number: int) -> None:
+        if number > 5:
+            told = Violation(f"{number} is wrong")
+            raise told if number >= 1000 else told.of_numbers(1e-6)
+
+    numbers = st.integers(1, 10**6)
+    record = search(Record("wrong"), off_by_a_little_where_small, numbers, Effort(100, 1))
+    assert (record.verdict, record.counterexample, record.message) == (Verdict.FAIL, 1000, "1000 is wrong")
+
+    def never_more(number: int) -> None:
+        if number > 5:
+            raise Violation(f"{number} is wrong").of_numbers(1e-6)
+
+    record = search(Record("wrong"), never_more, numbers, Effort(100, 1))
+    assert (record.verdict, record.counterexample) == (Verdict.FAIL, 6)
+
+
 def test_a_case_that_fails_once_and_not_again_is_told_so_where_shrinking_was_cut() -> None:
     def moody(size: int) -> None:
         if size > 5 and len(seen) < 3:

@@ -25,9 +25,10 @@ def check_gradient(gradient: Parameters, case: Case) -> Comparison:
     check_range(case)
     truth = case.oracle
     found = compare(named(gradient), named(truth.gradient), named(truth.error), named(truth.open))
-    if not found.holds:
+    if found.worst is not None:
         check_oracles(case)
-        raise Violation(f"{found.worst}. Wrong are {found.census()}.")
+        told = Violation(f"{found.worst}. Wrong are {found.census()}.")
+        raise told.of_numbers(found.worst.apart)
     return replace(found, resolution=resolution(*map(named, (truth.gradient, truth.error, truth.open))))
 
 
@@ -91,8 +92,9 @@ def same(gradient: Parameters, other: Parameters, case: Case, *, what: str, time
     truth = case.oracle
     error = {name: times * array for name, array in twice(truth.error).items()}
     found = compare(named(gradient), named(other), error, twice(truth.open))
-    if not found.holds:
-        raise Violation(f"{what}: {found.worst}. Different are {found.census()}.")
+    if found.worst is not None:
+        told = Violation(f"{what}: {found.worst}. Different are {found.census()}.")
+        raise told.of_numbers(found.worst.apart)
     return found
 
 

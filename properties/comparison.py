@@ -42,6 +42,12 @@ class Entry:
     expected: float
     bound: float
 
+    @property
+    def apart(self) -> float:
+        """How far apart the numbers are, relative to the larger; 1 where one of them is not finite."""
+        size = max(abs(self.actual), abs(self.expected))
+        return abs(self.actual - self.expected) / size if 0 < size < np.inf else 1.0
+
     def __str__(self) -> str:
         """`dW1[0, 2] is 0.5, and should be 0.25 (rounding explains 1e-17)`."""
         place = f"{self.array}[{', '.join(map(str, self.index))}]" if self.index else self.array

@@ -28,7 +28,18 @@ from properties.drawing import by_the_seed_alone
 
 
 class Violation(AssertionError):  # noqa: N818  (no error of a program: an answer)
-    """The sentence does not hold; the message says how, for the author of the subject."""
+    """The sentence does not hold; the message says how, for the author of the subject.
+
+    Attributes:
+        apart: how far apart the two numbers are that it tells of, relative to the larger; 1 where it tells of none.
+    """
+
+    apart: float = 1.0
+
+    def of_numbers(self, apart: float) -> "Violation":
+        """The same, of numbers so far apart."""
+        self.apart = apart
+        return self
 
 
 class NoGradient(Violation):
@@ -202,6 +213,8 @@ class Record:
     cut: bool = False
     seconds: float = 0.0
     resolutions: list[float] = field(default_factory=list[float])
+    apart: float = 1.0
+    was_seen: bool = False
 
     @classmethod
     def of(cls, one: Property[Any]) -> "Record":
@@ -229,10 +242,11 @@ class Record:
         self.shrunk += has_failed
         self.cases += 1
 
-    def keep(self, drawn: Any, message: str) -> None:
+    def keep(self, drawn: Any, violation: Violation) -> None:
         """Keep the simplest of the counterexamples."""
+        self.was_seen |= violation.apart >= SEEN
         if self.counterexample is None or _simplicity(drawn) < _simplicity(self.counterexample):
-            self.counterexample, self.message = drawn, message
+            self.counterexample, self.message, self.apart = drawn, str(violation), violation.apart
 
     def keep_weakness(self, weakness: Weakness) -> None:
         """Keep the simplest example of a weakness."""
@@ -248,6 +262,8 @@ class Record:
             self.resolutions += [] if found.resolution is None else [found.resolution]
 
 
+SEEN = 2.0**-5
+"""Two numbers that differ by so much of the larger differ in their first two digits."""
 SHRINKING = 500
 """Cases for the smallest one: after these it is small, and most searches need half as many to reach the end."""
 
@@ -280,9 +296,42 @@ def search(
 ) -> Record:
     """Look for an example on which `check` raises `Violation`, and shrink it; the answer goes to `record`.
 
-    Where `is_over` becomes true, the search ends with what it has.
+    Where `is_over` becomes true, the search ends with what it has. Where the numbers of the smallest counterexample
+    are nearly the same, and those of another were not, it is the smallest of the others.
     """
     started = perf_counter()
+    _search(record, check, examples, effort, is_over)
+    if record.verdict is Verdict.FAIL and record.apart < SEEN and record.was_seen and effort.shrinking:
+        other = Record(record.name, kind=record.kind)
+        _search(other, _only_what_is_seen(check), examples, effort, is_over)
+        if other.verdict is Verdict.FAIL and other.counterexample is not None:
+            record.counterexample, record.message = other.counterexample, other.message
+            record.apart = other.apart
+    record.seconds = perf_counter() - started
+    return record
+
+
+def _only_what_is_seen(check: Callable[[Any], Comparison | None]) -> Callable[[Any], Comparison | None]:
+    """The check, of which a violation does not count whose numbers are nearly the same."""
+
+    def seen(drawn: Any) -> Comparison | None:
+        try:
+            return check(drawn)
+        except Violation as violation:
+            if violation.apart < SEEN:
+                return None
+            raise
+
+    return seen
+
+
+def _search(
+    record: Record,
+    check: Callable[[Any], Comparison | None],
+    examples: SearchStrategy[Any],
+    effort: Effort,
+    is_over: Callable[[], bool],
+) -> None:
     run_check = _recorded(record, check, effort, is_over)
     vars(run_check)["_hypothesis_internal_add_digest"] = (
         record.name.encode()
@@ -303,8 +352,6 @@ def search(
             record.message = f"{INCONSTANT} In one of them: {record.message}"
     except NotApplicable as reason:
         record.verdict, record.message = Verdict.NOT_APPLICABLE, str(reason)
-    record.seconds = perf_counter() - started
-    return record
 
 
 def _recorded(
@@ -325,7 +372,7 @@ def _recorded(
             if record.kind is not Kind.EDGES and any(example.saturates for example in examples_in(drawn)):
                 record.reasons["the units saturate, which is judged at the edges"] += 1
                 return
-            record.keep(drawn, str(violation))
+            record.keep(drawn, violation)
             raise
         except Weakness as weakness:
             record.held += 1

@@ -777,8 +777,9 @@ class Judge:
         told = not_finite(gradients, right)
         if told and not all(np.isfinite(one).all() for one in outputs if one.dtype.kind == "f"):
             raise Inconclusive("the forward pass is not finite")
-        if not told and not found.holds:
-            told = f"{found.worst}. Wrong are {found.census()}."
+        apart = 1.0
+        if not told and found.worst is not None:
+            told, apart = f"{found.worst}. Wrong are {found.census()}.", found.worst.apart
         if not told:
             lines = self._tied(case, right.gradients) if right.lines is None else right.lines
             told = lines.contradicted(gradients, right.gradients) if lines is not None else ""
@@ -786,7 +787,7 @@ class Judge:
             told = self._off_in_projection(case, gradients, right)
         if told:
             self.is_wrong = True
-            raise Violation(told)
+            raise Violation(told).of_numbers(apart)
         self._see(right)
         return found
 
