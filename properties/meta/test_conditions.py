@@ -124,14 +124,14 @@ def test_the_entries_are_told_that_are_wrong_where_others_are_right(text: str) -
     assert text in found.sentence.split("; ")
 
 
-def test_entries_beyond_the_end_of_a_block_are_counted() -> None:
+def test_entries_beyond_the_end_of_a_block_are_told() -> None:
     def wrong(x: Array, dx: Array, dgain: Array) -> tuple[Array, Array]:
         return np.where(np.arange(x.shape[1]) >= 32, 0, dx), dgain
 
     judge = judge_of(wrong)
     found = condition(judge, example_of(judge))
     assert found is not None
-    assert found.sentence == "always and only where d ≥ 33; dx is wrong in number 33 and later of d"
+    assert found.sentence == "always and only where d ≥ 33; dx is wrong beyond the first 32 of d"
 
 
 def test_a_threshold_at_the_edges_is_found_to_two_digits() -> None:

@@ -305,7 +305,7 @@ def _places(judge: Judge, name: str, judged: Sequence[Judged]) -> Iterator[_Plac
         yield _Place(f"in all but the first of {along}", lambda c, i=index: i(c) > 0)
         yield _Place(f"in all but the last of {along}", lambda c, i=index, e=last: i(c) < e(c))
         if (at := _parted(name, judged, index)) is not None and at > 0:
-            yield _Place(f"in number {int(at) + 2} and later of {along}", lambda c, i=index, t=at: i(c) > t)
+            yield _Place(f"beyond the first {int(at) + 1} of {along}", lambda c, i=index, t=at: i(c) > t)
     for other, one in judge.declaration.inputs.items():
         if one.dimensions != axes:
             continue
