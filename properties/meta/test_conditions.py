@@ -68,19 +68,31 @@ def test_the_condition_is_told_that_wrong_cases_meet_and_right_ones_do_not(text:
     assert found.sentence == f"always and only where {text}"
 
 
-def test_a_condition_is_looked_for_in_fewer_cases_where_each_is_measured() -> None:
+MEASURED: dict[str, Callable[[Array], bool]] = {
+    "n is 1": lambda x: len(x) == 1,
+    "n = d": lambda x: x.shape[0] == x.shape[1],
+    "d is 3": lambda x: x.shape[1] == 3,
+    "d ≥ 33": lambda x: x.shape[1] > 32,
+    "n is above 4 and no multiple of it": lambda x: len(x) > 4 and len(x) % 4 != 0,
+}
+
+
+@pytest.mark.parametrize("text", MEASURED)
+def test_fewer_cases_do_where_each_is_measured(text: str) -> None:
     def forward(x: Array) -> Any:
         return np.sin(x) * np.cosh(x), x
 
     def backward(dy: Array, x: Array) -> Array:
         slope = np.cos(x) * np.cosh(x) + np.sin(x) * np.sinh(x)
-        return dy * slope * (2 if len(x) == 1 else 1)
+        return dy * slope * (2 if MEASURED[text](x) else 1)
 
     judge = Judge(InProcess({"x": "n d"}, forward, backward))
     assert judge.reading is None
-    found = condition(judge, example_of(judge))
+    record = searched(PROPERTIES[2], judge, replace(EFFORT, cases=100))
+    assert isinstance(record.example, OperationCase)
+    found = condition(judge, record.example)
     assert found is not None
-    assert found.sentence == "always and only where n is 1"
+    assert found.sentence == f"always and only where {text}"
 
 
 @pytest.mark.parametrize("seed", range(6))

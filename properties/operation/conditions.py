@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from properties.operation.cases import EDGES, REGULAR, NoCaseError, OperationCase, Seeded, make
+from properties.operation.cases import EDGES, REGULAR, NoCaseError, OperationCase, Seeded, Source, make
 from properties.operation.truth import Judge
 from properties.search import Inconclusive, Violation
 from properties.strategies import WIDEST
@@ -80,6 +80,26 @@ def condition(judge: Judge, example: OperationCase) -> Told | None:
     return _Search(judge, example).told()
 
 
+@dataclass
+class _Near:
+    """A source of cases with known sizes and options, but for one that is drawn (see `cases.Source`)."""
+
+    source: Source
+    known: Mapping[str, Mapping[str, Any]]
+    free: str
+
+    def one_of(self, role: str, values: Sequence[Any]) -> Any:
+        """What is known for the role: "size n 0", "option eps 0"."""
+        what, _, rest = role.partition(" ")
+        name = rest.rpartition(" ")[0]
+        known = self.known.get(what, {})
+        return known[name] if name in known and name != self.free else self.source.one_of(role, values)
+
+    def numbers(self) -> Callable[[int], NDArray[np.intp]]:
+        """As drawn."""
+        return self.source.numbers()
+
+
 class _Search:
     """Draws cases, and keeps what they leave of all conditions."""
 
@@ -87,14 +107,14 @@ class _Search:
         self.judge, self.rng = judge, np.random.default_rng(0)
         self.quick = judge.reading is not None and not judge.reading.own
         self.regimes = (*REGULAR, *EDGES) if example.regime in EDGES else REGULAR
-        self.judged = list[Judged]()
+        self.example, self.judged = example, list[Judged]()
 
     def told(self) -> Told | None:
         """On which cases, and in which entries."""
         found, entries = None, ""
         for _ in range(ROUNDS if self.quick else ROUNDS_SLOWLY):
-            for _ in range(ASKED if self.quick else ASKED_SLOWLY):
-                self._ask(self._drawn())
+            for number in range(ASKED if self.quick else ASKED_SLOWLY):
+                self._ask(self._drawn(near=number % 2 == 1))
             right, wrong = self._cases(wrong=False), self._cases(wrong=True)
             found = self._of_cases() if right and wrong else None
             entries = "; ".join(filter(None, map(self._of_entries, self.judge.declaration.differentiable)))
@@ -103,10 +123,16 @@ class _Search:
         sentence = "; ".join(filter(None, (found.sentence if found else "", entries)))
         return Told(sentence, found.holds if found else lambda _: True) if sentence else None
 
-    def _drawn(self, sizes: Sequence[int] | None = None) -> OperationCase | None:
+    def _drawn(self, sizes: Sequence[int] | None = None, *, near: bool = False) -> OperationCase | None:
+        """Any case, or one with the sizes and options of the example, but for one of them."""
+        source: Source = Seeded(self.rng)
+        if near:
+            known = {"size": self.example.sizes, "option": self.example.options}
+            names = [*self.example.sizes, *self.example.options]
+            source = _Near(source, known, names[int(self.rng.integers(len(names)))] if names else "")
         try:
             pool = self.judge.pool
-            return make(Seeded(self.rng), self.judge, self.regimes, sizes=pool, wide=sizes or ())
+            return make(source, self.judge, self.regimes, sizes=pool, wide=sizes or ())
         except NoCaseError:
             return None
 
