@@ -9,7 +9,7 @@ of r right ones with (1 - p)^r; of all conditions that are tried, one would with
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations, permutations
 from typing import Any
 
@@ -156,6 +156,8 @@ class _Search:
             return {}
         found = dict[str, Entries]()
         for name, array in gradients.items():
+            if not np.shape(array) == np.shape(case.inputs[name]) == right[name].value.shape:
+                continue
             reach = right[name].error + right[name].open
             found[name] = Entries(
                 ~(np.abs(array - right[name].value) <= reach), np.abs(right[name].value) <= reach
@@ -259,7 +261,7 @@ class _Search:
                     max((f(one.inputs[name]) for one in right), default=0.0),
                     min((f(one.inputs[name]) for one in wrong), default=0.0),
                 )
-                if low < high:
+                if -np.inf < low < high < np.inf:
                     at = self._between(name, f, low, high)
                     yield Condition(
                         text.format(name, f"{at:.2g}"), lambda c, n=name, f=f, at=at: f(c.inputs[n]) > at
@@ -272,10 +274,7 @@ class _Search:
         for _ in range(BISECTIONS if self.quick and size > 0 else 0):
             middle = (low + high) / 2
             inputs = {**example.inputs, name: example.inputs[name] * (middle / size)}
-            case = type(example)(
-                inputs, example.options, example.sizes, example.raw, example.dtype, "given",
-                example.differentiable, example.calls,
-            )  # fmt: skip
+            case = replace(example, inputs=inputs)
             before = len(self.judged)
             self._ask(case)
             if len(self.judged) == before:
