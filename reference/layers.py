@@ -32,11 +32,6 @@ _CONTRASTIVE = Link(
 """(x_i · x_l - y_i · y_l)² of every pair of samples, (n, n)."""
 
 
-def forward(name: str, x: Array, parameters: Sequence[Array]) -> Enclosed:
-    """What a layer gives, with its bound."""
-    return _alone(name, x, parameters).values[-1].enclosed
-
-
 def backward(name: str, dy: Array, x: Array, parameters: Sequence[Array]) -> list[Enclosed]:
     """dx and the gradient of each parameter that is learned, with their bounds, for a cotangent dy."""
     chain = _alone(name, x, parameters)
