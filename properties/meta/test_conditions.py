@@ -56,6 +56,9 @@ ON_CASES: dict[str, Wrong] = {
     "n is a multiple of 4": doubled_where(lambda x: len(x) % 4 == 0),
     "n is no multiple of 2": doubled_where(lambda x: len(x) % 2 != 0),
     "n is above 8 and no multiple of it": doubled_where(lambda x: len(x) > 8 and len(x) % 8 != 0),
+    "some x is negative": doubled_where(lambda x: bool((x < 0).any())),
+    "some x is above 2": doubled_where(lambda x: x.max() > 2),
+    "some x is below −2": doubled_where(lambda x: x.min() < -2),
     "n > d": doubled_where(lambda x: x.shape[0] > x.shape[1]),
 }
 
@@ -95,6 +98,22 @@ def test_fewer_cases_do_where_each_is_measured(text: str) -> None:
     assert found.sentence == f"always and only where {text}"
 
 
+def test_a_threshold_of_the_only_axis_is_found_where_each_is_measured() -> None:
+    def forward(x: Array) -> Any:
+        return np.sin(x) * np.cosh(x), x
+
+    def backward(dy: Array, x: Array) -> Array:
+        slope = np.cos(x) * np.cosh(x) + np.sin(x) * np.sinh(x)
+        return dy * np.where(np.arange(len(x)) < 32, slope, 0)
+
+    judge = Judge(InProcess({"x": "n"}, forward, backward))
+    record = searched(PROPERTIES[2], judge, replace(EFFORT, cases=100))
+    assert isinstance(record.example, OperationCase)
+    found = condition(judge, record.example)
+    assert found is not None
+    assert found.sentence == "always and only where n ≥ 33; dx is wrong beyond the first 32 of n"
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_cases_that_are_wrong_by_chance_meet_no_condition(seed: int) -> None:
     def by_chance(x: Array) -> bool:
@@ -111,6 +130,8 @@ def test_what_is_wrong_everywhere_has_no_condition() -> None:
 
 IN_ENTRIES: dict[str, Wrong] = {
     "dx is wrong where |x| > 3": lambda x, dx, dgain: (np.where(abs(x) > 3, 0, dx), dgain),
+    "dx is wrong where |x| < 0.5": lambda x, dx, dgain: (np.where(abs(x) < 0.5, 2 * dx, dx), dgain),
+    "dx is wrong where x > −1": lambda x, dx, dgain: (np.where(x > -1, 2 * dx, dx), dgain),
     "dx is wrong where x is negative": lambda x, dx, dgain: (np.where(x < 0, -dx, dx), dgain),
     "dx is wrong where x is 0": lambda x, dx, dgain: (np.where(x == 0, 0, dx), dgain),
     "dx is wrong in the first of n": lambda x, dx, dgain: (
@@ -134,6 +155,16 @@ def test_the_entries_are_told_that_are_wrong_where_others_are_right(text: str) -
     found = condition(judge, example_of(judge))
     assert found is not None
     assert text in found.sentence.split("; ")
+
+
+def test_the_cotangent_tells_which_entries_are_wrong_too() -> None:
+    def clipped(dy: Array, x: Array) -> Array:
+        return np.clip(dy, -1, 1) * np.cosh(x)
+
+    judge = Judge(InProcess({"x": "n d"}, lambda x: (np.sinh(x), x), clipped, "sinh"))
+    found = condition(judge, example_of(judge))
+    assert found is not None
+    assert "dx is wrong where |dy| > 1" in found.sentence
 
 
 def test_entries_beyond_the_end_of_a_block_are_told() -> None:

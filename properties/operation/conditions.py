@@ -10,7 +10,7 @@ of r right ones with (1 - p)^r; of all conditions that are tried, one would with
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import combinations, permutations
+from itertools import combinations, permutations, product
 from typing import Any
 
 import numpy as np
@@ -31,10 +31,14 @@ ROUNDS, ROUNDS_SLOWLY, ENOUGH = 4, 2, 8
 """As often are so many drawn, until a condition is told, or so many cases of either kind show that none holds."""
 FEWEST = 3
 """Cases in which entries have to be wrong."""
-LOOKED_AT = 300
+CONFIRMATIONS = 3
+"""Thresholds are made so often, each time with what has been asked since."""
+LOOKED_AT = 100
 """Draws in which such a case is looked for."""
 CHANCE = 0.01
 """How likely a condition that explains nothing may be told, at most."""
+EVERY = range(1, WIDEST + 1)
+"""Sizes of one axis, where conditions on it are told apart."""
 PARTS = range(2, 9)
 """Sizes of blocks."""
 BISECTIONS = 8
@@ -89,8 +93,10 @@ class _Near:
     free: str
 
     def one_of(self, role: str, values: Sequence[Any]) -> Any:
-        """What is known for the role: "size n 0", "option eps 0"."""
+        """What is known for the role: "size n 0", "option eps 0"; the axis that is drawn may be wide."""
         what, _, rest = role.partition(" ")
+        if what == "wide" and self.free in values:
+            return self.free
         name = rest.rpartition(" ")[0]
         known = self.known.get(what, {})
         return known[name] if name in known and name != self.free else self.source.one_of(role, values)
@@ -114,17 +120,17 @@ class _Search:
         found, entries = None, ""
         for _ in range(ROUNDS if self.quick else ROUNDS_SLOWLY):
             for number in range(ASKED if self.quick else ASKED_SLOWLY):
-                self._ask(self._drawn(near=number % 2 == 1))
+                self._ask(self._drawn(EVERY if number % 4 == 1 else (), near=number % 2 == 1))
             right, wrong = self._cases(wrong=False), self._cases(wrong=True)
             found = self._of_cases() if right and wrong else None
             entries = "; ".join(filter(None, map(self._of_entries, self.judge.declaration.differentiable)))
-            if found or entries or min(len(right), len(wrong)) > ENOUGH:
+            if found or min(len(right), len(wrong)) > ENOUGH or (entries and not right):
                 break
         sentence = "; ".join(filter(None, (found.sentence if found else "", entries)))
         return Told(sentence, found.holds if found else lambda _: True) if sentence else None
 
-    def _drawn(self, sizes: Sequence[int] | None = None, *, near: bool = False) -> OperationCase | None:
-        """Any case, or one with the sizes and options of the example, but for one of them."""
+    def _drawn(self, wide: Sequence[int] = (), *, near: bool = False) -> OperationCase | None:
+        """Any case, one axis of which may be wide; or one with the sizes and options of the example, but for one."""
         source: Source = Seeded(self.rng)
         if near:
             known = {"size": self.example.sizes, "option": self.example.options}
@@ -132,7 +138,7 @@ class _Search:
             source = _Near(source, known, names[int(self.rng.integers(len(names)))] if names else "")
         try:
             pool = self.judge.pool
-            return make(source, self.judge, self.regimes, sizes=pool, wide=sizes or ())
+            return make(source, self.judge, self.regimes, sizes=pool, wide=wide)
         except NoCaseError:
             return None
 
@@ -167,11 +173,14 @@ class _Search:
     # on which cases
 
     def _of_cases(self) -> Told | None:
-        right, wrong = self._cases(wrong=False), self._cases(wrong=True)
-        families = [list(self._plain()), [*self._sizes(), *self._thresholds(right, wrong)]]
-        count = {one: 2 * len(family) for family in families for one in family}
-        exact = self._narrowed([one for one in count if self._is_exact(one)])
-        best = next((one for one in exact if self._chance(one) * count[one] < CHANCE), None)
+        plain, sizes = list(self._plain()), list(self._sizes())
+        count = {one: 2 * len(family) for family in (plain, sizes) for one in family}
+        left = self._narrowed([one for one in count if self._is_exact(one)])
+        for _ in range(0 if left else CONFIRMATIONS):  # what was between two numbers is told apart each time
+            thresholds = list(self._thresholds())
+            count |= {one: 2 * (len(sizes) + len(thresholds)) for one in thresholds}
+            left = self._narrowed([one for one in thresholds if self._is_exact(one)])
+        best = next((one for one in left if self._chance(one) * count[one] < CHANCE), None)
         if best is not None:
             return Told(f"always and only where {best.sentence}", best.holds)
         shared = [one for one in count if all(map(one.holds, self._cases(wrong=True)))]
@@ -198,21 +207,21 @@ class _Search:
         return share ** len(wrong) * (1 if others else (1 - share) ** len(right))
 
     def _narrowed(self, left: list[Condition]) -> list[Condition]:
-        """What is left after cases on which the conditions differ, of sizes between the usual ones too."""
-        for _ in range((MORE if self.quick else MORE_SLOWLY) if len(left) > 1 else 0):
-            case = next(filter(None, (self._dividing(left) for _ in range(LOOKED_AT))), None)
-            if case is None:
-                break
-            self._ask(case)
+        """What is left after cases on which the conditions differ, of sizes between the usual ones too, and others."""
+        for number in range((MORE if self.quick else MORE_SLOWLY) if left else 0):
+            draws = (self._dividing(left) for _ in range(LOOKED_AT if len(left) > 1 else 0))
+            self._ask(next(filter(None, draws), None) or self._drawn(EVERY, near=number % 2 == 1))
             left = [one for one in left if self._is_exact(one)]
+            if not left:
+                break
         return left
 
     def _dividing(self, left: Sequence[Condition]) -> OperationCase | None:
-        case = self._drawn(range(1, WIDEST + 1))
+        case = self._drawn(EVERY)
         return case if case is not None and len({one.holds(case) for one in left}) > 1 else None
 
     def _plain(self) -> Iterator[Condition]:
-        """Of an option, an axis of length 1, two equal sizes, and numbers that meet each other."""
+        """Of an option, an axis of length 1, a sign, two equal sizes, and numbers that meet each other."""
         declared = self.judge.declaration
         yield Condition("numbers are 0 or equal", lambda case: case.regime == "coarse")
         for name, choices in declared.options.items():
@@ -222,6 +231,10 @@ class _Search:
         for axis in declared.axes:
             yield Condition(f"{axis} is 1", lambda c, a=axis: c.sizes[a] == 1)
             yield Condition(f"{axis} is not 1", lambda c, a=axis: c.sizes[a] != 1)
+        for name in declared.differentiable:
+            yield Condition(f"some {name} is negative", lambda c, n=name: bool((c.inputs[n] < 0).any()))
+            yield Condition(f"some {name} is positive", lambda c, n=name: bool((c.inputs[n] > 0).any()))
+            yield Condition(f"some {name} is 0", lambda c, n=name: not c.inputs[n].all())
         for a, b in combinations(declared.axes, 2):
             yield Condition(f"{a} = {b}", lambda c, a=a, b=b: c.sizes[a] == c.sizes[b])
             yield Condition(f"{a} ≠ {b}", lambda c, a=a, b=b: c.sizes[a] != c.sizes[b])
@@ -251,10 +264,9 @@ class _Search:
 
     # thresholds
 
-    def _thresholds(
-        self, right: Sequence[OperationCase], wrong: Sequence[OperationCase]
-    ) -> Iterator[Condition]:
-        """Of the largest, the least and the smallest number of an input, where these part wrong from right."""
+    def _thresholds(self) -> Iterator[Condition]:
+        """Of the largest and the least number of an input, where these part wrong from right."""
+        right, wrong = self._cases(wrong=False), self._cases(wrong=True)
         for name in self.judge.declaration.differentiable:
             for text, f in FEATURES.items():
                 low, high = (
@@ -263,9 +275,8 @@ class _Search:
                 )
                 if -np.inf < low < high < np.inf:
                     at = self._between(name, f, low, high)
-                    yield Condition(
-                        text.format(name, f"{at:.2g}"), lambda c, n=name, f=f, at=at: f(c.inputs[n]) > at
-                    )
+                    said = text.format(name, _signed(-at if "below" in text else at))
+                    yield Condition(said, lambda c, n=name, f=f, at=at: f(c.inputs[n]) > at)
 
     def _between(self, name: str, f: Callable[[Array], float], low: float, high: float) -> float:
         """Where between two values it begins to be wrong, as far as cases scaled to lie between can tell."""
@@ -286,9 +297,14 @@ class _Search:
 FEATURES: Mapping[str, Callable[[Array], float]] = {
     "some |{0}| is above {1}": lambda x: float(np.abs(x).max(initial=0)),
     "some {0} is above {1}": lambda x: float(np.max(x, initial=-np.inf)),
-    "some {0} is below −{1}": lambda x: float(-np.min(x, initial=np.inf)),
+    "some {0} is below {1}": lambda x: float(-np.min(x, initial=np.inf)),
 }
 """What an input has one of, by the number that is larger where there is more of it."""
+
+
+def _signed(number: float) -> str:
+    """Two digits, with a minus sign."""
+    return f"{number:.2g}".replace("-", "−")
 
 
 def _of_size(axis: str) -> Iterator[Condition]:
@@ -331,20 +347,40 @@ def _places(judge: Judge, name: str, judged: Sequence[Judged]) -> Iterator[_Plac
         yield _Place(f"in all but the last of {along}", lambda c, i=index, e=last: i(c) < e(c))
         if (at := _parted(name, judged, index)) is not None and at > 0:
             yield _Place(f"beyond the first {int(at) + 1} of {along}", lambda c, i=index, t=at: i(c) > t)
-    for other, one in judge.declaration.inputs.items():
-        if one.dimensions != axes:
-            continue
-        x = lambda c, o=other: np.asarray(c.inputs[o], float)  # noqa: E731
+    for other, x in _beside(judge, name, judged):
         yield _Place(f"where {other} is 0", lambda c, x=x: x(c) == 0)
         yield _Place(f"where {other} is negative", lambda c, x=x: x(c) < 0)
         yield _Place(f"where {other} is positive", lambda c, x=x: x(c) > 0)
-        for text, f in (
-            ("where {0} > {1}", x),
-            ("where {0} < −{1}", lambda c, x=x: -x(c)),
-            ("where |{0}| > {1}", lambda c, x=x: abs(x(c))),
-        ):
-            if (at := _parted(name, judged, f)) is not None and at > 0:
-                yield _Place(text.format(other, f"{at:g}"), lambda c, f=f, t=at: f(c) > t)
+        for sign, (text, f) in product((1, -1), VALUES.items()):
+            side = lambda c, x=x, f=f, s=sign: s * f(x(c))  # noqa: E731
+            if (at := _parted(name, judged, side)) is not None:
+                relation = ">" if sign > 0 else "<"
+                said = f"where {text.format(other)} {relation} {_exactly(sign * at)}"
+                yield _Place(said, lambda c, f=side, t=at: f(c) > t)
+
+
+def _beside(
+    judge: Judge, name: str, judged: Sequence[Judged]
+) -> Iterator[tuple[str, Callable[[OperationCase], Array]]]:
+    """Inputs and cotangents that have the shape of an input in every case, by what they are called."""
+    axes = judge.declaration.inputs[name].dimensions
+    for other, one in judge.declaration.inputs.items():
+        if one.dimensions == axes:
+            yield other, lambda c, o=other: np.asarray(c.inputs[o], float)
+    wrong = [one.case for one in judged if name in one.entries]
+    for k in range(len(wrong[0].shapes) if wrong else 0):
+        if all(len(c.shapes) > k and c.shapes[k] == np.shape(c.inputs[name]) for c in wrong):
+            called = "dy" if len(wrong[0].shapes) == 1 else f"dy{k + 1}"
+            yield called, lambda c, k=k: np.asarray(c.cotangents([np.zeros(one) for one in c.shapes])[k])
+
+
+VALUES: Mapping[str, Callable[[Array], Array]] = {"|{0}|": np.abs, "{0}": np.positive}
+"""What is compared with a threshold."""
+
+
+def _exactly(number: float) -> str:
+    """All digits that it was rounded to, with a minus sign."""
+    return f"{number:g}".replace("-", "−")
 
 
 def _parted(name: str, judged: Sequence[Judged], f: Callable[[OperationCase], Array]) -> float | None:

@@ -14,8 +14,8 @@ from properties.operation.truth import Judge
 from properties.search import Example, Inconclusive, Violation
 from reference.truth import Enclosed
 
-GENERIC, ONE_RATIO = 5, 1e-6
-"""Cases on which a ratio has to be one, and how far it may differ from entry to entry."""
+GENERIC, TOLD_BY, ONE_RATIO = 5, 2, 1e-6
+"""Cases on which a ratio has to be one, how many have to tell it, and how far it may differ from entry to entry."""
 
 NUDGES = tuple(range(-48, -18, 3))
 """log₂ of how far the numbers of a case are moved, relative to their sizes, to see whether an error is noise."""
@@ -170,9 +170,10 @@ def _ratio(judge: Judge) -> tuple[str, str]:
             for name, right in judge.right(case).gradients.items():
                 seen = np.abs(right.value) > right.error + right.open
                 ratios.setdefault(name, []).append((case, (gradients[name] / right.value)[seen]))
-    for name, found in ratios.items():
-        every = np.concatenate([np.ravel(one) for _, one in found])
-        if len(every) < GENERIC or not np.isfinite(every).all():
+    for name, asked in ratios.items():
+        found = [(case, one) for case, one in asked if one.size]
+        every = np.concatenate([np.empty(0), *(np.ravel(one) for _, one in found)])
+        if len(found) < TOLD_BY or len(every) < GENERIC or not np.isfinite(every).all():
             continue
         if not every.any():
             return f"d{name} is 0", f"Compute d{name}: every input that has a gradient needs one."
