@@ -232,9 +232,10 @@ class _Search:
             yield Condition(f"{axis} is 1", lambda c, a=axis: c.sizes[a] == 1)
             yield Condition(f"{axis} is not 1", lambda c, a=axis: c.sizes[a] != 1)
         for name in declared.differentiable:
-            yield Condition(f"some {name} is negative", lambda c, n=name: bool((c.inputs[n] < 0).any()))
-            yield Condition(f"some {name} is positive", lambda c, n=name: bool((c.inputs[n] > 0).any()))
-            yield Condition(f"some {name} is 0", lambda c, n=name: not c.inputs[n].all())
+            said = _one_of(self.judge, name)
+            yield Condition(f"{said} is negative", lambda c, n=name: bool((c.inputs[n] < 0).any()))
+            yield Condition(f"{said} is positive", lambda c, n=name: bool((c.inputs[n] > 0).any()))
+            yield Condition(f"{said} is 0", lambda c, n=name: not c.inputs[n].all())
         for a, b in combinations(declared.axes, 2):
             yield Condition(f"{a} = {b}", lambda c, a=a, b=b: c.sizes[a] == c.sizes[b])
             yield Condition(f"{a} ≠ {b}", lambda c, a=a, b=b: c.sizes[a] != c.sizes[b])
@@ -275,7 +276,8 @@ class _Search:
                 )
                 if -np.inf < low < high < np.inf:
                     at = self._between(name, f, low, high)
-                    said = text.format(name, _signed(-at if "below" in text else at))
+                    number = _signed(-at if "below" in text else at)
+                    said = text.format(_one_of(self.judge, name), number, name)
                     yield Condition(said, lambda c, n=name, f=f, at=at: f(c.inputs[n]) > at)
 
     def _between(self, name: str, f: Callable[[Array], float], low: float, high: float) -> float:
@@ -295,11 +297,16 @@ class _Search:
 
 
 FEATURES: Mapping[str, Callable[[Array], float]] = {
-    "some |{0}| is above {1}": lambda x: float(np.abs(x).max(initial=0)),
-    "some {0} is above {1}": lambda x: float(np.max(x, initial=-np.inf)),
-    "some {0} is below {1}": lambda x: float(-np.min(x, initial=np.inf)),
+    "|{2}| is above {1}": lambda x: float(np.abs(x).max(initial=0)),
+    "{0} is above {1}": lambda x: float(np.max(x, initial=-np.inf)),
+    "{0} is below {1}": lambda x: float(-np.min(x, initial=np.inf)),
 }
 """What an input has one of, by the number that is larger where there is more of it."""
+
+
+def _one_of(judge: Judge, name: str) -> str:
+    """`some x`, or the name of a number alone."""
+    return f"some {name}" if judge.declaration.inputs[name].dimensions else name
 
 
 def _signed(number: float) -> str:
