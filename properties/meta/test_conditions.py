@@ -1,5 +1,6 @@
 """Where a derivative is wrong that is right elsewhere: under which sizes and numbers, and in which entries."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -165,6 +166,16 @@ def test_the_cotangent_tells_which_entries_are_wrong_too() -> None:
     found = condition(judge, example_of(judge))
     assert found is not None
     assert "dx is wrong where |dy| > 1" in found.sentence
+
+
+def test_so_does_the_output() -> None:
+    def cut(dy: Array, y: Array) -> Array:
+        return np.where(y > 0.75, 0, dy * (1 - y * y))
+
+    judge = Judge(InProcess({"x": "n d"}, lambda x: (np.tanh(x),) * 2, cut, "tanh"))
+    found = condition(judge, example_of(judge))
+    assert found is not None
+    assert re.search(r"dx is wrong where (x > 0.97\d*|y > 0.75)", found.sentence)
 
 
 def test_entries_beyond_the_end_of_a_block_are_told() -> None:

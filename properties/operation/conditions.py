@@ -63,11 +63,15 @@ class Entries:
 
 @dataclass(frozen=True)
 class Judged:
-    """A case, and which of its gradients are not 0; where it is wrong, the entries, unless its contract is broken."""
+    """A case, and which of its gradients are not 0; where it is wrong, the entries, unless its contract is broken.
+
+    `beside` are its outputs and cotangents by what they are called.
+    """
 
     case: OperationCase
     alive: frozenset[str] = frozenset()
     entries: Mapping[str, Entries] = field(default_factory=dict[str, Entries])
+    beside: Mapping[str, Array] = field(default_factory=dict[str, Array])
     is_wrong: bool = False
 
 
@@ -77,6 +81,7 @@ class Told:
 
     sentence: str
     holds: Callable[[OperationCase], bool]
+    is_exact: bool = False
 
 
 def condition(judge: Judge, example: OperationCase) -> Told | None:
@@ -126,6 +131,8 @@ class _Search:
             entries = "; ".join(filter(None, map(self._of_entries, self.judge.declaration.differentiable)))
             if found or min(len(right), len(wrong)) > ENOUGH or (entries and not right):
                 break
+        if entries and found is not None and not found.is_exact:
+            found = None  # which entries are wrong says more than what many of such cases have in common
         sentence = "; ".join(filter(None, (found.sentence if found else "", entries)))
         return Told(sentence, found.holds if found else lambda _: True) if sentence else None
 
@@ -152,14 +159,14 @@ class _Search:
                 alive = frozenset(name for name, array in gradients.items() if array.any())
                 self.judged.append(Judged(case, alive))
             except Violation:
-                self.judged.append(Judged(case, entries=self._entries(case), is_wrong=True))
+                self.judged.append(self._wrong(case))
 
-    def _entries(self, case: OperationCase) -> dict[str, Entries]:
+    def _wrong(self, case: OperationCase) -> Judged:
         try:
-            _, _, gradients = self.judge.run(case)
+            outputs, cotangents, gradients = self.judge.run(case)
             right = self.judge.right(case).gradients
         except (Violation, Inconclusive):
-            return {}
+            return Judged(case, is_wrong=True)
         found = dict[str, Entries]()
         for name, array in gradients.items():
             if not np.shape(array) == np.shape(case.inputs[name]) == right[name].value.shape:
@@ -168,7 +175,14 @@ class _Search:
             found[name] = Entries(
                 ~(np.abs(array - right[name].value) <= reach), np.abs(right[name].value) <= reach
             )
-        return found
+        numbers = [""] if len(outputs) == 1 else [str(k + 1) for k in range(len(outputs))]
+        beside = {
+            f"{letter}{number}": np.array(one, float)
+            for letter, arrays in (("y", outputs), ("dy", cotangents))
+            for number, one in zip(numbers, arrays, strict=True)
+            if np.asarray(one).dtype.kind == "f"
+        }
+        return Judged(case, entries=found, beside=beside, is_wrong=True)
 
     # on which cases
 
@@ -182,7 +196,7 @@ class _Search:
             left = self._narrowed([one for one in thresholds if self._is_exact(one)])
         best = next((one for one in left if self._chance(one) * count[one] < CHANCE), None)
         if best is not None:
-            return Told(f"always and only where {best.sentence}", best.holds)
+            return Told(f"always and only where {best.sentence}", best.holds, is_exact=True)
         shared = [one for one in count if all(map(one.holds, self._cases(wrong=True)))]
         likely = min(shared, key=lambda one: self._chance(one) * count[one], default=None)
         if likely is None or self._chance(likely) * count[likely] >= CHANCE:
@@ -338,7 +352,7 @@ class _Place:
     """A set of entries of a gradient, in words."""
 
     sentence: str
-    of: Callable[[OperationCase], Array]
+    of: Callable[[Judged], Array]
 
 
 def _places(judge: Judge, name: str, judged: Sequence[Judged]) -> Iterator[_Place]:
@@ -346,8 +360,8 @@ def _places(judge: Judge, name: str, judged: Sequence[Judged]) -> Iterator[_Plac
     axes = judge.declaration.inputs[name].dimensions
     for place, axis in enumerate(axes):
         along = axis if axes.count(axis) == 1 else f"axis {place}"
-        index = lambda c, p=place: np.indices(np.shape(c.inputs[name]))[p].astype(float)  # noqa: E731
-        last = lambda c, p=place: np.shape(c.inputs[name])[p] - 1  # noqa: E731
+        index = lambda c, p=place: np.indices(np.shape(c.case.inputs[name]))[p].astype(float)  # noqa: E731
+        last = lambda c, p=place: np.shape(c.case.inputs[name])[p] - 1  # noqa: E731
         yield _Place(f"in the first of {along}", lambda c, i=index: i(c) == 0)
         yield _Place(f"in the last of {along}", lambda c, i=index, e=last: i(c) == e(c))
         yield _Place(f"in all but the first of {along}", lambda c, i=index: i(c) > 0)
@@ -368,20 +382,20 @@ def _places(judge: Judge, name: str, judged: Sequence[Judged]) -> Iterator[_Plac
 
 def _beside(
     judge: Judge, name: str, judged: Sequence[Judged]
-) -> Iterator[tuple[str, Callable[[OperationCase], Array]]]:
-    """Inputs and cotangents that have the shape of an input in every case, by what they are called."""
+) -> Iterator[tuple[str, Callable[[Judged], Array]]]:
+    """Inputs, outputs and cotangents that have the shape of an input in every case, by what they are called."""
     axes = judge.declaration.inputs[name].dimensions
     for other, one in judge.declaration.inputs.items():
         if one.dimensions == axes:
-            yield other, lambda c, o=other: np.asarray(c.inputs[o], float)
-    wrong = [one.case for one in judged if name in one.entries]
-    for k in range(len(wrong[0].shapes) if wrong else 0):
-        if all(len(c.shapes) > k and c.shapes[k] == np.shape(c.inputs[name]) for c in wrong):
-            called = "dy" if len(wrong[0].shapes) == 1 else f"dy{k + 1}"
-            yield called, lambda c, k=k: np.asarray(c.cotangents([np.zeros(one) for one in c.shapes])[k])
+            yield other, lambda c, o=other: np.asarray(c.case.inputs[o], float)
+    wrong = [one for one in judged if name in one.entries]
+    for called in wrong[0].beside if wrong else ():
+        shapes = ((np.shape(one.beside.get(called)), np.shape(one.case.inputs[name])) for one in wrong)
+        if all(one == other for one, other in shapes):
+            yield called, lambda c, o=called: c.beside[o]
 
 
-VALUES: Mapping[str, Callable[[Array], Array]] = {"|{0}|": np.abs, "{0}": np.positive}
+VALUES: Mapping[str, Callable[[Array], Array]] = {"{0}": np.positive, "|{0}|": np.abs}
 """What is compared with a threshold."""
 
 
@@ -390,12 +404,12 @@ def _exactly(number: float) -> str:
     return f"{number:g}".replace("-", "−")
 
 
-def _parted(name: str, judged: Sequence[Judged], f: Callable[[OperationCase], Array]) -> float | None:
+def _parted(name: str, judged: Sequence[Judged], f: Callable[[Judged], Array]) -> float | None:
     """The threshold above which entries are wrong, in few digits; None where none parts them from right ones."""
     low, high = -np.inf, np.inf
     for one in judged:
         if name in one.entries:
-            values, entries = f(one.case), one.entries[name]
+            values, entries = f(one), one.entries[name]
             low = max(low, float(values[~entries.off & ~entries.silent].max(initial=-np.inf)))
             high = min(high, float(values[entries.off].min(initial=np.inf)))
     if not -np.inf < low < high < np.inf:
@@ -410,7 +424,7 @@ def _exact(name: str, judged: Sequence[Judged], place: _Place) -> tuple[int, int
     for one in judged:
         if name not in one.entries:
             continue
-        mask, entries = place.of(one.case), one.entries[name]
+        mask, entries = place.of(one), one.entries[name]
         if (entries.off & ~mask).any() or (mask & ~entries.off & ~entries.silent).any():
             return 0, 0
         inside += int(entries.off.sum())
