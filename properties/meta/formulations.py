@@ -128,9 +128,13 @@ def _softmax(z: Array) -> Array:
 
 
 def _plain_softmax(z: Array) -> Array:
-    total = np.exp(z).sum(axis=1, keepdims=True)
-    lost = total < np.finfo(total.dtype).tiny  # subnormal: it has no digits left, as an infinite one has none
-    return np.exp(z) / np.where(lost, np.nan, total)
+    small = _with_digits(np.exp(z))
+    return small / _with_digits(small.sum(axis=1, keepdims=True))
+
+
+def _with_digits(x: Array) -> Array:
+    """NaN where a number is subnormal: it has no digits left, as an infinite one has none."""
+    return np.where((x > 0) & (x < np.finfo(x.dtype).tiny), np.nan, x)
 
 
 def _log_softmax(z: Array) -> Array:

@@ -390,8 +390,10 @@ def _beside(
             yield other, lambda c, o=other: np.asarray(c.case.inputs[o], float)
     wrong = [one for one in judged if name in one.entries]
     for called in wrong[0].beside if wrong else ():
-        shapes = ((np.shape(one.beside.get(called)), np.shape(one.case.inputs[name])) for one in wrong)
-        if all(one == other for one, other in shapes):
+        if all(
+            called in one.beside and one.beside[called].shape == np.shape(one.case.inputs[name])
+            for one in wrong
+        ):
             yield called, lambda c, o=called: c.beside[o]
 
 
