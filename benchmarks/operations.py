@@ -117,10 +117,11 @@ def measured(operation: Operation, count: int) -> Seen:
 
 
 def _width(one: Enclosed) -> float:
+    """The largest bound relative to the largest entry; 0 of an array of zeros, of which no share is anything."""
     largest = float(np.max(np.abs(one.value), initial=0))
     if not np.isfinite(largest):
         return float("inf")
-    return float(np.max(one.error, initial=0) / max(largest, TINY)) if np.any(one.error) else 0.0
+    return float(np.max(one.error, initial=0) / largest) if largest > 0 else 0.0
 
 
 def _compare(operation: Operation, case: Case, right: Sequence[Enclosed], name: str, seen: Seen) -> None:
