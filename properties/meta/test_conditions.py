@@ -11,7 +11,7 @@ import pytest
 
 from properties.meta.test_operation_properties import EFFORT, InProcess
 from properties.operation import PROPERTIES
-from properties.operation.cases import OperationCase, Seeded, make
+from properties.operation.cases import WIDEST_INPUT, OperationCase, Seeded, make
 from properties.operation.conditions import condition
 from properties.operation.explanations import OperationExplanations
 from properties.operation.truth import Judge
@@ -217,3 +217,9 @@ def test_sizes_that_a_file_pins_are_never_long() -> None:
     drawn = [make(Seeded(np.random.default_rng(seed)), judge, ("wide",)) for seed in range(40)]
     assert {case.sizes["d"] for case in drawn} == {2, 3}
     assert max(case.sizes["n"] for case in drawn) > 32
+
+
+def test_a_long_axis_makes_no_input_that_fills_the_memory() -> None:
+    judge = Judge(InProcess({"x": "k*k*k k"}, lambda x: (x, x), lambda dy, _: dy))
+    drawn = [make(Seeded(np.random.default_rng(seed)), judge, ("wide",)) for seed in range(40)]
+    assert max(case.inputs["x"].size for case in drawn) <= WIDEST_INPUT

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import product
+from math import prod
 from typing import Any, Protocol
 
 import numpy as np
@@ -38,6 +39,8 @@ FEW = (1, 2, 3)
 """The same where the truth is measured coordinate by coordinate."""
 WIDE = (9, 17, 33, WIDEST)
 """Of one axis in the regime of that name: each but the last is one above a size that people cut arrays into."""
+WIDEST_INPUT = 2**14
+"""Numbers of an input, at most, where an axis is wide: a size may stand in a product."""
 MOST = 96
 """Numbers that are drawn one by one; a larger case takes them from a generator that these seed."""
 _SEED = 8
@@ -306,7 +309,9 @@ def _tried(
     options = {
         name: source.one_of(f"option {name} {attempt}", values) for name, values in declared.options.items()
     }
-    return (sizes, options) if _fits(declared, sizes) and caller.valid(sizes, options) else None
+    if not _fits(declared, sizes) or (wide and _largest(declared, sizes) > WIDEST_INPUT):
+        return None
+    return (sizes, options) if caller.valid(sizes, options) else None
 
 
 def _fits(declared: Declaration, sizes: Sizes) -> bool:
@@ -314,6 +319,11 @@ def _fits(declared: Declaration, sizes: Sizes) -> bool:
     shapes = [one.shape(sizes) for one in declared.inputs.values()]
     allowed = {0} if any(0 in some for some in declared.sizes.values()) else set[int]()
     return all(size > 0 or (size == 0 and allowed) for shape in shapes for size in shape)
+
+
+def _largest(declared: Declaration, sizes: Sizes) -> int:
+    """Numbers of the largest input."""
+    return max((prod(one.shape(sizes)) for one in declared.inputs.values()), default=0)
 
 
 def _scale(source: Source, name: str, regime: str) -> float:
