@@ -212,6 +212,19 @@ def test_a_step_is_named_as_it_is_under_the_condition() -> None:
     assert found.sentence.startswith("dx: dx is doubled")
 
 
+def test_a_step_that_explains_one_size_alone_is_no_name() -> None:
+    def wrong(x: Array, dx: Array, dgain: Array) -> tuple[Array, Array]:
+        whole = len(x) // 4 * 4 or len(x)  # of 5 samples the last is left out, of 6 two
+        return np.where(np.arange(len(x))[:, None] < whole, dx, 0), dgain
+
+    judge = judge_of(wrong)
+    record = searched(PROPERTIES[2], judge, replace(EFFORT, cases=100))
+    assert record.example is not None
+    found = OperationExplanations().diagnosis(judge, record.example)
+    assert "n is above 4 and no multiple of it" in found.where
+    assert found.sentence == ""
+
+
 def test_sizes_that_a_file_pins_are_never_long() -> None:
     judge = judge_of(lambda x, dx, dgain: (dx, dgain), sizes={"d": (2, 3)})
     drawn = [make(Seeded(np.random.default_rng(seed)), judge, ("wide",)) for seed in range(40)]

@@ -77,10 +77,10 @@ class Judged:
 
 @dataclass(frozen=True)
 class Told:
-    """Conditions in words, such as `always and only where n is 1`, and which cases meet them."""
+    """Conditions in words, such as `always and only where n is 1`, and which cases meet them, where not all do."""
 
     sentence: str
-    holds: Callable[[OperationCase], bool]
+    holds: Callable[[OperationCase], bool] | None = None
     is_exact: bool = False
 
 
@@ -134,7 +134,7 @@ class _Search:
         if entries and found is not None and not found.is_exact:
             found = None  # which entries are wrong says more than what many of such cases have in common
         sentence = "; ".join(filter(None, (found.sentence if found else "", entries)))
-        return Told(sentence, found.holds if found else lambda _: True) if sentence else None
+        return Told(sentence, found.holds if found else None) if sentence else None
 
     def _drawn(self, wide: Sequence[int] = (), *, near: bool = False) -> OperationCase | None:
         """Any case, one axis of which may be wide; or one with the sizes and options of the example, but for one."""

@@ -104,7 +104,7 @@ class OperationExplanations:
                 where = _census(subject, case)
                 explanation, answer = _ratio(subject)
                 note = subject.comparison_of_the_forward_pass(case) if subject.is_wrong else ""
-                found = named(subject, case, *([told.holds] if told else []))
+                found = named(subject, case, told.holds if told else None)
         where = "; ".join(filter(None, (where, told.sentence if told else "")))
         if found is not None:
             return replace(found, where=where, place=where, note="; ".join(filter(None, [note, found.note])))

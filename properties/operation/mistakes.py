@@ -28,14 +28,14 @@ TRIED = 60
 
 
 def named(
-    judge: Judge, case: OperationCase, holds: Callable[[OperationCase], bool] = lambda _: True
+    judge: Judge, case: OperationCase, holds: Callable[[OperationCase], bool] | None = None
 ) -> Diagnosis | None:
     """What the step is called that is wrong; None where there is no known operation, or nothing is found.
 
     Args:
         judge: the subject and what is right for it.
         case: one on which it is wrong, whose options are taken.
-        holds: the condition under which it is wrong.
+        holds: the condition under which it is wrong; sizes up to the longest then confirm a step.
 
     Raises:
         SubjectGone, TimeIsOver: as any call of the subject.
@@ -65,23 +65,21 @@ class _Asked:
             zip(reading.operation.inputs, reading.counterpart.inputs or tuple(declared.inputs), strict=False)
         )
 
-    def cases(self, holds: Callable[[OperationCase], bool]) -> list[steps.Case]:
+    def cases(self, holds: Callable[[OperationCase], bool] | None) -> list[steps.Case]:
         """Generic numbers, with sizes that differ from each other as far as the subject takes such."""
         rng = np.random.default_rng(1)
-        drawn = self._drawn(rng, holds, ())
-        drawn = drawn if len(drawn) >= CASES else [*drawn, *self._drawn(rng, holds, range(1, WIDEST + 1))]
-        drawn.sort(key=_telling, reverse=True)
+        drawn = sorted(self._drawn(rng, holds, ()), key=_telling, reverse=True)
+        wide = self._drawn(rng, holds, range(1, WIDEST + 1)) if holds or len(drawn) < CASES else []
+        every = [*drawn[:1], *wide, *drawn[1:]]
         fixed = self.reading.operation.concrete  # of which another size makes another program
-        drawn = [
-            one for one in drawn if all(one.sizes.get(axis) == drawn[0].sizes.get(axis) for axis in fixed)
-        ]
-        best = drawn[:1] + [one for one in drawn[1:] if drawn and one.sizes != drawn[0].sizes][: CASES - 2]
-        best += drawn[1:2]
-        best += drawn[:1] * (CASES - len(best))  # of the same sizes, with numbers of its own
+        every = [one for one in every if all(one.sizes.get(a) == every[0].sizes.get(a) for a in fixed)]
+        first, others = every[:1], [one for one in every[1:] if one.sizes != every[0].sizes]
+        best = [*first, *others[: CASES - 2], *(every[-1:] if wide else every[1:2])]
+        best += first * (CASES - len(best))  # of the same sizes, with numbers of its own
         return [found for one in best if (found := self._case(_generic(one, self.judge, rng))) is not None]
 
     def _drawn(
-        self, rng: np.random.Generator, holds: Callable[[OperationCase], bool], wide: Sequence[int]
+        self, rng: np.random.Generator, holds: Callable[[OperationCase], bool] | None, wide: Sequence[int]
     ) -> list[OperationCase]:
         found: list[OperationCase] = []
         for _ in range(TRIED):
@@ -91,7 +89,7 @@ class _Asked:
                 )
             except NoCaseError:
                 continue
-            if self.judge.valid(one.sizes, self.options) and holds(one):
+            if self.judge.valid(one.sizes, self.options) and (holds is None or holds(one)):
                 found.append(one)
         return found
 
