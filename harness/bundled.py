@@ -23,7 +23,7 @@ from properties.checks import check_gradient, copied
 from properties.comparison import named
 from properties.conventions import CONVENTIONS
 from properties.declaration import Declaration, Function, Module, Signature, read
-from properties.operation.cases import OperationCase, combinations, make
+from properties.operation.cases import OperationCase, combinations, make, part_of
 from properties.operation.programs import NoProgramError
 from properties.operation.truth import Judge
 from properties.problem import OUTPUT_OF
@@ -178,8 +178,7 @@ class Chosen:
 
     def one_of(self, role: str, values: Sequence[Any]) -> Any:
         """What was chosen for the role: "size n 0", "option eps 0", "regime"."""
-        what, _, rest = role.partition(" ")
-        name = rest.rpartition(" ")[0]
+        what, name = part_of(role)
         given = {"size": self.sizes, "option": self.options, "regime": {"": self.regime}}
         return given.get(what, {}).get(name, values[0])
 

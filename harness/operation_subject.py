@@ -24,6 +24,7 @@ from harness.isolation import (
 from harness.loading import UnusableSubject
 from properties.conventions import CONVENTIONS
 from properties.declaration import Call, Contents, Declaration, DeclarationError, Function, Missing, read
+from properties.operation.cases import numbered
 from properties.operation.programs import NoProgramError
 from properties.search import SubjectGone
 from reference import operations
@@ -138,7 +139,7 @@ class OperationSubject:
         done = self._do("forward", inputs, (), options, name, layout, seed)
         values = done.value if isinstance(done.value, list) else [done.value]
         outputs = self._outputs(values, name)
-        manners = self._manners(done, [f"y{i + 1}" if len(values) > 1 else "y" for i in range(len(values))])
+        manners = self._manners(done, numbered("y", len(values)))
         if done.once:
             remark = f"{done.once}, which can be read once: a second backward pass finds it empty"
             manners = replace(manners, remarks=(*manners.remarks, remark))

@@ -263,7 +263,7 @@ class Record:
 
 
 SEEN = 2.0**-5
-"""Two numbers that differ by so much of the larger differ in their first two digits."""
+"""Two numbers that differ by so much of the larger differ at a glance, in their first three digits at the latest."""
 SHRINKING = 500
 """Cases for the smallest one: after these it is small, and most searches need half as many to reach the end."""
 
@@ -300,38 +300,6 @@ def search(
     are nearly the same, and those of another were not, it is the smallest of the others.
     """
     started = perf_counter()
-    _search(record, check, examples, effort, is_over)
-    if record.verdict is Verdict.FAIL and record.apart < SEEN and record.was_seen and effort.shrinking:
-        other = Record(record.name, kind=record.kind)
-        _search(other, _only_what_is_seen(check), examples, effort, is_over)
-        if other.verdict is Verdict.FAIL and other.counterexample is not None:
-            record.counterexample, record.message = other.counterexample, other.message
-            record.apart = other.apart
-    record.seconds = perf_counter() - started
-    return record
-
-
-def _only_what_is_seen(check: Callable[[Any], Comparison | None]) -> Callable[[Any], Comparison | None]:
-    """The check, of which a violation does not count whose numbers are nearly the same."""
-
-    def seen(drawn: Any) -> Comparison | None:
-        try:
-            return check(drawn)
-        except Violation as violation:
-            if violation.apart < SEEN:
-                return None
-            raise
-
-    return seen
-
-
-def _search(
-    record: Record,
-    check: Callable[[Any], Comparison | None],
-    examples: SearchStrategy[Any],
-    effort: Effort,
-    is_over: Callable[[], bool],
-) -> None:
     run_check = _recorded(record, check, effort, is_over)
     vars(run_check)["_hypothesis_internal_add_digest"] = (
         record.name.encode()
@@ -352,6 +320,32 @@ def _search(
             record.message = f"{INCONSTANT} In one of them: {record.message}"
     except NotApplicable as reason:
         record.verdict, record.message = Verdict.NOT_APPLICABLE, str(reason)
+    if record.verdict is Verdict.FAIL and record.apart < SEEN and record.was_seen and effort.shrinking:
+        other = search(
+            Record(record.name, kind=record.kind), _only_what_is_seen(check), examples, effort, is_over
+        )
+        if other.counterexample is not None:
+            record.counterexample, record.message, record.apart = (
+                other.counterexample,
+                other.message,
+                other.apart,
+            )
+    record.seconds = perf_counter() - started
+    return record
+
+
+def _only_what_is_seen(check: Callable[[Any], Comparison | None]) -> Callable[[Any], Comparison | None]:
+    """The check, of which a violation does not count whose numbers are nearly the same."""
+
+    def seen(drawn: Any) -> Comparison | None:
+        try:
+            return check(drawn)
+        except Violation as violation:
+            if violation.apart < SEEN:
+                return None
+            raise
+
+    return seen
 
 
 def _recorded(

@@ -64,6 +64,12 @@ class Source(Protocol):
         ...
 
 
+def part_of(role: str) -> tuple[str, str]:
+    """What is chosen, and its name: ("size", "n") of "size n 0", ("regime", "") of "regime"."""
+    what, _, rest = role.partition(" ")
+    return what, rest.rpartition(" ")[0]
+
+
 @lru_cache(1024)
 def _places(role: str, count: int) -> SearchStrategy[tuple[str, int]]:
     """One of so many places; to make a strategy takes longer than to draw from it."""
@@ -180,9 +186,14 @@ class OperationCase(Example):
         lines += [f"{name} = {literal(array)}" for name, array in self.inputs.items()]
         lines += [f"{name} = {value!r}" for name, value in self.options.items()]
         cotangents = self.cotangents([np.zeros(shape) for shape in self.shapes])
-        names = ["dy"] if len(cotangents) == 1 else [f"dy{i + 1}" for i in range(len(cotangents))]
+        names = numbered("dy", len(cotangents))
         lines += [f"{name} = {literal(dy)}" for name, dy in zip(names, cotangents, strict=True)]
         return "\n".join([*lines, self.calls]).rstrip()
+
+
+def numbered(letter: str, count: int) -> list[str]:
+    """`y` of one output, `y1`, `y2`, ... of several."""
+    return [letter] if count == 1 else [f"{letter}{i + 1}" for i in range(count)]
 
 
 def literal(array: Any) -> str:

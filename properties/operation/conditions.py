@@ -4,7 +4,8 @@ Conditions are short sentences: of a size ("d ≥ 33", "n = d"), of an option, o
 Cases are drawn and judged; what is left are the conditions that all wrong ones meet and no right one, and where these
 differ, a case is drawn on which they do, until one is left or all that are left say the same. It is told unless chance
 might have told it: where a share p of the cases meets a condition, all w wrong ones do so by chance with p^w, and none
-of r right ones with (1 - p)^r; of all conditions that are tried, one would with so many times that.
+of r right ones with (1 - p)^r; of all conditions that are tried, one would with so many times that. Half of the chance
+is for the few plain conditions, half for all others.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,8 +17,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from properties.operation.cases import EDGES, REGULAR, NoCaseError, OperationCase, Seeded, Source, make
-from properties.operation.truth import Judge
+from properties.operation.cases import (
+    EDGES,
+    REGULAR,
+    NoCaseError,
+    OperationCase,
+    Seeded,
+    Source,
+    make,
+    numbered,
+    part_of,
+)
+from properties.operation.truth import Judge, off
 from properties.search import Inconclusive, Violation
 from properties.strategies import WIDEST
 
@@ -42,7 +53,7 @@ EVERY = range(1, WIDEST + 1)
 PARTS = range(2, 9)
 """Sizes of blocks."""
 BISECTIONS = 8
-"""Of a threshold: they leave 2 % of an interval in which it is known to a factor of 16."""
+"""Of the interval in which a threshold lies: a 256th of it is left."""
 
 
 @dataclass(frozen=True)
@@ -99,10 +110,9 @@ class _Near:
 
     def one_of(self, role: str, values: Sequence[Any]) -> Any:
         """What is known for the role: "size n 0", "option eps 0"; the axis that is drawn may be wide."""
-        what, _, rest = role.partition(" ")
+        what, name = part_of(role)
         if what == "wide" and self.free in values:
             return self.free
-        name = rest.rpartition(" ")[0]
         known = self.known.get(what, {})
         return known[name] if name in known and name != self.free else self.source.one_of(role, values)
 
@@ -171,15 +181,12 @@ class _Search:
         for name, array in gradients.items():
             if not np.shape(array) == np.shape(case.inputs[name]) == right[name].value.shape:
                 continue
-            reach = right[name].error + right[name].open
-            found[name] = Entries(
-                ~(np.abs(array - right[name].value) <= reach), np.abs(right[name].value) <= reach
-            )
-        numbers = [""] if len(outputs) == 1 else [str(k + 1) for k in range(len(outputs))]
+            nothing = np.zeros_like(right[name].value)
+            found[name] = Entries(off(array, right[name]), ~off(nothing, right[name]))
         beside = {
-            f"{letter}{number}": np.array(one, float)
+            called: np.array(one, float)
             for letter, arrays in (("y", outputs), ("dy", cotangents))
-            for number, one in zip(numbers, arrays, strict=True)
+            for called, one in zip(numbered(letter, len(arrays)), arrays, strict=True)
             if np.asarray(one).dtype.kind == "f"
         }
         return Judged(case, entries=found, beside=beside, is_wrong=True)
@@ -207,8 +214,8 @@ class _Search:
         """Those that are wrong, or those that are right and would show it: what is 0 may be wrong by a factor."""
         if wrong:
             return [one.case for one in self.judged if one.is_wrong]
-        off = {name for one in self.judged for name, entries in one.entries.items() if entries.off.any()}
-        return [one.case for one in self.judged if not one.is_wrong and (not off or off & one.alive)]
+        names = {name for one in self.judged for name, entries in one.entries.items() if entries.off.any()}
+        return [one.case for one in self.judged if not one.is_wrong and (not names or names & one.alive)]
 
     def _is_exact(self, one: Condition) -> bool:
         right, wrong = self._cases(wrong=False), self._cases(wrong=True)
@@ -283,15 +290,15 @@ class _Search:
         """Of the largest and the least number of an input, where these part wrong from right."""
         right, wrong = self._cases(wrong=False), self._cases(wrong=True)
         for name in self.judge.declaration.differentiable:
-            for text, f in FEATURES.items():
+            for (form, relation), f in FEATURES.items():
                 low, high = (
                     max((f(one.inputs[name]) for one in right), default=0.0),
                     min((f(one.inputs[name]) for one in wrong), default=0.0),
                 )
                 if -np.inf < low < high < np.inf:
                     at = self._between(name, f, low, high)
-                    number = _signed(-at if "below" in text else at)
-                    said = text.format(_one_of(self.judge, name), number, name)
+                    number = _written(-at if relation == "below" else at, ".2g")
+                    said = f"{_one_of(self.judge, name, form)} is {relation} {number}"
                     yield Condition(said, lambda c, n=name, f=f, at=at: f(c.inputs[n]) > at)
 
     def _between(self, name: str, f: Callable[[Array], float], low: float, high: float) -> float:
@@ -310,22 +317,22 @@ class _Search:
         return low
 
 
-FEATURES: Mapping[str, Callable[[Array], float]] = {
-    "|{2}| is above {1}": lambda x: float(np.abs(x).max(initial=0)),
-    "{0} is above {1}": lambda x: float(np.max(x, initial=-np.inf)),
-    "{0} is below {1}": lambda x: float(-np.min(x, initial=np.inf)),
+FEATURES: Mapping[tuple[str, str], Callable[[Array], float]] = {
+    ("|{}|", "above"): lambda x: float(np.abs(x).max(initial=0)),
+    ("{}", "above"): lambda x: float(np.max(x, initial=-np.inf)),
+    ("{}", "below"): lambda x: float(-np.min(x, initial=np.inf)),
 }
 """What an input has one of, by the number that is larger where there is more of it."""
 
 
-def _one_of(judge: Judge, name: str) -> str:
-    """`some x`, or the name of a number alone."""
-    return f"some {name}" if judge.declaration.inputs[name].dimensions else name
+def _one_of(judge: Judge, name: str, form: str = "{}") -> str:
+    """`some x`, `some |x|`; of a number alone without `some`."""
+    return ("some " if judge.declaration.inputs[name].dimensions else "") + form.format(name)
 
 
-def _signed(number: float) -> str:
-    """Two digits, with a minus sign."""
-    return f"{number:.2g}".replace("-", "−")
+def _written(number: float, digits: str = "g") -> str:
+    """A number in so many digits, with a minus sign."""
+    return f"{number:{digits}}".replace("-", "−")
 
 
 def _of_size(axis: str) -> Iterator[Condition]:
@@ -372,11 +379,11 @@ def _places(judge: Judge, name: str, judged: Sequence[Judged]) -> Iterator[_Plac
         yield _Place(f"where {other} is 0", lambda c, x=x: x(c) == 0)
         yield _Place(f"where {other} is negative", lambda c, x=x: x(c) < 0)
         yield _Place(f"where {other} is positive", lambda c, x=x: x(c) > 0)
-        for sign, (text, f) in product((1, -1), VALUES.items()):
+        for sign, (form, f) in product((1, -1), VALUES.items()):
             side = lambda c, x=x, f=f, s=sign: s * f(x(c))  # noqa: E731
             if (at := _parted(name, judged, side)) is not None:
                 relation = ">" if sign > 0 else "<"
-                said = f"where {text.format(other)} {relation} {_exactly(sign * at)}"
+                said = f"where {form.format(other)} {relation} {_written(sign * at)}"
                 yield _Place(said, lambda c, f=side, t=at: f(c) > t)
 
 
@@ -397,13 +404,8 @@ def _beside(
             yield called, lambda c, o=called: c.beside[o]
 
 
-VALUES: Mapping[str, Callable[[Array], Array]] = {"{0}": np.positive, "|{0}|": np.abs}
+VALUES: Mapping[str, Callable[[Array], Array]] = {"{}": np.positive, "|{}|": np.abs}
 """What is compared with a threshold."""
-
-
-def _exactly(number: float) -> str:
-    """All digits that it was rounded to, with a minus sign."""
-    return f"{number:g}".replace("-", "−")
 
 
 def _parted(name: str, judged: Sequence[Judged], f: Callable[[Judged], Array]) -> float | None:

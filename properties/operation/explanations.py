@@ -10,9 +10,8 @@ from properties.diagnosis import Diagnosis
 from properties.operation.cases import NoCaseError, OperationCase, Seeded, make
 from properties.operation.conditions import condition
 from properties.operation.mistakes import named
-from properties.operation.truth import Judge
+from properties.operation.truth import Judge, off
 from properties.search import Example, Inconclusive, Violation
-from reference.truth import Enclosed
 
 GENERIC, TOLD_BY, ONE_RATIO = 5, 2, 1e-6
 """Cases on which a ratio has to be one, how many have to tell it, and how far it may differ from entry to entry."""
@@ -74,7 +73,7 @@ class OperationExplanations:
         """
         right = judge.right(case).gradients
         errors = {name: array - right[name].value for name, array in gradients.items()}
-        jumps = {name: _off(array, right[name]) & False for name, array in gradients.items()}
+        jumps = {name: off(array, right[name]) & False for name, array in gradients.items()}
         rng = np.random.default_rng(0)
         for power in NUDGES:
             inputs = {
@@ -91,7 +90,7 @@ class OperationExplanations:
                     steady = np.abs(known.value - was) <= STEADY * np.abs(was) + known.error
                     change = np.abs(moved[name] - known.value - errors[name])
                     jumps[name] |= steady & (change > np.abs(errors[name]) / 2)
-        return all((jumps[name] | ~_off(array, right[name])).all() for name, array in gradients.items())
+        return all((jumps[name] | ~off(array, right[name])).all() for name, array in gradients.items())
 
     def diagnosis(self, subject: Judge, example: Example) -> Diagnosis:
         """What the mistake is, as far as anybody can tell."""
@@ -140,21 +139,16 @@ def _census(judge: Judge, case: OperationCase) -> str:
     """Which gradients are wrong, in how many entries, and which are right."""
     _, _, gradients = judge.run(case)
     right = judge.right(case).gradients
-    off = {name: int(_off(array, right[name]).sum()) for name, array in gradients.items()}
+    wrong = {name: int(off(array, right[name]).sum()) for name, array in gradients.items()}
     parts = [
         f"d{name}: {count} of {gradients[name].size} {'entry' if gradients[name].size == 1 else 'entries'}"
-        for name, count in off.items()
+        for name, count in wrong.items()
         if count
     ]
-    others = [f"d{name}" for name, count in off.items() if not count]
+    others = [f"d{name}" for name, count in wrong.items() if not count]
     if others and parts:
         parts.append(f"{', '.join(others)} {'is' if len(others) == 1 else 'are'} right")
     return ", ".join(parts)
-
-
-def _off(array: Any, right: Enclosed) -> Any:
-    """Which entries are wrong."""
-    return ~(np.abs(array - right.value) <= right.error + right.open)
 
 
 def _ratio(judge: Judge) -> tuple[str, str]:
@@ -182,14 +176,14 @@ def _ratio(judge: Judge) -> tuple[str, str]:
             told[f"{axis} times"] = [float(case.sizes[axis]) for case, _ in found]
             told[f"one {axis}-th of"] = [1 / max(1, case.sizes[axis]) for case, _ in found]
         for sentence, expected in told.items():
-            off = [
+            apart = [
                 abs(one / ratio - 1).max(initial=0)
                 for (_, one), ratio in zip(found, expected, strict=True)
                 if ratio
             ]
             if (
-                len(off) == len(found)
-                and max(off) < ONE_RATIO
+                len(apart) == len(found)
+                and max(apart) < ONE_RATIO
                 and max(abs(one - 1) for one in expected) > ONE_RATIO
             ):
                 return f"d{name} is {sentence} the right gradient", ""

@@ -28,6 +28,7 @@ from properties.operation.cases import (
     Seeded,
     combinations,
     make,
+    numbered,
 )
 from properties.operation.guesses import guesses
 from properties.operation.programs import NoProgramError, Traceable, operation_of
@@ -368,7 +369,7 @@ class Judge:
         self.is_wrong = False
         """Whether a gradient was found to be wrong."""
         self._last: tuple[Any, Any, Any] | None = None
-        self._known: tuple[OperationCase, Right] | None = None
+        self._right_of_last: tuple[OperationCase, Right] | None = None
         self._valid: dict[Any, bool] = {}
         self._followed: set[Any] = set()
         self._is_distrusted = False
@@ -486,7 +487,7 @@ class Judge:
                         and np.shape(one)[:1] == np.shape(other)[:1] == (n,)
                         and differ(one[:-1], other[:-1])
                     ):
-                        y = "y" if len(outputs) == 1 else f"y{i + 1}"
+                        y = numbered("y", len(outputs))[i]
                         return (
                             f"Samples mix along {axis}: {y}[0] changes with {batched[0]}[{n - 1}], as under batch "
                             "normalisation."
@@ -689,9 +690,9 @@ class Judge:
         At the edges a forward pass may lose its digits and is meant all the same; the last one is remembered. Raises
         `Inconclusive` where nobody can tell.
         """
-        if self._known is None or self._known[0] is not case:
-            self._known = case, self._right(case)
-        return self._known[1]
+        if self._right_of_last is None or self._right_of_last[0] is not case:
+            self._right_of_last = case, self._right(case)
+        return self._right_of_last[1]
 
     def _right(self, case: OperationCase) -> Right:
         outputs, cotangents, gradients = self.run(case)
@@ -807,9 +808,9 @@ class Judge:
                 continue  # what a kink leaves open moves a projection too
             array = np.asarray(gradients[name], np.float64).reshape(one.directions.shape[1:])
             given = np.tensordot(one.directions, array, axes=array.ndim)
-            off = np.abs(given - one.value) / one.error
-            if off.max() > 1:
-                k = int(off.argmax())
+            ratio = np.abs(given - one.value) / one.error
+            if ratio.max() > 1:
+                k = int(ratio.argmax())
                 is_now, should_be = told_apart(float(given[k]), float(one.value[k]))
                 return (
                     f"d{name}, its entries added up with random signs, is {is_now}, and should be {should_be} "
@@ -911,7 +912,7 @@ def _interval(values: Any) -> tuple[float, float] | None:
 
 def _compared(outputs: Sequence[Array], right: Sequence[Enclosed], *, known: bool = False) -> Comparison:
     """Outputs beside the right ones; with `known` those alone that are numbers and have a bound, or are infinite."""
-    names = ["y"] if len(outputs) == 1 else [f"y{i + 1}" for i in range(len(outputs))]
+    names = numbered("y", len(outputs))
     if [np.shape(one) for one in outputs] != [one.value.shape for one in right]:
         return _APART
     parts = [dict(zip(names, column, strict=True)) for column in zip(*right, strict=True)]
@@ -939,6 +940,11 @@ def _known(right: Mapping[str, Enclosed]) -> dict[str, Array]:
 
 def _by_gradient(arrays: Mapping[str, Array]) -> dict[str, Array]:
     return {f"d{name}": array for name, array in arrays.items()}
+
+
+def off(array: Array, right: Enclosed) -> Array:
+    """Which entries are wrong."""
+    return ~(np.abs(array - right.value) <= right.error + right.open)
 
 
 def compared_outputs(outputs: Sequence[Array], right: Right) -> Comparison:

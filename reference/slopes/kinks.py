@@ -118,7 +118,7 @@ def beside(ground: Ground, found: Sequence[Found]) -> list[Found]:
     slope of theirs is known. (Of three numbers that tie, one is in the middle; alone it can't be moved and remain
     there, so that no line shows that the median has a slope by it.)
     """
-    away, _ = (2.0**exponent for exponent in _BESIDE[ground.roundoff])
+    away = 2.0 ** _BESIDE[ground.roundoff][0]
     beyond = np.zeros((len(found), ground.value.size))
     for _ in range(_SIDES):
         aside = ground.scattered(ground.lengths, generic=True)
