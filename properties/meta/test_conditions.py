@@ -158,6 +158,11 @@ def test_the_entries_are_told_that_are_wrong_where_others_are_right(text: str) -
     assert text in found.sentence.split("; ")
 
 
+def test_an_error_that_has_a_number_for_a_factor_is_no_condition_on_its_size() -> None:
+    judge = judge_of(lambda x, dx, dgain: (dx + x, dgain))  # right where x is 0
+    assert condition(judge, example_of(judge)) is None
+
+
 def test_the_cotangent_tells_which_entries_are_wrong_too() -> None:
     def clipped(dy: Array, x: Array) -> Array:
         return np.clip(dy, -1, 1) * np.cosh(x)

@@ -88,11 +88,15 @@ class Judged:
 
 @dataclass(frozen=True)
 class Told:
-    """Conditions in words, such as `always and only where n is 1`, and which cases meet them, where not all do."""
+    """Conditions in words, such as `always and only where n is 1`, and which cases meet them, where not all do.
+
+    `gradients` are the names of those of which it is told in which entries they are wrong.
+    """
 
     sentence: str
     holds: Callable[[OperationCase], bool] | None = None
     is_exact: bool = False
+    gradients: frozenset[str] = frozenset()
 
 
 def condition(judge: Judge, example: OperationCase) -> Told | None:
@@ -132,19 +136,21 @@ class _Search:
 
     def told(self) -> Told | None:
         """On which cases, and in which entries."""
-        found, entries = None, ""
+        found, entries = None, dict[str, str]()
         for _ in range(ROUNDS if self.quick else ROUNDS_SLOWLY):
             for number in range(ASKED if self.quick else ASKED_SLOWLY):
                 self._ask(self._drawn(EVERY if number % 4 == 1 else (), near=number % 2 == 1))
             right, wrong = self._cases(wrong=False), self._cases(wrong=True)
             found = self._of_cases() if right and wrong else None
-            entries = "; ".join(filter(None, map(self._of_entries, self.judge.declaration.differentiable)))
+            told = {name: self._of_entries(name) for name in self.judge.declaration.differentiable}
+            entries = {name: sentence for name, sentence in told.items() if sentence}
             if found or min(len(right), len(wrong)) > ENOUGH or (entries and not right):
                 break
         if entries and found is not None and not found.is_exact:
             found = None  # which entries are wrong says more than what many of such cases have in common
-        sentence = "; ".join(filter(None, (found.sentence if found else "", entries)))
-        return Told(sentence, found.holds if found else None) if sentence else None
+        sentences = [*([found.sentence] if found else []), *entries.values()]
+        holds = found.holds if found else None
+        return Told("; ".join(sentences), holds, gradients=frozenset(entries)) if sentences else None
 
     def _drawn(self, wide: Sequence[int] = (), *, near: bool = False) -> OperationCase | None:
         """Any case, one axis of which may be wide; or one with the sizes and options of the example, but for one."""
@@ -318,7 +324,7 @@ class _Search:
 
 
 FEATURES: Mapping[tuple[str, str], Callable[[Array], float]] = {
-    ("|{}|", "above"): lambda x: float(np.abs(x).max(initial=0)),
+    ("|{}|", "above"): lambda x: float(_sizes_of(x).max(initial=-np.inf)),
     ("{}", "above"): lambda x: float(np.max(x, initial=-np.inf)),
     ("{}", "below"): lambda x: float(-np.min(x, initial=np.inf)),
 }
@@ -404,7 +410,12 @@ def _beside(
             yield called, lambda c, o=called: c.beside[o]
 
 
-VALUES: Mapping[str, Callable[[Array], Array]] = {"{}": np.positive, "|{}|": np.abs}
+def _sizes_of(x: Array) -> Array:
+    """|x|; 0 is below every size, as an error that has x for a factor does not show there."""
+    return np.where(x == 0, -np.inf, np.abs(x))
+
+
+VALUES: Mapping[str, Callable[[Array], Array]] = {"{}": np.positive, "|{}|": _sizes_of}
 """What is compared with a threshold."""
 
 

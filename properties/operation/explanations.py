@@ -100,7 +100,7 @@ class OperationExplanations:
         with np.errstate(all="ignore"):
             told = condition(subject, case)
             with suppress(Violation, Inconclusive):  # these are told already
-                where = _census(subject, case)
+                where = _census(subject, case, told.gradients if told else frozenset())
                 explanation, answer = _ratio(subject)
                 note = subject.comparison_of_the_forward_pass(case) if subject.is_wrong else ""
                 found = named(subject, case, told.holds if told else None)
@@ -135,8 +135,8 @@ class OperationExplanations:
         return False
 
 
-def _census(judge: Judge, case: OperationCase) -> str:
-    """Which gradients are wrong, in how many entries, and which are right."""
+def _census(judge: Judge, case: OperationCase, elsewhere: frozenset[str]) -> str:
+    """Which gradients are wrong, in how many entries, and which are right, unless they are wrong elsewhere."""
     _, _, gradients = judge.run(case)
     right = judge.right(case).gradients
     wrong = {name: int(off(array, right[name]).sum()) for name, array in gradients.items()}
@@ -145,7 +145,7 @@ def _census(judge: Judge, case: OperationCase) -> str:
         for name, count in wrong.items()
         if count
     ]
-    others = [f"d{name}" for name, count in wrong.items() if not count]
+    others = [f"d{name}" for name, count in wrong.items() if not count and name not in elsewhere]
     if others and parts:
         parts.append(f"{', '.join(others)} {'is' if len(others) == 1 else 'are'} right")
     return ", ".join(parts)
