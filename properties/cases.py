@@ -74,6 +74,11 @@ class Case(Example):
         """The targets as rows, (n, K)."""
         return rows_of(np, self.targets, self.outputs).astype(self.inputs.dtype)
 
+    @property
+    def has_free_targets(self) -> bool:
+        """Whether any numbers may be targets: neither labels nor probabilities."""
+        return self.targets.ndim == self.inputs.ndim and not self.loss.endswith("cross_entropy")
+
     def with_samples(self, which: Any) -> "Case":
         """The same network with some of the samples, by index, slice or order."""
         return replace(self, inputs=self.inputs[which], targets=self.targets[which], times=1)

@@ -241,14 +241,13 @@ def _probabilities(raw: NDArray[np.intp]) -> Array:
 def _scaled(case: Case, weights: float, biases: float, inputs: float, targets: float) -> Case:
     """The case with its arrays multiplied; targets only where they may be any numbers."""
     fmt = case.inputs.dtype.type
-    free = case.targets.ndim == 2 and not case.loss.endswith("cross_entropy")  # noqa: PLR2004
     parameters: Parameters = [
         (W * fmt(weights), None if b is None else b * fmt(biases)) for W, b in case.parameters
     ]
     return Case(
         parameters,
         case.inputs * fmt(inputs),
-        case.targets * fmt(targets) if free else case.targets,
+        case.targets * fmt(targets) if case.has_free_targets else case.targets,
         **case.choices,
         regime=case.regime,
     )

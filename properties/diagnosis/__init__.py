@@ -9,7 +9,8 @@
 - `contributions`: how often each sample and output is counted;
 - `probes`: fresh cases around a counterexample, and the subject's answers;
 - `structure`: broken shapes and what is left over between calls; `steps`: updates that are no gradient's;
-- `corners`: the condition under which it is wrong, where it is right in general; `choices`: with which it is right;
+- `conditions`: where it is wrong that is right elsewhere, of any cases; `network_population`: those of a network;
+- `choices`: with which of them it is right;
 - `wording`: the census of a network; `answer`: all of it put together;
 - `losses`: what is wrong with a loss;
 - `edges`: right formulas with weak numbers; `guards`: those with an ε or a cut in them.

@@ -12,7 +12,6 @@ from properties.cases import Case
 from properties.diagnosis import (
     choices,
     contributions,
-    corners,
     guards,
     losses,
     other_programs,
@@ -21,9 +20,12 @@ from properties.diagnosis import (
     structure,
     wording,
 )
+from properties.diagnosis.conditions import Told, condition
+from properties.diagnosis.network_population import NetworkCase, NetworkPopulation
 from properties.diagnosis.network_search import NetworkProblem
 from properties.diagnosis.networks import Network
 from properties.diagnosis.probes import STEPS, Coarse, Interview, Maker, OutOfSteps, Probe, claim_of
+from properties.diagnosis.saturation import largest_z
 from properties.diagnosis.search import Explanation, explain, located
 from properties.diagnosis.search import Finding as Found
 from properties.diagnosis.trials import of_state
@@ -379,43 +381,52 @@ def _in_a_corner(interview: Interview, maker: Maker, finding: Finding) -> None:
     if _is_a_guard(interview, maker.like, finding):
         return
     right = list(finding.probes)
-    found = corners.find(interview, maker)
-    if found is None:
-        finding.probes = []
-        finding.evidence = f"right on {len(right)} fresh cases of the same choices"
-        if finding.own is not None and not finding.own.fails:
-            finding.evidence += (
-                ", and on the smallest case by itself: the failing properties say what it takes"
-            )
+    told, population = _conditional(interview, maker)
+    finding.probes = population.wrong(FITTED + FRESH, told)
+    if told is None:
+        if not _matched(interview, finding, finding.probes):
+            finding.probes = []
+            finding.evidence = f"right on {len(right)} fresh cases of the same choices"
+            if finding.own is not None and not finding.own.fails:
+                finding.evidence += (
+                    ", and on the smallest case by itself: the failing properties say what it takes"
+                )
         return
-    corner, probes = found
-    probes += _asked(interview, [corner.make() for _ in range(FRESH - 1)])
-    finding.probes = probes
-    if all(probe.is_right_by_norm for probe in (*probes, *([finding.own] if finding.own else []))):
+    if all(probe.is_right_by_norm for probe in (*finding.probes, *([finding.own] if finding.own else []))):
         finding.explanation, finding.cure = BY_NORM, BY_ENTRY
-        finding.evidence = f"true of the smallest case and of {len(probes)} fresh ones"
+        finding.evidence = f"true of the smallest case and of {len(finding.probes)} fresh ones"
         return
-    if any(probe.fault for probe in probes):
+    if any(probe.fault for probe in finding.probes):
         _named_by_shape(finding, right)
     else:
-        _named_in(interview, corner, finding)
-    _add_condition(interview, maker, corner, finding)
+        _named_in(interview, told, population, finding)
+    _add_condition(told, finding)
 
 
-def _named_in(interview: Interview, corner: corners.Corner, finding: Finding) -> None:
+def _conditional(interview: Interview, maker: Maker) -> tuple[Told[NetworkCase] | None, NetworkPopulation]:
+    """Where it is wrong that is right elsewhere, and what was asked."""
+    population = NetworkPopulation(interview, maker)
+    return condition(population), population
+
+
+def _named_in(
+    interview: Interview, told: Told[NetworkCase], population: NetworkPopulation, finding: Finding
+) -> None:
     """Look for a name under a condition, or under one of several: there it may be another layer that is wrong."""
-    if _matched(interview, finding, finding.probes, f" where {corner.text}"):
+    where = f" where {told.of_cases.sentence}" if told.of_cases else ""
+    if _matched(interview, finding, finding.probes, where):
         return
-    for part in corner.parts:
-        probes = _asked(interview, [part.make() for _ in range(FITTED + FRESH - 1)])
-        if _matched(interview, finding, probes, f" where {part.text}", in_part=True):
+    for part in told.of_cases.parts if told.of_cases else ():
+        probes = population.wrong(FITTED + FRESH, told, part)
+        if _matched(interview, finding, probes, f" where {part.sentence}", in_part=True):
             return
 
 
-def _add_condition(interview: Interview, maker: Maker, corner: corners.Corner, finding: Finding) -> None:
-    where = corners.from_where(interview, maker, corner)
-    finding.notes.append(f"only where {where}")
-    finding.corner = f"It is right elsewhere: look for what the code does where {where}."
+def _add_condition(told: Told[NetworkCase], finding: Finding) -> None:
+    finding.notes.append(told.sentence)
+    if told.of_cases is not None:
+        where = told.of_cases.sentence
+        finding.corner = f"It is right elsewhere: look for what the code does where {where}."
 
 
 def _described(interview: Interview, maker: Maker, finding: Finding) -> None:
@@ -423,18 +434,15 @@ def _described(interview: Interview, maker: Maker, finding: Finding) -> None:
     right = [probe for probe in finding.probes if not probe.fails]
     if not right:
         _add_simple_batches(interview, maker, finding)
+        told, _ = _conditional(interview, maker)
+        finding.notes += [told.sentence] if told else []
         return
-    wrong = min(
-        (probe for probe in finding.probes if probe.fails), key=lambda probe: corners.largest_z(probe.case)
-    )
-    near = Maker(wrong.case, maker.claim, maker.random)
-    found = corners.find(interview, near)
-    if found is not None:
-        corner, probes = found
-        probes += _asked(interview, [corner.make() for _ in range(FRESH - 1)])
-        finding.probes = probes
-        _named_in(interview, corner, finding)
-        _add_condition(interview, maker, corner, finding)
+    wrong = min((probe for probe in finding.probes if probe.fails), key=lambda probe: largest_z(probe.case))
+    told, population = _conditional(interview, Maker(wrong.case, maker.claim, maker.random))
+    if told is not None:
+        finding.probes = population.wrong(FITTED + FRESH, told)
+        _named_in(interview, told, population, finding)
+        _add_condition(told, finding)
     else:
         finding.notes.append(f"right on {len(right)} of {len(finding.probes)} fresh cases")
 

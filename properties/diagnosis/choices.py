@@ -14,13 +14,13 @@ ASKED = 2
 
 def right_with(interview: Interview, maker: Maker) -> Iterator[str]:
     """`right with hidden tanh and relu`: of one choice at a time, the values that are right, unless none is."""
-    for choice, changes in _others(maker).items():
+    for choice, changes in others(maker).items():
         right = [value for value, change in changes.items() if _is_right(interview, maker, change)]
         if right:
-            yield f"right with {choice} {' and '.join(right)}"
+            yield f"right with {choice} {' and '.join(map(str, right))}"
 
 
-def _others(maker: Maker) -> dict[str, dict[str, dict[str, Any]]]:
+def others(maker: Maker) -> dict[str, dict[Any, dict[str, Any]]]:
     """The other values of every choice. An identity is left out: it makes many a mistake vanish by itself."""
     like, claim, pairs = maker.like, maker.claim, maker.claim.pairs()
     values = {
@@ -29,7 +29,7 @@ def _others(maker: Maker) -> dict[str, dict[str, dict[str, Any]]]:
         "loss": tuple(loss for output, loss in pairs if output == like.output),
         "reduction": claim.reduction,
     }
-    found: dict[str, dict[str, dict[str, Any]]] = {
+    found: dict[str, dict[Any, dict[str, Any]]] = {
         choice: {one: {choice: one} for one in some if one not in (like.choices[choice], "identity")}
         for choice, some in values.items()
     }
@@ -43,7 +43,7 @@ def _others(maker: Maker) -> dict[str, dict[str, dict[str, Any]]]:
         if one != like.inputs.dtype
     }
     found["bias"] = {
-        str(one): {"parameters": [(W, W[0] if one else None) for W, _ in like.parameters]}
+        one: {"parameters": [(W, W[0] if one else None) for W, _ in like.parameters]}
         for one in claim.bias
         if one != (like.parameters[0][1] is not None)
     }

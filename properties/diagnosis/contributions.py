@@ -166,7 +166,11 @@ def shown(own: Probe | None, fresh: Sequence[Probe]) -> list[list[float]] | None
     Of all arrays, else of the weights alone; None where it means nothing.
     """
     found: Counted | None = None
-    of_fresh = [_of_everything(probe) for probe in fresh if probe.fault is None and probe.wrong]
+    of_fresh = [
+        _of_everything(probe)
+        for probe in fresh
+        if probe.fault is None and probe.wrong and probe.case.samples * probe.case.outputs <= MOST_SHOWN
+    ]
     if of_fresh and not any(of_fresh):  # it fits the smallest case by chance
         return None
     of_own = _of_everything(own) if own is not None and own.fault is None else None

@@ -9,9 +9,9 @@ import numpy as np
 
 from properties.cases import Array, Case
 from properties.comparison import named
-from properties.diagnosis.corners import SATURATED, boundary, largest_z, saturating, two_digits
 from properties.diagnosis.network_search import NetworkProblem
 from properties.diagnosis.probes import STEPS, Interview, Maker, OutOfSteps, Probe, claim_of
+from properties.diagnosis.saturation import SATURATED, boundary, largest_z, saturating, two_digits
 from properties.diagnosis.search import explain
 from properties.diagnosis.trials import ratio
 from properties.subjects import Subject
@@ -145,6 +145,5 @@ def _scaled(case: Case, part: float) -> Case:
     parameters = [
         (scaled(W, 1 / np.sqrt(len(W))), None if b is None else scaled(b)) for W, b in case.parameters
     ]
-    free = case.targets.ndim == case.inputs.ndim and not case.loss.endswith("cross_entropy")
-    targets = scaled(case.targets) if free else case.targets
+    targets = scaled(case.targets) if case.has_free_targets else case.targets
     return replace(case, parameters=parameters, inputs=scaled(case.inputs), targets=targets)

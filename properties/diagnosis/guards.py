@@ -16,9 +16,9 @@ import numpy as np
 
 from properties.cases import Array, Case, Parameters
 from properties.comparison import compare, named
-from properties.diagnosis.corners import saturated
 from properties.diagnosis.networks import SQUARED, Network, Replaced, back, value
 from properties.diagnosis.probes import STEPS, Interview, Maker, OutOfSteps, Probe, claim_of, wide
+from properties.diagnosis.saturation import saturated
 from properties.diagnosis.search import Candidate, Explanation
 from properties.search import Inconclusive, SubjectGone, Violation
 from properties.subjects import Subject

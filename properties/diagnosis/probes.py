@@ -237,7 +237,7 @@ class Maker:
         """
         case = self.like
         for _ in range(20):
-            case = made_loud(self._drawn(sizes or self.different_sizes()), loud)
+            case = made_loud(self.drawn(sizes or self.different_sizes()), loud)
             truth = case.oracle
             if not any(array.any() for array in named(truth.open).values()) and all(
                 array.any() for array in named(truth.gradient).values()
@@ -245,7 +245,8 @@ class Maker:
                 break
         return case
 
-    def _drawn(self, sizes: Sizes) -> Case:
+    def drawn(self, sizes: Sizes) -> Case:
+        """The same, whatever its gradients are."""
         random, fmt = self.random, self.like.inputs.dtype
         inputs = x = random.standard_normal((sizes.samples, sizes.units[0]))
         parameters: Parameters = []
@@ -279,8 +280,7 @@ def made_loud(case: Case, factor: float) -> Case:
     """The same z from inputs so many times larger, and targets as much larger where they are free."""
     fmt = case.inputs.dtype.type
     (W, b), *upper = case.parameters
-    free = case.targets.ndim == case.inputs.ndim and not case.loss.endswith("cross_entropy")
-    targets = case.targets * fmt(factor) if free else case.targets
+    targets = case.targets * fmt(factor) if case.has_free_targets else case.targets
     return replace(
         case, parameters=[(W / fmt(factor), b), *upper], inputs=case.inputs * fmt(factor), targets=targets
     )

@@ -9,11 +9,12 @@ from zlib import crc32
 import numpy as np
 import pytest
 
+from properties.diagnosis.conditions import Told, condition
 from properties.meta.test_operation_properties import EFFORT, InProcess
 from properties.operation import PROPERTIES
 from properties.operation.cases import WIDEST_INPUT, OperationCase, Seeded, make
-from properties.operation.conditions import condition
 from properties.operation.explanations import OperationExplanations
+from properties.operation.population import OperationPopulation
 from properties.operation.truth import Judge
 from properties.search import Verdict, searched
 from reference.operations.operation import Input
@@ -42,6 +43,10 @@ def example_of(judge: Judge, regime: str = "plain") -> OperationCase:
     return make(Seeded(np.random.default_rng(0)), judge, (regime,))
 
 
+def condition_of(judge: Judge, example: OperationCase) -> Told[OperationCase] | None:
+    return condition(OperationPopulation(judge, example))
+
+
 def doubled_where(holds: Callable[[Array], bool]) -> Wrong:
     return lambda x, dx, dgain: (2 * dx if holds(x) else dx, dgain)
 
@@ -67,7 +72,7 @@ ON_CASES: dict[str, Wrong] = {
 @pytest.mark.parametrize("text", ON_CASES)
 def test_the_condition_is_told_that_wrong_cases_meet_and_right_ones_do_not(text: str) -> None:
     judge = judge_of(ON_CASES[text])
-    found = condition(judge, example_of(judge))
+    found = condition_of(judge, example_of(judge))
     assert found is not None
     assert found.sentence == f"always and only where {text}"
 
@@ -94,7 +99,7 @@ def test_fewer_cases_do_where_each_is_measured(text: str) -> None:
     assert judge.reading is None
     record = searched(PROPERTIES[2], judge, replace(EFFORT, cases=100))
     assert isinstance(record.example, OperationCase)
-    found = condition(judge, record.example)
+    found = condition_of(judge, record.example)
     assert found is not None
     assert found.sentence == f"always and only where {text}"
 
@@ -110,7 +115,7 @@ def test_a_threshold_of_the_only_axis_is_found_where_each_is_measured() -> None:
     judge = Judge(InProcess({"x": "n"}, forward, backward))
     record = searched(PROPERTIES[2], judge, replace(EFFORT, cases=100))
     assert isinstance(record.example, OperationCase)
-    found = condition(judge, record.example)
+    found = condition_of(judge, record.example)
     assert found is not None
     assert found.sentence == "always and only where n ≥ 33; dx is wrong beyond the first 32 of n"
 
@@ -121,12 +126,12 @@ def test_cases_that_are_wrong_by_chance_meet_no_condition(seed: int) -> None:
         return crc32(x.tobytes(), seed) % 3 == 0
 
     judge = judge_of(doubled_where(by_chance))
-    assert condition(judge, example_of(judge)) is None
+    assert condition_of(judge, example_of(judge)) is None
 
 
 def test_what_is_wrong_everywhere_has_no_condition() -> None:
     judge = judge_of(doubled_where(lambda _: True))
-    assert condition(judge, example_of(judge)) is None
+    assert condition_of(judge, example_of(judge)) is None
 
 
 IN_ENTRIES: dict[str, Wrong] = {
@@ -153,14 +158,14 @@ IN_ENTRIES: dict[str, Wrong] = {
 @pytest.mark.parametrize("text", IN_ENTRIES)
 def test_the_entries_are_told_that_are_wrong_where_others_are_right(text: str) -> None:
     judge = judge_of(IN_ENTRIES[text])
-    found = condition(judge, example_of(judge))
+    found = condition_of(judge, example_of(judge))
     assert found is not None
     assert text in found.sentence.split("; ")
 
 
 def test_an_error_that_has_a_number_for_a_factor_is_no_condition_on_its_size() -> None:
     judge = judge_of(lambda x, dx, dgain: (dx + x, dgain))  # right where x is 0
-    assert condition(judge, example_of(judge)) is None
+    assert condition_of(judge, example_of(judge)) is None
 
 
 def test_the_cotangent_tells_which_entries_are_wrong_too() -> None:
@@ -168,7 +173,7 @@ def test_the_cotangent_tells_which_entries_are_wrong_too() -> None:
         return np.clip(dy, -1, 1) * np.cosh(x)
 
     judge = Judge(InProcess({"x": "n d"}, lambda x: (np.sinh(x), x), clipped, "sinh"))
-    found = condition(judge, example_of(judge))
+    found = condition_of(judge, example_of(judge))
     assert found is not None
     assert "dx is wrong where |dy| > 1" in found.sentence
 
@@ -178,7 +183,7 @@ def test_so_does_the_output() -> None:
         return np.where(y > 0.75, 0, dy * (1 - y * y))
 
     judge = Judge(InProcess({"x": "n d"}, lambda x: (np.tanh(x),) * 2, cut, "tanh"))
-    found = condition(judge, example_of(judge))
+    found = condition_of(judge, example_of(judge))
     assert found is not None
     assert re.search(r"dx is wrong where (x > 0.97\d*|y > 0.75)", found.sentence)
 
@@ -188,14 +193,14 @@ def test_entries_beyond_the_end_of_a_block_are_told() -> None:
         return np.where(np.arange(x.shape[1]) >= 32, 0, dx), dgain
 
     judge = judge_of(wrong)
-    found = condition(judge, example_of(judge))
+    found = condition_of(judge, example_of(judge))
     assert found is not None
     assert found.sentence == "always and only where d ≥ 33; dx is wrong beyond the first 32 of d"
 
 
 def test_a_threshold_at_the_edges_is_found_to_two_digits() -> None:
     judge = judge_of(lambda x, dx, dgain: (np.where(abs(x) > 100, 0, dx), dgain))
-    found = condition(judge, example_of(judge, "saturated"))
+    found = condition_of(judge, example_of(judge, "saturated"))
     assert found is not None
     assert found.sentence.endswith("dx is wrong where |x| > 100")
 

@@ -10,8 +10,8 @@ import pytest
 from manual_backprop import gradient
 from properties import diagnosis
 from properties.cases import Array, Case, Parameters
-from properties.diagnosis.corners import largest_z, saturated
 from properties.diagnosis.probes import Maker
+from properties.diagnosis.saturation import largest_z, saturated
 from properties.meta.accused import Wrong, case_for
 from properties.problem import read
 

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from properties.diagnosis import Diagnosis
+from properties.diagnosis.conditions import condition
 from properties.operation.cases import NoCaseError, OperationCase, Seeded, make
-from properties.operation.conditions import condition
 from properties.operation.mistakes import named
+from properties.operation.population import OperationPopulation
 from properties.operation.truth import Judge, off
 from properties.search import Example, Inconclusive, Violation
 
@@ -98,12 +99,12 @@ class OperationExplanations:
         where, note, explanation, answer = "", "", "", ""
         found: Diagnosis | None = None
         with np.errstate(all="ignore"):
-            told = condition(subject, case)
+            told = condition(OperationPopulation(subject, case))
             with suppress(Violation, Inconclusive):  # these are told already
                 where = _census(subject, case, told.gradients if told else frozenset())
                 explanation, answer = _ratio(subject)
                 note = subject.comparison_of_the_forward_pass(case) if subject.is_wrong else ""
-                found = named(subject, case, told.holds if told else None)
+                found = named(subject, case, told.of_cases.holds if told and told.of_cases else None)
         where = "; ".join(filter(None, (where, told.sentence if told else "")))
         if found is not None:
             return replace(found, where=where, place=where, note="; ".join(filter(None, [note, found.note])))

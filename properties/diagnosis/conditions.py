@@ -4,32 +4,22 @@ Conditions are short sentences: of a size ("d ≥ 33", "n = d"), of an option, o
 Cases are drawn and judged; what is left are the conditions that all wrong ones meet and no right one, and where these
 differ, a case is drawn on which they do, until one is left or all that are left say the same. It is told unless chance
 might have told it: where a share p of the cases meets a condition, all w wrong ones do so by chance with p^w, and none
-of r right ones with (1 - p)^r; of all conditions that are tried, one would with so many times that. Half of the chance
-is for the few plain conditions, half for all others.
+of r right ones with (1 - p)^r; of all conditions that are tried, one would with so many times that. Each kind of
+condition has its part of the chance, so that the few plain ones are not lost among the others.
+
+It knows cases by their sizes, options and arrays, whatever they are cases of: an operation or a network.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import combinations, permutations, product
-from typing import Any
+from math import comb
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from properties.operation.cases import (
-    EDGES,
-    REGULAR,
-    NoCaseError,
-    OperationCase,
-    Seeded,
-    Source,
-    make,
-    numbered,
-    part_of,
-)
-from properties.operation.truth import Judge, off
-from properties.search import Inconclusive, Violation
 from properties.strategies import WIDEST
 
 Array = NDArray[Any]
@@ -41,27 +31,59 @@ MORE, MORE_SLOWLY = 32, 8
 ROUNDS, ROUNDS_SLOWLY, ENOUGH = 4, 2, 8
 """As often are so many drawn, until a condition is told, or so many cases of either kind show that none holds."""
 FEWEST = 3
-"""Cases in which entries have to be wrong."""
+"""Cases in which entries have to be wrong, and right elsewhere."""
 CONFIRMATIONS = 3
-"""Thresholds are made so often, each time with what has been asked since."""
+"""Thresholds and lists are made so often, each time with what has been asked since."""
 LOOKED_AT = 100
 """Draws in which such a case is looked for."""
 CHANCE = 0.01
 """How likely a condition that explains nothing may be told, at most."""
+KINDS = 4
+"""Of conditions: plain ones, sizes, thresholds, and lists joined by "or"."""
 EVERY = range(1, WIDEST + 1)
 """Sizes of one axis, where conditions on it are told apart."""
+LISTED = range(1, 17)
+"""Sizes of which a list of wrong ones is made."""
 PARTS = range(2, 9)
 """Sizes of blocks."""
 BISECTIONS = 8
 """Of the interval in which a threshold lies: a 256th of it is left."""
 
 
+class Described(Protocol):
+    """A case as conditions see it."""
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """By axis."""
+        ...
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """By name."""
+        ...
+
+    @property
+    def inputs(self) -> Mapping[str, Array]:
+        """By name."""
+        ...
+
+    @property
+    def regime(self) -> str:
+        """How its numbers were drawn."""
+        ...
+
+
+C = TypeVar("C", bound=Described)
+
+
 @dataclass(frozen=True)
-class Condition:
-    """Something that cases meet or do not, in words."""
+class Condition(Generic[C]):
+    """Something that cases meet or do not, in words; one that is joined by "or" has the parts."""
 
     sentence: str
-    holds: Callable[[OperationCase], bool]
+    holds: Callable[[C], bool]
+    parts: Sequence["Condition[C]"] = ()
 
 
 @dataclass(frozen=True)
@@ -73,206 +95,226 @@ class Entries:
 
 
 @dataclass(frozen=True)
-class Judged:
+class Judged(Generic[C]):
     """A case, and which of its gradients are not 0; where it is wrong, the entries, unless its contract is broken.
 
-    `beside` are its outputs and cotangents by what they are called.
+    `beside` are other arrays that may tell where, by what they are called: outputs, cotangents.
     """
 
-    case: OperationCase
+    case: C
     alive: frozenset[str] = frozenset()
     entries: Mapping[str, Entries] = field(default_factory=dict[str, Entries])
     beside: Mapping[str, Array] = field(default_factory=dict[str, Array])
     is_wrong: bool = False
 
 
-@dataclass(frozen=True)
-class Told:
-    """Conditions in words, such as `always and only where n is 1`, and which cases meet them, where not all do.
+class Population(ABC, Generic[C]):
+    """Where cases come from, and what becomes of them.
 
-    `gradients` are the names of those of which it is told in which entries they are wrong.
+    Attributes:
+        axes: those that vary; `sizes` of a case may name others, of which there are conditions alone.
+        options: the choices of each.
+        values: inputs that conditions are about, and whether each is an array.
+        gradients: the axes of each array that has one.
+        is_quick: whether hundreds of cases may be asked.
+    """
+
+    axes: Sequence[str]
+    options: Mapping[str, Sequence[Any]]
+    values: Mapping[str, bool]
+    gradients: Mapping[str, Sequence[str]]
+    is_quick: bool
+
+    @abstractmethod
+    def drawn(self, wide: Sequence[int] = (), *, near: bool = False) -> C | None:
+        """Any case, one axis of which may be wide; or one with the sizes and options of the example, but for one."""
+
+    @abstractmethod
+    def of_size(self, axis: str, size: int) -> C | None:
+        """A case with the sizes and options of the example, but for one size."""
+
+    @abstractmethod
+    def asked(self, case: C) -> Judged[C] | None:
+        """What the subject makes of it; None where nobody can tell whether that is right."""
+
+    @abstractmethod
+    def scaled(self, case: C, name: str, factor: float) -> C:
+        """The case with one of its `values` so many times larger."""
+
+    def more(self) -> Iterator[Condition[C]]:
+        """Plain conditions of its own."""
+        return iter(())
+
+
+@dataclass(frozen=True)
+class Told(Generic[C]):
+    """Conditions in words, such as `always and only where n is 1; dx is wrong where |x| > 3`.
+
+    `of_cases` is the one that cases meet, None where all do; `gradients` are the names of those of which it is told in
+    which entries they are wrong.
     """
 
     sentence: str
-    holds: Callable[[OperationCase], bool] | None = None
+    of_cases: Condition[C] | None = None
     is_exact: bool = False
     gradients: frozenset[str] = frozenset()
 
 
-def condition(judge: Judge, example: OperationCase) -> Told | None:
+def condition(population: Population[C]) -> Told[C] | None:
     """Where a derivative is wrong that is right on other cases, or in other entries; None where nothing tells."""
-    return _Search(judge, example).told()
+    return _Search(population).told()
 
 
-@dataclass
-class _Near:
-    """A source of cases with known sizes and options, but for one that is drawn (see `cases.Source`)."""
-
-    source: Source
-    known: Mapping[str, Mapping[str, Any]]
-    free: str
-
-    def one_of(self, role: str, values: Sequence[Any]) -> Any:
-        """What is known for the role: "size n 0", "option eps 0"; the axis that is drawn may be wide."""
-        what, name = part_of(role)
-        if what == "wide" and self.free in values:
-            return self.free
-        known = self.known.get(what, {})
-        return known[name] if name in known and name != self.free else self.source.one_of(role, values)
-
-    def numbers(self) -> Callable[[int], NDArray[np.intp]]:
-        """As drawn."""
-        return self.source.numbers()
-
-
-class _Search:
+class _Search(Generic[C]):
     """Draws cases, and keeps what they leave of all conditions."""
 
-    def __init__(self, judge: Judge, example: OperationCase) -> None:
-        self.judge, self.rng = judge, np.random.default_rng(0)
-        self.quick = judge.reading is not None and not judge.reading.own
-        self.regimes = (*REGULAR, *EDGES) if example.regime in EDGES else REGULAR
-        self.example, self.judged = example, list[Judged]()
+    def __init__(self, population: Population[C]) -> None:
+        self.population, self.judged = population, list[Judged[C]]()
+        self.is_quick = population.is_quick
 
-    def told(self) -> Told | None:
+    def told(self) -> Told[C] | None:
         """On which cases, and in which entries."""
         found, entries = None, dict[str, str]()
-        for _ in range(ROUNDS if self.quick else ROUNDS_SLOWLY):
-            for number in range(ASKED if self.quick else ASKED_SLOWLY):
-                self._ask(self._drawn(EVERY if number % 4 == 1 else (), near=number % 2 == 1))
+        for _ in range(ROUNDS if self.is_quick else ROUNDS_SLOWLY):
+            for number in range(ASKED if self.is_quick else ASKED_SLOWLY):
+                self._ask(self.population.drawn(EVERY if number % 4 == 1 else (), near=number % 2 == 1))
             right, wrong = self._cases(wrong=False), self._cases(wrong=True)
             found = self._of_cases() if right and wrong else None
-            told = {name: self._of_entries(name) for name in self.judge.declaration.differentiable}
+            told = {name: self._of_entries(name) for name in self.population.gradients}
             entries = {name: sentence for name, sentence in told.items() if sentence}
             if found or min(len(right), len(wrong)) > ENOUGH or (entries and not right):
                 break
         if entries and found is not None and not found.is_exact:
             found = None  # which entries are wrong says more than what many of such cases have in common
         sentences = [*([found.sentence] if found else []), *entries.values()]
-        holds = found.holds if found else None
-        return Told("; ".join(sentences), holds, gradients=frozenset(entries)) if sentences else None
-
-    def _drawn(self, wide: Sequence[int] = (), *, near: bool = False) -> OperationCase | None:
-        """Any case, one axis of which may be wide; or one with the sizes and options of the example, but for one."""
-        source: Source = Seeded(self.rng)
-        if near:
-            known = {"size": self.example.sizes, "option": self.example.options}
-            names = [*self.example.sizes, *self.example.options]
-            source = _Near(source, known, names[int(self.rng.integers(len(names)))] if names else "")
-        try:
-            pool = self.judge.pool
-            return make(source, self.judge, self.regimes, sizes=pool, wide=wide)
-        except NoCaseError:
+        if not sentences:
             return None
+        return Told("; ".join(sentences), found.of_cases if found else None, gradients=frozenset(entries))
 
-    def _ask(self, case: OperationCase | None) -> None:
-        if case is None:
-            return
-        with suppress(Inconclusive):
-            try:
-                self.judge.check(case)
-                _, _, gradients = self.judge.run(case)
-                alive = frozenset(name for name, array in gradients.items() if array.any())
-                self.judged.append(Judged(case, alive))
-            except Violation:
-                self.judged.append(self._wrong(case))
-
-    def _wrong(self, case: OperationCase) -> Judged:
-        try:
-            outputs, cotangents, gradients = self.judge.run(case)
-            right = self.judge.right(case).gradients
-        except (Violation, Inconclusive):
-            return Judged(case, is_wrong=True)
-        found = dict[str, Entries]()
-        for name, array in gradients.items():
-            if not np.shape(array) == np.shape(case.inputs[name]) == right[name].value.shape:
-                continue
-            nothing = np.zeros_like(right[name].value)
-            found[name] = Entries(off(array, right[name]), ~off(nothing, right[name]))
-        beside = {
-            called: np.array(one, float)
-            for letter, arrays in (("y", outputs), ("dy", cotangents))
-            for called, one in zip(numbered(letter, len(arrays)), arrays, strict=True)
-            if np.asarray(one).dtype.kind == "f"
-        }
-        return Judged(case, entries=found, beside=beside, is_wrong=True)
+    def _ask(self, case: C | None) -> None:
+        judged = None if case is None else self.population.asked(case)
+        if judged is not None:
+            self.judged.append(judged)
 
     # on which cases
 
-    def _of_cases(self) -> Told | None:
+    def _of_cases(self) -> Told[C] | None:
         plain, sizes = list(self._plain()), list(self._sizes())
-        count = {one: 2 * len(family) for family in (plain, sizes) for one in family}
+        count = {one: KINDS * len(family) for family in (plain, sizes) for one in family}
         left = self._narrowed([one for one in count if self._is_exact(one)])
         for _ in range(0 if left else CONFIRMATIONS):  # what was between two numbers is told apart each time
-            thresholds = list(self._thresholds())
-            count |= {one: 2 * (len(sizes) + len(thresholds)) for one in thresholds}
-            left = self._narrowed([one for one in thresholds if self._is_exact(one)])
+            thresholds, lists = list(self._thresholds()), dict(self._lists())
+            count |= {one: KINDS * len(thresholds) for one in thresholds}
+            count |= {one: KINDS * many for one, many in lists.items()}
+            left = self._narrowed([one for one in (*thresholds, *lists) if self._is_exact(one)])
         best = next((one for one in left if self._chance(one) * count[one] < CHANCE), None)
         if best is not None:
-            return Told(f"always and only where {best.sentence}", best.holds, is_exact=True)
+            return Told(f"always and only where {best.sentence}", best, is_exact=True)
         shared = [one for one in count if all(map(one.holds, self._cases(wrong=True)))]
         likely = min(shared, key=lambda one: self._chance(one) * count[one], default=None)
         if likely is None or self._chance(likely) * count[likely] >= CHANCE:
             return None
-        return Told(f"only where {likely.sentence}", likely.holds)
+        return Told(f"only where {likely.sentence}", likely)
 
-    def _cases(self, *, wrong: bool) -> list[OperationCase]:
+    def _cases(self, *, wrong: bool) -> list[C]:
         """Those that are wrong, or those that are right and would show it: what is 0 may be wrong by a factor."""
         if wrong:
             return [one.case for one in self.judged if one.is_wrong]
         names = {name for one in self.judged for name, entries in one.entries.items() if entries.off.any()}
         return [one.case for one in self.judged if not one.is_wrong and (not names or names & one.alive)]
 
-    def _is_exact(self, one: Condition) -> bool:
+    def _is_exact(self, one: Condition[C]) -> bool:
         right, wrong = self._cases(wrong=False), self._cases(wrong=True)
         return all(map(one.holds, wrong)) and not any(map(one.holds, right))
 
-    def _chance(self, one: Condition) -> float:
+    def _chance(self, one: Condition[C]) -> float:
         right, wrong = self._cases(wrong=False), self._cases(wrong=True)
         others = sum(map(one.holds, right))
         share = (len(wrong) + others) / (len(wrong) + len(right))
         return share ** len(wrong) * (1 if others else (1 - share) ** len(right))
 
-    def _narrowed(self, left: list[Condition]) -> list[Condition]:
+    def _narrowed(self, left: list[Condition[C]]) -> list[Condition[C]]:
         """What is left after cases on which the conditions differ, of sizes between the usual ones too, and others."""
-        for number in range((MORE if self.quick else MORE_SLOWLY) if left else 0):
+        for number in range((MORE if self.is_quick else MORE_SLOWLY) if left else 0):
             draws = (self._dividing(left) for _ in range(LOOKED_AT if len(left) > 1 else 0))
-            self._ask(next(filter(None, draws), None) or self._drawn(EVERY, near=number % 2 == 1))
+            self._ask(next(filter(None, draws), None) or self.population.drawn(EVERY, near=number % 2 == 1))
             left = [one for one in left if self._is_exact(one)]
             if not left:
                 break
         return left
 
-    def _dividing(self, left: Sequence[Condition]) -> OperationCase | None:
-        case = self._drawn(EVERY)
+    def _dividing(self, left: Sequence[Condition[C]]) -> C | None:
+        case = self.population.drawn(EVERY)
         return case if case is not None and len({one.holds(case) for one in left}) > 1 else None
 
-    def _plain(self) -> Iterator[Condition]:
+    def _plain(self) -> Iterator[Condition[C]]:
         """Of an option, an axis of length 1, a sign, two equal sizes, and numbers that meet each other."""
-        declared = self.judge.declaration
         yield Condition("numbers are 0 or equal", lambda case: case.regime == "coarse")
-        for name, choices in declared.options.items():
-            for value in choices:
+        yield from self.population.more()
+        for name, choices in self.population.options.items():
+            for value in choices if len(choices) > 1 else ():
                 yield Condition(f"{name} is {value!r}", lambda c, n=name, v=value: c.options[n] == v)
                 yield Condition(f"{name} is not {value!r}", lambda c, n=name, v=value: c.options[n] != v)
-        for axis in declared.axes:
+        for axis in self.population.axes:
             yield Condition(f"{axis} is 1", lambda c, a=axis: c.sizes[a] == 1)
             yield Condition(f"{axis} is not 1", lambda c, a=axis: c.sizes[a] != 1)
-        for name in declared.differentiable:
-            said = _one_of(self.judge, name)
+        for name in self.population.values:
+            said = self._one_of(name)
             yield Condition(f"{said} is negative", lambda c, n=name: bool((c.inputs[n] < 0).any()))
             yield Condition(f"{said} is positive", lambda c, n=name: bool((c.inputs[n] > 0).any()))
             yield Condition(f"{said} is 0", lambda c, n=name: not c.inputs[n].all())
-        for a, b in combinations(declared.axes, 2):
-            yield Condition(f"{a} = {b}", lambda c, a=a, b=b: c.sizes[a] == c.sizes[b])
+        yield from self._equal()
+        for a, b in combinations(self.population.axes, 2):
             yield Condition(f"{a} ≠ {b}", lambda c, a=a, b=b: c.sizes[a] != c.sizes[b])
 
-    def _sizes(self) -> Iterator[Condition]:
+    def _equal(self) -> Iterator[Condition[C]]:
+        for a, b in combinations(self.population.axes, 2):
+            yield Condition(f"{a} = {b}", lambda c, a=a, b=b: c.sizes[a] == c.sizes[b])
+
+    def _sizes(self) -> Iterator[Condition[C]]:
         """Of one size, and of which of two is larger."""
-        for axis in self.judge.declaration.axes:
+        for axis in self.judged[0].case.sizes:
             yield from _of_size(axis)
-        for a, b in permutations(self.judge.declaration.axes, 2):
+        for a, b in permutations(self.population.axes, 2):
             yield Condition(f"{a} > {b}", lambda c, a=a, b=b: c.sizes[a] > c.sizes[b])
+
+    # lists
+
+    def _lists(self) -> Iterator[tuple[Condition[C], int]]:
+        """Several sizes of one axis, or several pairs of equal ones; and how many such lists there are."""
+        equal = {one.sentence: one for one in self._equal()}
+        yield from self._joined("", equal)
+        for axis in self.population.axes if self.is_quick else ():
+            wrong, right = (
+                {case.sizes[axis] for case in self._cases(wrong=which)} for which in (True, False)
+            )
+            if len(wrong) > 1 and not wrong & right:
+                for size in LISTED:
+                    self._ask(self.population.of_size(axis, size))
+                each = {str(size): _is_size(axis, size) for size in LISTED}
+                ends = f" (of {LISTED[0]} to {LISTED[-1]})"
+                yield from self._joined(f"{axis} is ", each, ends)
+
+    def _joined(
+        self, prefix: str, family: Mapping[str, Condition[C]], suffix: str = ""
+    ) -> Iterator[tuple[Condition[C], int]]:
+        """The fewest of a family that all wrong cases meet one of, and no right one any."""
+        right, left = self._cases(wrong=False), self._cases(wrong=True)
+        chosen = dict[str, Condition[C]]()
+        sound = {said: one for said, one in family.items() if not any(map(one.holds, right))}
+        while left and sound:
+            said = max(sound, key=lambda said: sum(map(sound[said].holds, left)))
+            if not any(map(sound[said].holds, left)):
+                break
+            chosen[said] = sound[said]
+            left = [case for case in left if not sound[said].holds(case)]
+        if left or len(chosen) < 2:
+            return
+        *some, last = (said for said in family if said in chosen)
+        sentence = f"{prefix}{', '.join(some)} or {last}{suffix}"
+        listed = tuple(one for said, one in family.items() if said in chosen)
+        many = comb(len(family), len(chosen)) * (1 + len(self.population.axes))
+        yield Condition(sentence, lambda c: any(one.holds(c) for one in listed), listed), many
 
     # in which entries
 
@@ -282,20 +324,23 @@ class _Search:
         parted = [one for one in wrong if (~one.entries[name].off & ~one.entries[name].silent).any()]
         if len(wrong) < FEWEST or not parted:
             return ""
-        places = list(_places(self.judge, name, self.judged))
+        places = list(_places(self.population.gradients[name], name, self.judged))
         for place in places:
-            inside, outside = _exact(name, self.judged, place)
-            share = inside / max(1, inside + outside)
-            if inside and outside and share**inside * (1 - share) ** outside * len(places) < CHANCE:
+            counts = _exact(name, self.judged, place)
+            if min(sum(one > 0 for one in side) for side in counts) < FEWEST:
+                continue  # entries of one case are not independent of each other
+            inside, outside = map(sum, counts)
+            share = inside / (inside + outside)
+            if share**inside * (1 - share) ** outside * len(places) < CHANCE:
                 return f"d{name} is wrong {place.sentence}"
         return ""
 
     # thresholds
 
-    def _thresholds(self) -> Iterator[Condition]:
+    def _thresholds(self) -> Iterator[Condition[C]]:
         """Of the largest and the least number of an input, where these part wrong from right."""
         right, wrong = self._cases(wrong=False), self._cases(wrong=True)
-        for name in self.judge.declaration.differentiable:
+        for name in self.population.values:
             for (form, relation), f in FEATURES.items():
                 low, high = (
                     max((f(one.inputs[name]) for one in right), default=0.0),
@@ -304,23 +349,24 @@ class _Search:
                 if -np.inf < low < high < np.inf:
                     at = self._between(name, f, low, high)
                     number = _written(-at if relation == "below" else at, ".2g")
-                    said = f"{_one_of(self.judge, name, form)} is {relation} {number}"
+                    said = f"{self._one_of(name, form)} is {relation} {number}"
                     yield Condition(said, lambda c, n=name, f=f, at=at: f(c.inputs[n]) > at)
 
     def _between(self, name: str, f: Callable[[Array], float], low: float, high: float) -> float:
         """Where between two values it begins to be wrong, as far as cases scaled to lie between can tell."""
-        example = next(one for one in self.judged if one.is_wrong and f(one.case.inputs[name]) == high).case
-        size = f(example.inputs[name])
-        for _ in range(BISECTIONS if self.quick and size > 0 else 0):
+        example = next(one.case for one in self.judged if one.is_wrong and f(one.case.inputs[name]) == high)
+        for _ in range(BISECTIONS if self.is_quick and high > 0 else 0):
             middle = (low + high) / 2
-            inputs = {**example.inputs, name: example.inputs[name] * (middle / size)}
-            case = replace(example, inputs=inputs)
             before = len(self.judged)
-            self._ask(case)
+            self._ask(self.population.scaled(example, name, middle / f(example.inputs[name])))
             if len(self.judged) == before:
                 break
             low, high = (low, middle) if self.judged[-1].is_wrong else (middle, high)
         return low
+
+    def _one_of(self, name: str, form: str = "{}") -> str:
+        """`some x`, `some |x|`; of a number alone without `some`."""
+        return ("some " if self.population.values[name] else "") + form.format(name)
 
 
 FEATURES: Mapping[tuple[str, str], Callable[[Array], float]] = {
@@ -331,23 +377,18 @@ FEATURES: Mapping[tuple[str, str], Callable[[Array], float]] = {
 """What an input has one of, by the number that is larger where there is more of it."""
 
 
-def _one_of(judge: Judge, name: str, form: str = "{}") -> str:
-    """`some x`, `some |x|`; of a number alone without `some`."""
-    return ("some " if judge.declaration.inputs[name].dimensions else "") + form.format(name)
-
-
 def _written(number: float, digits: str = "g") -> str:
     """A number in so many digits, with a minus sign."""
     return f"{number:{digits}}".replace("-", "−")
 
 
-def _of_size(axis: str) -> Iterator[Condition]:
+def _of_size(axis: str) -> Iterator[Condition[Any]]:
     """Of one size: one number, a threshold, and blocks of a fixed size that it is made of or is not."""
     for size in range(2, WIDEST + 1):
         yield Condition(f"{axis} ≥ {size}", lambda c, s=size: c.sizes[axis] >= s)
         yield Condition(f"{axis} ≤ {size}", lambda c, s=size: c.sizes[axis] <= s)
     for size in range(2, WIDEST + 1):
-        yield Condition(f"{axis} is {size}", lambda c, s=size: c.sizes[axis] == s)
+        yield _is_size(axis, size)
     for part in PARTS:
         yield Condition(f"{axis} is a multiple of {part}", lambda c, p=part: c.sizes[axis] % p == 0)
         yield Condition(f"{axis} is no multiple of {part}", lambda c, p=part: c.sizes[axis] % p != 0)
@@ -355,6 +396,10 @@ def _of_size(axis: str) -> Iterator[Condition]:
             f"{axis} is above {part} and no multiple of it",
             lambda c, p=part: c.sizes[axis] > p and c.sizes[axis] % p != 0,
         )
+
+
+def _is_size(axis: str, size: int) -> Condition[Any]:
+    return Condition(f"{axis} is {size}", lambda c: c.sizes[axis] == size)
 
 
 # --- entries -------------------------------------------------------------------------------------------------
@@ -365,12 +410,11 @@ class _Place:
     """A set of entries of a gradient, in words."""
 
     sentence: str
-    of: Callable[[Judged], Array]
+    of: Callable[[Judged[Any]], Array]
 
 
-def _places(judge: Judge, name: str, judged: Sequence[Judged]) -> Iterator[_Place]:
+def _places(axes: Sequence[str], name: str, judged: Sequence[Judged[Any]]) -> Iterator[_Place]:
     """By the place of an entry in the array, and by the number that stands there, or in an array of the same shape."""
-    axes = judge.declaration.inputs[name].dimensions
     for place, axis in enumerate(axes):
         along = axis if axes.count(axis) == 1 else f"axis {place}"
         index = lambda c, p=place: np.indices(np.shape(c.case.inputs[name]))[p].astype(float)  # noqa: E731
@@ -381,7 +425,7 @@ def _places(judge: Judge, name: str, judged: Sequence[Judged]) -> Iterator[_Plac
         yield _Place(f"in all but the last of {along}", lambda c, i=index, e=last: i(c) < e(c))
         if (at := _parted(name, judged, index)) is not None and at > 0:
             yield _Place(f"beyond the first {int(at) + 1} of {along}", lambda c, i=index, t=at: i(c) > t)
-    for other, x in _beside(judge, name, judged):
+    for other, x in _beside(name, judged):
         yield _Place(f"where {other} is 0", lambda c, x=x: x(c) == 0)
         yield _Place(f"where {other} is negative", lambda c, x=x: x(c) < 0)
         yield _Place(f"where {other} is positive", lambda c, x=x: x(c) > 0)
@@ -393,21 +437,19 @@ def _places(judge: Judge, name: str, judged: Sequence[Judged]) -> Iterator[_Plac
                 yield _Place(said, lambda c, f=side, t=at: f(c) > t)
 
 
-def _beside(
-    judge: Judge, name: str, judged: Sequence[Judged]
-) -> Iterator[tuple[str, Callable[[Judged], Array]]]:
-    """Inputs, outputs and cotangents that have the shape of an input in every case, by what they are called."""
-    axes = judge.declaration.inputs[name].dimensions
-    for other, one in judge.declaration.inputs.items():
-        if one.dimensions == axes:
-            yield other, lambda c, o=other: np.asarray(c.case.inputs[o], float)
+def _beside(name: str, judged: Sequence[Judged[Any]]) -> Iterator[tuple[str, Callable[[Judged[Any]], Array]]]:
+    """Arrays that have the shape of an input in every case that is wrong, by what they are called."""
     wrong = [one for one in judged if name in one.entries]
-    for called in wrong[0].beside if wrong else ():
+    for called in _arrays(wrong[0]) if wrong else ():
         if all(
-            called in one.beside and one.beside[called].shape == np.shape(one.case.inputs[name])
+            called in _arrays(one) and np.shape(_arrays(one)[called]) == np.shape(one.case.inputs[name])
             for one in wrong
         ):
-            yield called, lambda c, o=called: c.beside[o]
+            yield called, lambda c, o=called: np.asarray(_arrays(c)[o], float)
+
+
+def _arrays(one: Judged[Any]) -> Mapping[str, Array]:
+    return {**one.case.inputs, **one.beside, **one.case.inputs}  # inputs come first, and keep their names
 
 
 def _sizes_of(x: Array) -> Array:
@@ -419,7 +461,7 @@ VALUES: Mapping[str, Callable[[Array], Array]] = {"{}": np.positive, "|{}|": _si
 """What is compared with a threshold."""
 
 
-def _parted(name: str, judged: Sequence[Judged], f: Callable[[Judged], Array]) -> float | None:
+def _parted(name: str, judged: Sequence[Judged[Any]], f: Callable[[Judged[Any]], Array]) -> float | None:
     """The threshold above which entries are wrong, in few digits; None where none parts them from right ones."""
     low, high = -np.inf, np.inf
     for one in judged:
@@ -433,15 +475,15 @@ def _parted(name: str, judged: Sequence[Judged], f: Callable[[Judged], Array]) -
     return next((one for one in rounded if low <= one < high), low)
 
 
-def _exact(name: str, judged: Sequence[Judged], place: _Place) -> tuple[int, int]:
-    """How many wrong entries lie there, and how many right ones elsewhere; 0 where it is not as it says."""
-    inside = outside = 0
+def _exact(name: str, judged: Sequence[Judged[Any]], place: _Place) -> tuple[list[int], list[int]]:
+    """How many wrong entries of each case lie there, and how many right ones elsewhere; none where it isn't so."""
+    inside, outside = list[int](), list[int]()
     for one in judged:
         if name not in one.entries:
             continue
         mask, entries = place.of(one), one.entries[name]
         if (entries.off & ~mask).any() or (mask & ~entries.off & ~entries.silent).any():
-            return 0, 0
-        inside += int(entries.off.sum())
-        outside += int((~mask & ~entries.silent).sum())
+            return [], []
+        inside.append(int(entries.off.sum()))
+        outside.append(int((~mask & ~entries.silent).sum()))
     return inside, outside

@@ -1,0 +1,113 @@
+"""Cases of an operation on which conditions are told apart, and what a subject makes of them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from properties.diagnosis.conditions import Entries, Judged, Population
+from properties.operation.cases import (
+    EDGES,
+    REGULAR,
+    NoCaseError,
+    OperationCase,
+    Seeded,
+    Source,
+    make,
+    numbered,
+    part_of,
+)
+from properties.operation.truth import Judge, off
+from properties.search import Inconclusive, Violation
+
+
+@dataclass(frozen=True)
+class _Near:
+    """A source of cases with known sizes and options, but for one that is drawn (see `cases.Source`)."""
+
+    source: Source
+    known: Mapping[str, Mapping[str, Any]]
+    free: str
+
+    def one_of(self, role: str, values: Sequence[Any]) -> Any:
+        """What is known for the role: "size n 0", "option eps 0"; the axis that is drawn may be wide."""
+        what, name = part_of(role)
+        if what == "wide" and self.free in values:
+            return self.free
+        known = self.known.get(what, {})
+        return known[name] if name in known and name != self.free else self.source.one_of(role, values)
+
+    def numbers(self) -> Callable[[int], NDArray[np.intp]]:
+        """As drawn."""
+        return self.source.numbers()
+
+
+class OperationPopulation(Population[OperationCase]):
+    """Cases around an example (see `conditions.Population`)."""
+
+    def __init__(self, judge: Judge, example: OperationCase) -> None:
+        """The example is wrong; the judge tells what others are."""
+        declared = judge.declaration
+        self.judge, self.example, self._rng = judge, example, np.random.default_rng(0)
+        self.axes, self.options = tuple(declared.axes), declared.options
+        self.gradients = {name: declared.inputs[name].dimensions for name in declared.differentiable}
+        self.values = {name: bool(axes) for name, axes in self.gradients.items()}
+        self.is_quick = judge.reading is not None and not judge.reading.own
+        self._regimes = (*REGULAR, *EDGES) if example.regime in EDGES else REGULAR
+
+    def drawn(self, wide: Sequence[int] = (), *, near: bool = False) -> OperationCase | None:
+        """Any, or near the example."""
+        names = [*self.example.sizes, *self.example.options] if near else []
+        free = names[int(self._rng.integers(len(names)))] if names else ""
+        return self._made(
+            {"size": self.example.sizes, "option": self.example.options} if near else {}, free, wide
+        )
+
+    def of_size(self, axis: str, size: int) -> OperationCase | None:
+        """Near the example, with one other size."""
+        return self._made({"size": {**self.example.sizes, axis: size}, "option": self.example.options})
+
+    def _made(
+        self, known: Mapping[str, Mapping[str, Any]], free: str = "", wide: Sequence[int] = ()
+    ) -> OperationCase | None:
+        try:
+            source = _Near(Seeded(self._rng), known, free)
+            return make(source, self.judge, self._regimes, sizes=self.judge.pool, wide=wide)
+        except NoCaseError:
+            return None
+
+    def asked(self, case: OperationCase) -> Judged[OperationCase] | None:
+        """Judged as any case is; where it is wrong, entry by entry."""
+        try:
+            self.judge.check(case)
+            _, _, gradients = self.judge.run(case)
+        except Violation:
+            return self._wrong(case)
+        except Inconclusive:
+            return None
+        return Judged(case, frozenset(name for name, array in gradients.items() if array.any()))
+
+    def _wrong(self, case: OperationCase) -> Judged[OperationCase]:
+        try:
+            outputs, cotangents, gradients = self.judge.run(case)
+            right = self.judge.right(case).gradients
+        except (Violation, Inconclusive):
+            return Judged(case, is_wrong=True)
+        found = dict[str, Entries]()
+        for name, array in gradients.items():
+            if np.shape(array) == np.shape(case.inputs[name]) == right[name].value.shape:
+                nothing = np.zeros_like(right[name].value)
+                found[name] = Entries(off(array, right[name]), ~off(nothing, right[name]))
+        beside = {
+            called: np.array(one, float)
+            for letter, arrays in (("y", outputs), ("dy", cotangents))
+            for called, one in zip(numbered(letter, len(arrays)), arrays, strict=True)
+            if np.asarray(one).dtype.kind == "f"
+        }
+        return Judged(case, entries=found, beside=beside, is_wrong=True)
+
+    def scaled(self, case: OperationCase, name: str, factor: float) -> OperationCase:
+        """With one input larger."""
+        return replace(case, inputs={**case.inputs, name: case.inputs[name] * factor})
