@@ -301,10 +301,8 @@ def search(
     """
     started = perf_counter()
     run_check = _recorded(record, check, effort, is_over)
-    vars(run_check)["_hypothesis_internal_add_digest"] = (
-        record.name.encode()
-    )  # each property has its own examples
-    run = _seeded(given(examples)(run_check), effort)
+    vars(run_check)["_hypothesis_internal_add_digest"] = record.name.encode()  # each has its own examples
+    run = _seeded(given(examples)(run_check), record.name, effort)
     try:
         try:
             with by_the_seed_alone():
@@ -410,10 +408,13 @@ def _simplicity(drawn: Any) -> tuple[int, ...]:
     return sum(count for count, _ in counts), sum(count for _, count in counts), len(repr(drawn))
 
 
-def _seeded(run: Callable[[], None], effort: Effort) -> Callable[[], None]:
-    """With the seed first: it would take the database away from the settings."""
+def _seeded(run: Callable[[], None], name: str, effort: Effort) -> Callable[[], None]:
+    """With the seed first: it would take the database away from the settings.
+
+    It is one for each property: what a hundred cases miss is met by those of another.
+    """
     if effort.seed is not None and not effort.derandomize:
-        run = with_seed(effort.seed)(run)
+        run = with_seed(f"{name} {effort.seed}")(run)
     return _settings(effort)(run)
 
 

@@ -11,7 +11,7 @@ Every case has a regime:
 - `loud`: inputs and targets up to 32 times larger, for errors that only large numbers show;
 - `coarse`: few different numbers, many of them 0, and pre-activations exactly 0 or within rounding of
   it on purpose, where relu has its kink;
-- `wide`: one of the inputs, the hidden layers, the outputs or the batch has up to 40 units or samples;
+- `wide`: one of the inputs, the hidden layers, the outputs or the batch has 9 to 40 units or samples;
 - `fitted`: targets that the outputs have almost reached, as at the end of a training, for errors that small ones show;
 - `extreme`: every array scaled by its own power of ten from 1e-8 to 1e8;
 - `saturated`: pre-activations of 10 to 1000.
@@ -50,6 +50,8 @@ _WEIGHTS = {
 LARGEST = 8
 """Units and samples of a case that is not wide."""
 WIDEST = 40
+WIDE = (9, 17, 33, WIDEST)
+"""Sizes of a wide axis: each but the last is one above a size that people cut arrays into."""
 TYPICAL_EXTREME = 27
 """2^27 > 1e8: the powers of two by which the arrays of an extreme case are scaled."""
 
@@ -155,8 +157,7 @@ def _sizes(draw: DrawFn, claim: Claim, regime: str, output: str) -> _Sizes:
         pinned: tuple[int, ...] = getattr(claim, name)
         if pinned:
             return _one_of(draw, f"{name} {layer}", pinned)
-        highest = WIDEST if name == wide else LARGEST
-        drawn = _number(draw, f"{name} {layer}", 1, highest)
+        drawn = _one_of(draw, f"{name} {layer}", WIDE if name == wide else tuple(range(1, LARGEST + 1)))
         # A softmax of one output is 1 and has no gradient: let the simplest case have two.
         return {1: 2, 2: 1}.get(drawn, drawn) if name == "outputs" and output == "softmax" else drawn
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from properties.declaration import Declaration
 from properties.search import Example
-from properties.strategies import COARSE, DYADICS, POWERS, WIDEST
+from properties.strategies import COARSE, DYADICS, POWERS, WIDE
 from reference.operations.operation import Input, size_of
 
 Array = NDArray[Any]
@@ -37,8 +37,6 @@ SIZES = (1, 2, 3, 4, 5)
 """Of an axis that is free, the simplest first."""
 FEW = (1, 2, 3)
 """The same where the truth is measured coordinate by coordinate."""
-WIDE = (9, 17, 33, WIDEST)
-"""Of one axis in the regime of that name: each but the last is one above a size that people cut arrays into."""
 WIDEST_INPUT = 2**14
 """Numbers of an input, at most, where an axis is wide: a size may stand in a product."""
 MOST = 96
