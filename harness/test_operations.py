@@ -345,7 +345,7 @@ def backward(dy, cache):
 def test_a_constant_of_nine_digits_is_unstable_and_one_of_three_is_wrong(tmp_path: Path) -> None:
     outcome = verified(written(tmp_path, NEARLY))
     assert outcome.verdict is Verdict.UNSTABLE
-    assert re.search("right to [789] digits: a constant, or an ε, is rounded", outcome.message)
+    assert re.search(r"right to \d+ digits: a constant, or an ε, is rounded", outcome.message)
     wrong = NEARLY.replace("(1 - t**2) * 0.79788456", "(1 - t**2) * 0.798")
     assert verified(written(tmp_path, wrong, "wrong.py")).verdict is Verdict.FAIL
 
@@ -375,7 +375,7 @@ def first(line: str) -> str:
 
 GAIN = '"gain": "d"'
 RETURNED = "return dy * gain, (dy * x).sum(axis=0)"
-STATIC = "BUFFER = {}\ndef kept(dy): return BUFFER.setdefault(dy.shape, np.zeros(dy.shape, dy.dtype))\n"
+STATIC = "BUFFER = {}\ndef kept(dy): return BUFFER.setdefault((dy.shape, dy.dtype), np.zeros_like(dy))\n"
 HOSTILE: dict[str, tuple[str, Verdict, str]] = {
     "dy changed in place": (
         instead(RETURNED, "dgain = (dy * x).sum(axis=0); dy *= gain; return dy, dgain"),

@@ -124,7 +124,7 @@ def test_the_smallest_case_is_one_whose_numbers_are_seen_to_differ_where_there_i
             raise told if number >= 1000 else told.of_numbers(1e-6)
 
     numbers = st.integers(1, 10**6)
-    record = search(Record("wrong"), off_by_a_little_where_small, numbers, Effort(100, 1))
+    record = search(Record("a large one first"), off_by_a_little_where_small, numbers, Effort(100, 1))
     assert record.verdict is Verdict.FAIL
     assert 1000 <= record.counterexample < 10_000
     assert record.message == f"{record.counterexample} is wrong"

@@ -243,14 +243,14 @@ class Record:
         self.cases += 1
 
     def keep(self, drawn: Any, violation: Violation) -> None:
-        """Keep the simplest of the counterexamples."""
+        """Keep the simplest of the counterexamples: of equally simple ones the last, since the search goes down."""
         self.was_seen |= violation.apart >= SEEN
-        if self.counterexample is None or _simplicity(drawn) < _simplicity(self.counterexample):
+        if self.counterexample is None or _simplicity(drawn) <= _simplicity(self.counterexample):
             self.counterexample, self.message, self.apart = drawn, str(violation), violation.apart
 
     def keep_weakness(self, weakness: Weakness) -> None:
         """Keep the simplest example of a weakness."""
-        if self.weakness is None or _simplicity(weakness.example) < _simplicity(self.weakness.example):
+        if self.weakness is None or _simplicity(weakness.example) <= _simplicity(self.weakness.example):
             self.weakness = weakness
 
     def add(self, found: Comparison | None) -> None:

@@ -433,9 +433,11 @@ def _described(interview: Interview, maker: Maker, finding: Finding) -> None:
     """No account holds of all the fresh cases. Is it wrong under a condition only?"""
     right = [probe for probe in finding.probes if not probe.fails]
     if not right:
-        _add_simple_batches(interview, maker, finding)
         told, _ = _conditional(interview, maker)
-        finding.notes += [told.sentence] if told else []
+        if told is None:
+            _add_simple_batches(interview, maker, finding)
+        else:
+            finding.notes.append(told.sentence)
         return
     wrong = min((probe for probe in finding.probes if probe.fails), key=lambda probe: largest_z(probe.case))
     told, population = _conditional(interview, Maker(wrong.case, maker.claim, maker.random))

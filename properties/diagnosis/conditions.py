@@ -31,7 +31,7 @@ MORE, MORE_SLOWLY = 32, 8
 ROUNDS, ROUNDS_SLOWLY, ENOUGH = 4, 2, 8
 """As often are so many drawn, until a condition is told, or so many cases of either kind show that none holds."""
 FEWEST = 3
-"""Cases in which entries have to be wrong, and right elsewhere."""
+"""Cases that have to be wrong, and right; and so for entries."""
 CONFIRMATIONS = 3
 """Thresholds and lists are made so often, each time with what has been asked since."""
 LOOKED_AT = 100
@@ -42,6 +42,8 @@ KINDS = 4
 """Of conditions: plain ones, sizes, thresholds, and lists joined by "or"."""
 EVERY = range(1, WIDEST + 1)
 """Sizes of one axis, where conditions on it are told apart."""
+STEP, STEP_SLOWLY = 3, 13
+"""From one of these sizes to the next, where it is asked whether what is told of entries holds of others."""
 LISTED = range(1, 17)
 """Sizes of which a list of wrong ones is made."""
 PARTS = range(2, 9)
@@ -180,8 +182,12 @@ class _Search(Generic[C]):
                 self._ask(self.population.drawn(EVERY if number % 4 == 1 else (), near=number % 2 == 1))
             right, wrong = self._cases(wrong=False), self._cases(wrong=True)
             found = self._of_cases() if right and wrong else None
-            told = {name: self._of_entries(name) for name in self.population.gradients}
-            entries = {name: sentence for name, sentence in told.items() if sentence}
+            if self._entries():  # which may be so for the example's sizes alone
+                for axis, size in product(
+                    self.population.axes, EVERY[:: STEP if self.is_quick else STEP_SLOWLY]
+                ):
+                    self._ask(self.population.of_size(axis, size))
+            entries = self._entries()
             if found or min(len(right), len(wrong)) > ENOUGH or (entries and not right):
                 break
         if entries and found is not None and not found.is_exact:
@@ -190,6 +196,10 @@ class _Search(Generic[C]):
         if not sentences:
             return None
         return Told("; ".join(sentences), found.of_cases if found else None, gradients=frozenset(entries))
+
+    def _entries(self) -> dict[str, str]:
+        told = {name: self._of_entries(name) for name in self.population.gradients}
+        return {name: sentence for name, sentence in told.items() if sentence}
 
     def _ask(self, case: C | None) -> None:
         judged = None if case is None else self.population.asked(case)
@@ -204,7 +214,7 @@ class _Search(Generic[C]):
         left = self._narrowed([one for one in count if self._is_exact(one)])
         for _ in range(0 if left else CONFIRMATIONS):  # what was between two numbers is told apart each time
             thresholds, lists = list(self._thresholds()), dict(self._lists())
-            count |= {one: KINDS * len(thresholds) for one in thresholds}
+            count |= {one: KINDS * len(self.population.values) * len(FEATURES) for one in thresholds}
             count |= {one: KINDS * many for one, many in lists.items()}
             left = self._narrowed([one for one in (*thresholds, *lists) if self._is_exact(one)])
         best = next((one for one in left if self._chance(one) * count[one] < CHANCE), None)
@@ -229,6 +239,8 @@ class _Search(Generic[C]):
 
     def _chance(self, one: Condition[C]) -> float:
         right, wrong = self._cases(wrong=False), self._cases(wrong=True)
+        if min(len(right), len(wrong)) < FEWEST:
+            return 1.0
         others = sum(map(one.holds, right))
         share = (len(wrong) + others) / (len(wrong) + len(right))
         return share ** len(wrong) * (1 if others else (1 - share) ** len(right))

@@ -49,7 +49,8 @@ def seen(case: Case) -> NetworkCase:
     sizes = dict(zip(axes(case), (case.samples, *case.sizes), strict=True))
     if len(case.parameters) > 1:
         sizes[WIDEST_LAYER] = max(case.sizes)
-    arrays = {name.removeprefix("d"): array for name, array in named(case.parameters).items()}
+    arrays = {f"b{layer}": np.empty(0) for layer in range(1, len(case.parameters) + 1)}  # where there is none
+    arrays |= {name.removeprefix("d"): array for name, array in named(case.parameters).items()}
     z = np.concatenate([np.ravel(z) for z in curved(case)])
     return NetworkCase(
         case, case.regime, options, sizes, {"x": case.inputs, **arrays, "y": case.rows, "z": z}
@@ -78,7 +79,7 @@ class NetworkPopulation(Population[NetworkCase]):
             name: shape
             for layer, (below, above) in enumerate(layers, start=1)
             for name, shape in ((f"W{layer}", (below, above)), (f"b{layer}", (above,)))
-            if name in like.inputs
+            if like.inputs[name].size
         }
 
     def drawn(self, wide: Sequence[int] = (), *, near: bool = False) -> NetworkCase | None:
