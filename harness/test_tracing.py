@@ -63,6 +63,38 @@ FORWARDS = {
     "SciPy": "from scipy.special import expit\ndef forward(x, y): return expit(x)",
     "NumPy by its names": "from numpy import exp, zeros\ndef forward(x, y): a = zeros(3); a[:] = exp(x)[0]; return a",
     "random numbers": "def forward(x, y): np.random.seed(1); return x * (np.random.rand(*x.shape) < 0.5)",
+    "ranges and lists for positions": "def forward(x, y): return x[range(2), y] + x[[1, 0], 2] + x[:, [2, 0]].sum()",
+    "columns side by side": """
+        def forward(x, y):
+            return np.c_[np.ones(2), x] @ np.insert(np.r_[x[0], 1], 1, 2, axis=0)[:4]
+        """,
+    "what a mask selects": """
+        def forward(x, y):
+            a = x.copy(); a[a < 0] *= 0.1; small = abs(x) < 1
+            a[small] = 0.5 * x[small] ** 2
+            rows = x[x.sum(axis=1) > 0]
+            return a, np.log(x[x > 0]).sum(), x[small].mean(), rows.sum(axis=0)
+        """,
+    "functions of SciPy and of math": """
+        import math
+        import scipy.special as special
+        from scipy.special import logsumexp
+        from scipy.stats import norm
+        def forward(x, y):
+            weights = special.softmax(x, axis=1) * math.exp(x[0, 0]) + math.sqrt(2)
+            return weights + special.log_softmax(x, axis=0), logsumexp(x, axis=1), norm.cdf(x), norm.logpdf(x)
+        """,
+    "functions that write in place": """
+        def forward(x, y):
+            a = np.zeros(3); np.subtract.at(a, y, x[:, 0]); b = np.empty((2, 2)); np.dot(x, x.T, out=b)
+            np.fill_diagonal(b, 1); c = np.empty_like(x); np.copyto(c, x); np.put_along_axis(c, y[:, None], 0.5, 1)
+            return a, b, c, np.logaddexp.reduce(x, axis=1)
+        """,
+    "numbers one by one": """
+        def forward(x, y):
+            total = sum(v * v * i for (i, j), v in np.ndenumerate(x))
+            return total + x[0, 1].item() + sum(np.sin(v) for v in x.flat) + np.convolve(x[0], [1, 2, 1])
+        """,
 }
 
 

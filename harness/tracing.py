@@ -48,6 +48,9 @@ MAKERS = (  # functions of NumPy that make an array, and don't ask what they mak
     *("arange", "linspace", "tri", "zeros_like", "ones_like", "empty_like", "full_like"),
 )  # fmt: skip
 
+LIBRARIES = frozenset({"math", "scipy"})  # whose functions don't ask an array to answer for itself
+RENAMED = {"lgamma": "gammaln"}  # of math, in SciPy
+
 HERE = Path(__file__).resolve()
 
 Value = Any  # of the subject
@@ -97,7 +100,7 @@ class Traced(NDArrayOperatorsMixin):
             result = getattr(ufunc, method)(*given, **keywords)
         elif method == "__call__":
             result = counterpart(ufunc.__name__)(*given, **keywords)
-        elif method == "reduce":
+        elif method == "reduce" and ufunc.__name__ in REDUCTIONS:
             axis = keywords.pop("axis", given[1] if len(given) > 1 else 0)
             result = counterpart(REDUCTIONS[ufunc.__name__])(given[0], axis=axis, **keywords)
         else:
@@ -108,28 +111,30 @@ class Traced(NDArrayOperatorsMixin):
         return out[0]
 
     def _at(self, ufunc: Any, array: Value, index: Index, value: Value) -> None:
-        """np.add.at."""
-        index, value = plain((index, value))
-        if not isinstance(array, Traced) or ufunc.__name__ != "add":
+        """np.add.at, np.subtract.at."""
+        if not isinstance(array, Traced) or ufunc.__name__ not in {"add", "subtract"}:
             raise UntraceableError(f"{ufunc.__name__}.at")
-        array.replace(jax().numpy.asarray(array.value).at[index].add(value))
+        added = plain(value) if ufunc.__name__ == "add" else -plain(value)
+        array.replace(jax().numpy.asarray(array.value).at[of_arrays(index)].add(added))
 
     def __array_function__(
         self, function: Callable[..., Value], kinds: Any, args: Sequence[Value], keywords: Mapping[str, Value]
     ) -> Value:
         """NumPy's other functions."""
         del kinds
+        if function.__name__ in IN_PLACE:
+            return IN_PLACE[function.__name__](*args, **keywords)
+        if isinstance(out := keywords.get("out"), Traced):
+            out[...] = self.__array_function__(function, (), args, {**keywords, "out": None})
+            return out
         if function.__name__ in ("zeros_like", "ones_like", "empty_like"):  # of the shape alone
             shape = Traced(np.empty(args[0].shape, str(args[0].dtype)))
             return wrapped(function(shape.value, *plain(args[1:]), **plain(keywords)))
         args, keywords = plain(tuple(args)), plain(dict(keywords))
         if not is_traced((args, keywords)):
             return wrapped(function(*args, **keywords))
-        if function.__name__ in MOVES:
-            places = function(np.arange(args[0].size).reshape(args[0].shape), *args[1:], **keywords)
-            return Traced(args[0].reshape(-1)[places])
-        inner = str(function.__module__).partition(".")[2].replace("lib", "").strip("._")
-        return wrapped(counterpart(function.__name__, inner)(*args, **keywords))
+        keywords = {name: one for name, one in keywords.items() if name != "out"}
+        return wrapped(_of_traced(function, args, keywords))
 
     def __jax_array__(self) -> Value:
         """For functions of JAX that the subject calls itself."""
@@ -148,14 +153,25 @@ class Traced(NDArrayOperatorsMixin):
             return wrapped(found)
         return lambda *args, **keywords: wrapped(found(*plain(args), **plain(keywords)))
 
+    @property
+    def flat(self) -> Value:
+        """To be read."""
+        return self.reshape(-1)
+
+    def item(self, *index: int) -> Value:
+        """One number, which stays traced."""
+        return self.flat[index[0]] if len(index) == 1 else self[index] if index else self.reshape(())
+
     def fill(self, value: Value) -> None:
         """As an assignment."""
         self[...] = value
 
     def __getitem__(self, index: Index) -> Value:
         """A view of a slice, and a copy of what is none."""
-        index = plain(index)
+        index = of_arrays(index)
         value = self.value
+        if is_mask(index):
+            return Selected(jax().numpy.where(of_mask(index, value), value, 1), index)
         found = value[index]
         if np.ndim(found) == 0 or not is_slice(index):
             return wrapped(found)
@@ -163,7 +179,7 @@ class Traced(NDArrayOperatorsMixin):
 
     def __setitem__(self, index: Index, new: Value) -> None:
         """In place: what this is a slice of has it too."""
-        index, new = plain((index, new))
+        index, new = of_arrays(index), plain(new)
         value = self.value
         if is_traced((value, index, new)):
             self.replace(assigned(value, index, new))
@@ -206,6 +222,109 @@ class Traced(NDArrayOperatorsMixin):
         return id(self)
 
 
+def _of_traced(function: Callable[..., Value], args: Sequence[Value], keywords: Mapping[str, Value]) -> Value:
+    """What JAX's counterpart of a function of NumPy gives."""
+    if function.__name__ in MOVES:
+        array, *others = args
+        return array.reshape(-1)[function(np.arange(array.size).reshape(array.shape), *others, **keywords)]
+    if function.__name__ == "insert" and isinstance(args[1], int) and (len(args) == 4 or "axis" in keywords):  # noqa: PLR2004
+        return _inserted(*args, **keywords)
+    inner = str(function.__module__).partition(".")[2].replace("lib", "").strip("._")
+    answer = counterpart(function.__name__, f"jax.numpy.{inner}")
+    try:
+        return answer(*args, **keywords)
+    except TypeError:  # which takes no lists of numbers
+        return answer(*(one if is_traced(one) else of_arrays(one) for one in args), **keywords)
+
+
+def _inserted(array: Value, place: int, values: Value, axis: int) -> Value:
+    """What is inserted before a place, without a scatter."""
+    jnp = jax().numpy
+    before, after = jnp.split(array, [place], axis=axis)
+    shape = (*array.shape[:axis], 1, *array.shape[axis:][1:])
+    return jnp.concatenate([before, jnp.broadcast_to(values, shape), after], axis=axis)
+
+
+def _copied(array: Traced, value: Value) -> None:
+    array[...] = value
+
+
+def _with_diagonal(array: Traced, value: Value) -> None:
+    array.replace(jax().numpy.where(np.eye(*array.shape, dtype=bool), plain(value), array.value))
+
+
+def _put_along(array: Traced, index: Value, new: Value, axis: int) -> None:
+    """Where the place along the axis is the index."""
+    index = plain(index)
+    if index.shape[axis] != 1:
+        raise UntraceableError("put_along_axis")
+    places = np.moveaxis(np.arange(array.shape[axis]).reshape(-1, *(1,) * (array.ndim - 1)), 0, axis)
+    array.replace(jax().numpy.where(index == places, plain(new), array.value))
+
+
+IN_PLACE: Mapping[str, Callable[..., None]] = {
+    "copyto": _copied,
+    "fill_diagonal": _with_diagonal,
+    "put_along_axis": _put_along,
+}
+
+
+class Selected(NDArrayOperatorsMixin):
+    """What a traced mask selects of an array, `x[x > 0]`: the whole of it, since nobody knows how many there are.
+
+    Entries that are not selected are 1, where no function fails. Two masks are taken for the same: where they are not,
+    the program has other values than the forward pass, and is not believed.
+    """
+
+    def __init__(self, whole: Value, mask: Value) -> None:
+        """The mask is of the array's first axes."""
+        self.whole, self.mask = whole, mask
+
+    def __array_ufunc__(
+        self, ufunc: Any, method: str, *inputs: Value, out: tuple[Value, ...] | None = None
+    ) -> Value:
+        """Of each entry, with numbers and with what the same mask selects of others."""
+        given = [one.whole if isinstance(one, Selected) else plain(one) for one in inputs]
+        if method != "__call__" or any(np.ndim(one) not in {0, self.whole.ndim} for one in given):
+            raise UntraceableError("a mask")
+        found = counterpart(ufunc.__name__)(*given)
+        if out is None:
+            return Selected(found, self.mask)
+        self.whole = found
+        return self
+
+    def sum(self, axis: int | None = None, **_: Value) -> Value:
+        """Over the selected entries."""
+        kept = jax().numpy.where(of_mask(self.mask, self.whole), self.whole, 0)
+        axes = {None: None, 0: tuple(range(self.mask.ndim))}[axis]
+        return wrapped(kept.sum(axis=axes))
+
+    def mean(self, axis: int | None = None, **_: Value) -> Value:
+        """As the sum."""
+        ones = Selected(jax().numpy.ones_like(self.whole), self.mask)
+        return self.sum(axis) / ones.sum(axis)
+
+
+def is_mask(index: Index) -> bool:
+    """Whether it is an array of traced truth values."""
+    return is_traced(index) and not isinstance(index, tuple) and str(index.dtype) == "bool"
+
+
+def of_mask(mask: Value, array: Value) -> Value:
+    """The mask with as many axes as the array."""
+    return mask.reshape(mask.shape + (1,) * (array.ndim - mask.ndim))
+
+
+def of_arrays(index: Index) -> Index:
+    """An index with an array for each list and range in it, which NumPy takes and JAX doesn't."""
+    if isinstance(index, tuple):
+        return tuple(of_arrays(one) for one in index)
+    given = plain(index)
+    if isinstance(given, (list, range)):
+        return jax().numpy.asarray(given) if is_traced(given) else np.asarray(given, None if given else int)
+    return given
+
+
 def is_slice(index: Index) -> bool:
     """Whether an index makes a view in NumPy."""
     parts = index if isinstance(index, tuple) else (index,)
@@ -218,10 +337,9 @@ def assigned(value: Value, index: Index, new: Value) -> Value:
     jnp = jax().numpy
     shape, dtype = np.shape(value), str(value.dtype)
     if is_traced(index):
-        if str(getattr(index, "dtype", "")) == "bool" and not np.ndim(new):
-            return jnp.where(
-                index.reshape(index.shape + (1,) * (len(shape) - index.ndim)), new, value
-            ).astype(dtype)
+        if is_mask(index) and (isinstance(new, Selected) or not np.ndim(new)):
+            whole = new.whole if isinstance(new, Selected) else new
+            return jnp.where(of_mask(index, value), whole, value).astype(dtype)
         if np.ndim(
             new
         ):  # into a gradient that comes with the value, for one, which is no part of the program
@@ -276,9 +394,9 @@ def wrapped(value: Value) -> Value:
 
 def counterpart(name: str, inner: str = "") -> Callable[..., Value]:
     """JAX's function of that name."""
-    for place in ("jax.numpy", f"jax.numpy.{inner}" if inner else "", "jax.scipy.special"):
+    for place in ("jax.numpy", inner, "jax.scipy.special", "jax.nn"):
         with suppress(ImportError, ValueError):
-            found = getattr(framework(place), name, None)
+            found = getattr(framework(place), RENAMED.get(name, name), None)
             if found is not None:
                 return found
     raise UntraceableError(name)
@@ -301,6 +419,51 @@ def made(name: str) -> Callable[..., Value]:
     return make
 
 
+class Joined:
+    """np.c_ and np.r_."""
+
+    def __init__(self, name: str) -> None:
+        """One of them."""
+        self.name = name
+
+    def __getitem__(self, index: Index) -> Value:
+        """JAX's where an array is traced."""
+        index = plain(index)
+        return wrapped(getattr(jax().numpy if is_traced(index) else np, self.name)[index])
+
+
+class Library:
+    """A module or a distribution of SciPy, or `math`, as a forward pass sees it while it is traced."""
+
+    def __init__(self, own: Value) -> None:
+        """What it stands for."""
+        self.own = own
+
+    def __getattr__(self, name: str) -> Value:
+        """Functions that answer for traced arrays too."""
+        return of_library(getattr(self.own, name))
+
+
+def of_library(value: Value) -> Value:
+    """What stands for a module, a distribution or a function of SciPy, or of `math`; anything else for itself."""
+    is_module, kind = isinstance(value, types.ModuleType), type(value)
+    module = str(value.__name__ if is_module else getattr(value, "__module__", None) or kind.__module__)
+    if module.partition(".")[0] not in LIBRARIES or isinstance(value, (type, np.ufunc)):
+        return value
+    if is_module or not hasattr(value, "__name__"):
+        return Library(value)
+    owner = getattr(getattr(value, "__self__", None), "name", "")  # `norm` of norm.cdf
+
+    def answer(*args: Value, **keywords: Value) -> Value:
+        args, keywords = plain(args), plain(keywords)
+        if not is_traced((args, keywords)):
+            return wrapped(value(*args, **keywords))
+        place = ".".join(["jax", *module.split(".")[:2], *([owner] if owner else [])])
+        return wrapped(counterpart(value.__name__, place)(*args, **keywords))
+
+    return answer
+
+
 class Seen(types.ModuleType):
     """NumPy, as a forward pass sees it while it is traced."""
 
@@ -309,6 +472,8 @@ class Seen(types.ModuleType):
         super().__init__("numpy")
         self.__dict__.update({name: made(name) for name in MAKERS})
         self.ndarray = (np.ndarray, Traced)  # for isinstance
+        self.c_, self.r_ = Joined("c_"), Joined("r_")
+        self.ndenumerate = lambda array: ((index, array[index]) for index in np.ndindex(*array.shape))
 
     def __getattr__(self, name: str) -> Value:
         """What is no maker of arrays."""
@@ -328,7 +493,7 @@ def numpy_seen(modules: Sequence[types.ModuleType]) -> Generator[None]:
     before = [(vars(module), dict(vars(module))) for module in modules]
     try:
         for names, was in before:
-            names.update({name: instead[id(value)] for name, value in was.items() if id(value) in instead})
+            names.update({name: instead.get(id(value), of_library(value)) for name, value in was.items()})
         yield
     finally:
         for names, was in before:
