@@ -16,6 +16,7 @@ What travels is data: equations by the names of their primitives, parameters, co
 from __future__ import annotations
 
 import importlib
+import linecache
 import sys
 import types
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -29,6 +30,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 MOST = 500  # equations; a longer program costs more to differentiate than its values to difference
 LONGEST = 200  # characters of a line that is told
+EXPRESSION = 60  # characters of an expression that is told
 INLINED = {  # calls, and the parameter that holds what they call
     **dict.fromkeys(
         ("jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint", "custom_lin"), "jaxpr"
@@ -595,14 +597,31 @@ class Transcription:
         return [slot(one) for one in jaxpr.outvars]
 
     def line(self, equation: Any) -> str:
-        """Where the subject says so, "mine.py:12 (forward)"; empty where that is not known."""
+        """Where the subject says so, "mine.py:12 (forward) «x @ W»"; empty where that is not known."""
         with suppress(Exception):
             frames = framework("jax._src.source_info_util").user_frames  # no public name
             for frame in frames(equation.source_info.traceback):
                 path = Path(frame.file_name)
                 if Path(self.folder) in path.parents and "site-packages" not in path.parts and path != HERE:
-                    return f"{path.name}:{int(frame.start_line)} ({frame.function_name})"[:LONGEST]
+                    place = f"{path.name}:{int(frame.start_line)} ({frame.function_name})"[:LONGEST]
+                    text = expression(frame)
+                    return f"{place} «{text}»" if text else place
         return ""
+
+
+def expression(frame: Any) -> str:
+    """What stands in a file at the place of a frame, on one line; empty where that is not known, or is long."""
+    if not 0 < frame.start_line <= frame.end_line or frame.start_column >= frame.end_column > 0 == (
+        frame.end_line - frame.start_line
+    ):
+        return ""
+    lines = [
+        linecache.getline(frame.file_name, number).encode()
+        for number in range(frame.start_line, frame.end_line + 1)
+    ]
+    lines[-1] = lines[-1][: frame.end_column]
+    text = " ".join(b" ".join([lines[0][frame.start_column :], *lines[1:]]).decode().split())
+    return text if text.isprintable() and "»" not in text and len(text) <= EXPRESSION else ""
 
 
 def written(value: Any) -> Any:

@@ -157,7 +157,7 @@ def _sizes(draw: DrawFn, claim: Claim, regime: str, output: str) -> _Sizes:
         pinned: tuple[int, ...] = getattr(claim, name)
         if pinned:
             return _one_of(draw, f"{name} {layer}", pinned)
-        drawn = _one_of(draw, f"{name} {layer}", WIDE if name == wide else tuple(range(1, LARGEST + 1)))
+        drawn: int = _one_of(draw, f"{name} {layer}", WIDE if name == wide else tuple(range(1, LARGEST + 1)))
         # A softmax of one output is 1 and has no gradient: let the simplest case have two.
         return {1: 2, 2: 1}.get(drawn, drawn) if name == "outputs" and output == "softmax" else drawn
 

@@ -281,11 +281,29 @@ class Passage:
         paths = {f"via{k}": text.removeprefix("the gradient of ") for k, text in enumerate(called)}
         return edit.text.format(*called, **paths)
 
+    def straight(self, summed: Slot, term: Slot) -> str:
+        """The path of a term that is the gradient of a sum with an input of its own, as y = x + f(x) has for dx.
+
+        Such a term is no other than dy, so what it goes through is that sum, not what dy comes from.
+        """
+        copies = (one.outputs[0] for one in self.program.equations if one.inputs == (summed,))
+        name = next((self._names[one][1:] for one in (summed, *copies) if one in self.ends), "")
+        source = next((one for one in self.program.inputs if self._names[one] == name), None)
+        sums = [
+            one
+            for one in self.program.equations
+            if source in one.inputs and one.primitive in {"add", "sub"} and one.outputs[0] in self._values
+        ]
+        if len(sums) != 1 or len(self.flow.uses.get(term, ())) < 2:  # noqa: PLR2004
+            return ""
+        return f"the path by which {name} goes straight into {self._called(sums[0].outputs[0], (0,))}"
+
     def where(self, edit: Edit) -> str:
-        """The line of the reference, "norms.py:12 (layer_norm)"."""
+        """The line of the reference, or of a subject, "norms.py:12 (layer_norm)"."""
         step, made = self.step(edit.at)
         lines = (step.line, *(made[slot].line for slot in step.inputs if slot in made))
-        return re.sub(r":\d+ ", " ", next(filter(None, lines), ""))
+        line = re.sub(r"(:\d+):\d+ ", r"\1 ", next(filter(None, lines), ""))  # without the column
+        return line.partition(" «")[0]
 
     def _called(self, slot: Slot, at: tuple[int, ...]) -> str:
         if len(at) == 1:
@@ -814,6 +832,8 @@ class _Level:
         for k, lost in enumerate((a, b)):
             if lost in self.flow.carried or not self.back:
                 rank, said = (1.0, "the path through {via0}") if lost in self.flow.carried else (2.0, "{0}")
+                if straight := self.passage.straight(self.step.outputs[0], lost):
+                    said = straight
                 yield self.operand(k, "path", f"{said} is left out of a sum", np.zeros_like, rank)
                 yield self.operand(k, "factor", "{0} has the wrong sign", np.negative, rank + 0.5)
                 yield self.operand(k, "factor", "{0} is added twice", lambda v: 2 * v, rank + 1.5)
@@ -1287,7 +1307,12 @@ def _parsed(file: str) -> tuple[str, ast.Module]:
 
 @cache
 def expression(line: str, primitive: str) -> str:
-    """What the reference writes at "norms.py:34:21 (layer_norm)", with the name it gives it: "`y = x + 1`"."""
+    """What the reference writes at "norms.py:34:21 (layer_norm)", with the name it gives it: "`y = x + 1`".
+
+    A subject's line has what it writes there beside it.
+    """
+    if told := re.search(r"«(.*)»", line):
+        return f"`{told[1]}`"
     found = re.match(r"([\w.]+):(\d+):(\d+)", line)
     if not found:
         return f"`{_SPELLED.get(primitive, primitive)}(...)`"

@@ -80,8 +80,8 @@ class Program:
         return tuple(resolved(size, sizes) for size in self.shapes[slot])
 
 
-LINE = re.compile(r"[\w.-]+\.py:\d+ \([\w.<>]+\)")
-"""A line as it is told: "mine.py:12 (forward)"."""
+LINE = re.compile(r"[\w.-]+\.py:\d+ \([\w.<>]+\)( «[^«»\n]{1,60}»)?")
+"""A line as it is told, and what stands there: "mine.py:12 (forward) «x @ W»"."""
 ELSEWHERE = "traced elsewhere"
 """A scope for equations of which nobody knows the line."""
 KEPT = 64

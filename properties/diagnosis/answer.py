@@ -363,13 +363,18 @@ def _add_simple_batches(interview: Interview, maker: Maker, finding: Finding) ->
     """Where it is right after all: for batches of one, for one output. Nothing is said of what is right often."""
     if not all(probe.fails for probe in finding.probes):
         return
-    sizes = maker.different_sizes()
-    for text, simple in (
-        ("right for batches of one", replace(sizes, samples=1)),
-        ("right for one output", replace(sizes, units=(*sizes.units[:-1], 1))),
+    sizes, own = maker.different_sizes(), finding.own
+    wrong_ones = [probe.case for probe in (*finding.probes, *([own] if own and own.fails else []))]
+    for text, simple, is_wrong in (
+        ("right for batches of one", replace(sizes, samples=1), any(one.samples == 1 for one in wrong_ones)),
+        (
+            "right for one output",
+            replace(sizes, units=(*sizes.units[:-1], 1)),
+            any(one.outputs == 1 for one in wrong_ones),
+        ),
     ):
         constant = maker.like.output == "softmax" and simple.outputs == 1
-        if maker.admits(simple) and not constant:
+        if maker.admits(simple) and not constant and not is_wrong:
             probes = _asked(interview, [maker.case(simple) for _ in range(2)])
             if probes and not any(probe.fails for probe in probes):
                 finding.notes.append(text)

@@ -99,9 +99,10 @@ class OperationExplanations:
         where, note, explanation, answer = "", "", "", ""
         found: Diagnosis | None = None
         with np.errstate(all="ignore"):
-            told = condition(OperationPopulation(subject, case))
+            population = OperationPopulation(subject, case)
+            told = condition(population)
             with suppress(Violation, Inconclusive):  # these are told already
-                where = _census(subject, case, told.gradients if told else frozenset())
+                where = _census(subject, case, population.wrong)
                 explanation, answer = _ratio(subject)
                 note = subject.comparison_of_the_forward_pass(case) if subject.is_wrong else ""
                 found = named(subject, case, told.of_cases.holds if told and told.of_cases else None)
@@ -136,7 +137,7 @@ class OperationExplanations:
         return False
 
 
-def _census(judge: Judge, case: OperationCase, elsewhere: frozenset[str]) -> str:
+def _census(judge: Judge, case: OperationCase, elsewhere: set[str]) -> str:
     """Which gradients are wrong, in how many entries, and which are right, unless they are wrong elsewhere."""
     _, _, gradients = judge.run(case)
     right = judge.right(case).gradients

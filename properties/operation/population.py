@@ -54,6 +54,7 @@ class OperationPopulation(Population[OperationCase]):
         self.axes, self.options = tuple(declared.axes), declared.options
         self.gradients = {name: declared.inputs[name].dimensions for name in declared.differentiable}
         self.values = {name: bool(axes) for name, axes in self.gradients.items()}
+        self.wrong = set[str]()  # gradients, on any case
         self.is_quick = judge.reading is not None and not judge.reading.own
         self._regimes = (*REGULAR, *EDGES) if example.regime in EDGES else REGULAR
 
@@ -100,6 +101,7 @@ class OperationPopulation(Population[OperationCase]):
             if np.shape(array) == np.shape(case.inputs[name]) == right[name].value.shape:
                 nothing = np.zeros_like(right[name].value)
                 found[name] = Entries(off(array, right[name]), ~off(nothing, right[name]))
+        self.wrong |= {name for name, entries in found.items() if entries.off.any()}
         beside = {
             called: np.array(one, float)
             for letter, arrays in (("y", outputs), ("dy", cotangents))

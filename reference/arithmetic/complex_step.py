@@ -25,7 +25,7 @@ STEP = 2.0**-600
 def _apart(a: Any, b: Any) -> None:
     """A tie between numbers that move differently is a kink."""
     if np.any((np.real(a) == np.real(b)) & (np.imag(a) != np.imag(b))):
-        raise UndecidedError("two numbers that vary differently are equal: that is a kink")
+        raise UndecidedError("two numbers that are compared are equal: that may be a kink")
 
 
 def _compared(name: str) -> Rule:

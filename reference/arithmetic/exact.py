@@ -89,7 +89,7 @@ class Dual:
         """The real parts to compare, of which a tie between different slopes is a kink."""
         other = Dual.of(other)
         if self.real == other.real and self.slope != other.slope:
-            raise UndecidedError(f"two numbers that vary differently are equal, {self.real}: that is a kink")
+            raise UndecidedError(f"two numbers that are compared are equal, {self.real}: that may be a kink")
         return self.real, other.real
 
     def __lt__(self, other: Any) -> bool:
