@@ -67,6 +67,28 @@ def test_a_right_operation_passes_and_says_what_would_have_failed() -> None:
 
 
 RIGHT = {
+    "a batch normalisation, whose halves have its values": """
+OPERATION = {"x": "n c", "gain": "c", "mean": {"axes": "c", "constant": True}}
+OPTIONS = {"training": [True, False]}
+def forward(x, gain, mean, training):
+    centre, root = (x.mean(0), np.sqrt(x.var(0) + 1e-5)) if training else (mean, np.ones(x.shape[1]))
+    h = (x - centre) / root
+    return gain * h, (h, root, gain, training)
+def backward(dy, cache):
+    h, root, gain, training = cache
+    dh = dy * gain
+    both = dh.mean(0) + h * (dh * h).mean(0) if training else 0
+    return (dh - both) / root, (dy * h).sum(0)
+""",
+    "a loss of data that is constant, with a penalty": """
+OPERATION = {"W": "d k", "X": {"axes": "n d", "constant": True}, "y": {"axes": "n", "values": "labels", "below": "k"}}
+def value_and_gradient(W, X, y):
+    z = X @ W
+    p = np.exp(z - z.max(1, keepdims=True)); p /= p.sum(1, keepdims=True)
+    loss = -np.log(p[range(len(X)), y]).mean() + 0.5 * np.sum(W * W)
+    p[range(len(X)), y] -= 1
+    return loss, X.T @ p / len(X) + W
+""",
     "a norm, which has no slope at 0": """
 OPERATION = {"a": "n d", "b": "n d"}
 def forward(a, b):

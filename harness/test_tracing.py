@@ -233,6 +233,40 @@ def test_a_likelihood_that_no_library_has_is_judged_to_the_last_digit(tmp_path: 
     assert re.search(r"An error of \de-1[3-6] in a typical entry would have failed", outcome.remark)
 
 
+RESIDUAL = """
+    OPERATION = {"x": "n d", "V": "d d", "W": "d k"}
+    def forward(x, V, W):
+        z = x @ V
+        s = x + np.maximum(z, 0)
+        return s @ W, (x, V, W, z, s)
+    def backward(dy, cache):
+        x, V, W, z, s = cache
+        ds = dy @ W.T
+        dz = ds * (z > 0)
+        return ds + dz @ V.T, x.T @ dz, s.T @ dy
+    """
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "told"),
+    [
+        (
+            "return ds + dz",
+            "return dz",
+            "the path by which x goes straight into `x + np.maximum(z, 0)` is left out",
+        ),
+        ("ds + dz @ V.T", "ds + 2 * dz @ V.T", "dx: the gradient of `x @ V` is doubled"),
+    ],
+)
+def test_a_mistake_is_told_in_the_words_of_the_forward_pass(
+    tmp_path: Path, right: str, wrong: str, told: str
+) -> None:
+    assert judged(tmp_path, RESIDUAL).verdict is Verdict.PASS
+    outcome = judged(tmp_path, RESIDUAL.replace(right, wrong))
+    assert outcome.diagnosis is not None
+    assert told in outcome.diagnosis.sentence
+
+
 def test_its_mistake_is_named_with_the_line_of_the_forward_pass(tmp_path: Path) -> None:
     outcome = judged(tmp_path, SCORE.replace("-s.sum()", "s.sum()"))
     assert outcome.verdict is Verdict.FAIL

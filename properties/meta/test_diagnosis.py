@@ -1047,6 +1047,19 @@ def test_a_gradient_that_fails_where_z_is_large_is_described() -> None:
     assert 20 <= int(threshold[1]) <= 21
 
 
+def test_what_is_wrong_of_one_sample_is_not_called_right_for_batches_of_one() -> None:
+    def clipped(*case: Any, **names: str) -> Parameters:
+        right = manual_backprop.gradient(*case, **names)
+        norm = np.sqrt(sum(np.sum(np.square(array)) for pair in right for array in pair))
+        return [(dW * min(1, 5 / norm), db * min(1, 5 / norm)) for dW, db in right]
+
+    claims = read({"loss": "sse", "reduction": "sum"})
+    large = case_for(claims, loud=64).with_samples(slice(1))
+    found = diagnose(Wrong(clipped, claims), large)
+    assert found.mistakes == ("gradient_clipped",)
+    assert "right for batches of one" not in found.note
+
+
 # --- what no catalogue knows ------------------------------------------------------------------------------
 
 

@@ -1,5 +1,7 @@
 """What holds along an axis of samples, called n or b: a batch is its samples, one after another.
 
+The samples may be constant, as the data of a loss are, whose parameters alone have a gradient.
+
 Where the values of a batch are those of its parts, each for itself, the loss Σ dy · y is a sum over the samples, and
 its derivative with respect to what all samples share is the sum of the parts' derivatives; with respect to a sample it
 is that of its part. A mean over the samples is a sum with 1/n of the cotangent for each. So nothing is
@@ -48,7 +50,7 @@ class Samples:
             alone = all(one == axis or axis not in names_of([one]) for _, one in every)
             counted = any(some.below == axis for some in declared.inputs.values())
             once = len(places) == sum(one == axis for _, one in every)
-            if any(name in declared.differentiable for name in places) and alone and once and not counted:
+            if places and alone and once and not counted:
                 if 1 not in declared.sizes.get(axis, (1,)):
                     raise NotApplicable("it takes no single sample")
                 return cls(axis, places)
@@ -91,8 +93,15 @@ def order_of_samples_does_not_matter(judge: Judge, case: OperationCase) -> None:
 
 
 def doubled_batch_has_the_gradient_of_its_halves(judge: Judge, case: OperationCase) -> None:
-    """A batch in which every sample comes twice has the gradient of the batch, twice, or as it is for a mean."""
+    """A batch in which every sample comes twice has the gradient of the batch, twice, or as it is for a mean.
+
+    Its values may be those of its halves though samples mix, as in a batch normalisation. Where no order matters, and
+    the cotangent comes twice as well, both halves have the same gradient, g; moving both moves the loss as the batch
+    alone does, twice, or once for a mean: so g is that of the batch, or half of it.
+    """
     n = case.sizes[Samples.of(judge).axis]
+    moved = [*range(1, n), 0]
+    _passes(judge, _generic(judge, case), moved, [list(range(n))], moved)
     told = _difference(judge, case, [*range(n), *range(n)], [list(range(n))] * 2)
     if told:
         raise Violation(f"every sample twice: {told} of the two halves of the batch, put together")
@@ -118,8 +127,13 @@ def _difference(
         NotApplicable: where the values of the whole are not those of the parts.
     """
     samples = Samples.of(judge)
-    _passes(judge, _generic(judge, case), whole, parts, order)  # a 0 hides which of the samples a mask has
-    forward, cotangents, passes, shares = _passes(judge, case, whole, parts, order)
+    generic = _generic(judge, case)
+    found = _passes(judge, generic, whole, parts, order)  # a 0 hides which of the samples a mask has
+    try:
+        found = _passes(judge, case, whole, parts, order)
+    except Inconclusive:  # a value that is 0 is a sum and a mean
+        case = generic
+    forward, cotangents, passes, shares = found
     is_now = judge.subject.backward(forward, cotangents).gradients
     alone = [judge.subject.backward(*pair).gradients for pair in zip(passes, shares, strict=True)]
     for name, array in is_now.items():
@@ -168,6 +182,8 @@ def _passes(
     shares: list[list[Array]] = [[] for _ in parts]
     for number, (y, dy) in enumerate(zip(forward.outputs, cotangents, strict=True)):
         given = [np.asarray(one.outputs[number]) for one in passes]
+        if len(parts) > 1 and parts[0] == parts[1] and dy.shape[:1] == (len(whole),):
+            dy[:] = np.concatenate([dy[: len(parts[0])]] * len(parts))
         found = _shared(np.asarray(y), dy, given, [len(one) for one in parts], order)
         if found is None:
             raise NotApplicable(
