@@ -13,7 +13,7 @@
 - `choices`: with which of them it is right;
 - `wording`: the census of a network; `answer`: all of it put together;
 - `losses`: what is wrong with a loss;
-- `edges`: right formulas with weak numbers; `guards`: those with an ε or a cut in them.
+- `saturation`: how large z is; `edges`: right formulas with weak numbers; `guards`: those with an ε or a cut in them.
 """
 
 from properties.diagnosis.answer import Diagnosis as Diagnosis

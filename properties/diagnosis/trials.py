@@ -89,12 +89,16 @@ class Trial:
         return bool((abs(given - predicted) <= self.reach(name, predicted)).all())
 
     def is_explained(self, name: str, predicted: Array) -> bool:
-        """Whether the subject's array is the predicted one, but for rounding; what is right explains no wrong one."""
+        """Whether the subject's array is the predicted one, but for rounding; what is right explains no wrong one.
+
+        Nor does what is 0 but for rounding explain a wrong array of zeros: nobody's sums cancel to the last digit.
+        """
         if not self.agree(name, self.answer[name], predicted):
             return False
-        return name not in self.wrong or not bool(
-            (abs(predicted - self.right[name]) <= self.error[name]).all()
-        )
+        if name not in self.wrong:
+            return True
+        is_right = bool((abs(predicted - self.right[name]) <= self.error[name]).all())
+        return not is_right and (bool(self.answer[name].any()) or not predicted.any())
 
     def explained(self, predicted: Answer | None) -> frozenset[str]:
         """The arrays that are the predicted ones."""
