@@ -168,6 +168,24 @@ class Dense:
         return dy @ self.params["W"].T
 LAYER = Dense
 """,
+    "a class whose part has other names for them": SAID
+    + """
+PARAMETERS = {
+    "W": ["layers[0].params['w']", "layers[0].grads['w']"],
+    "b": ("layers[0].params['B']", "layers[0].grads['B']"),
+}
+class Dense:
+    def __init__(self): self.params, self.grads = {}, {}
+class Sequential:
+    def __init__(self): self.layers = [Dense()]
+    def forward(self, x):
+        self.x = x
+        return x @ self.layers[0].params["w"] + self.layers[0].params["B"]
+    def backward(self, dy):
+        self.layers[0].grads.update(w=self.x.T @ dy, B=dy.sum(axis=0))
+        return dy @ self.layers[0].params["w"].T
+LAYER = Sequential
+""",
     "a class that is made with its parameters, once, and adds up": SAID
     + """
 ONCE = True
@@ -1276,6 +1294,11 @@ WRONG = {
     ),
     SAID + "PARAMETERS = {'w': 'dW'}\n" + CLASS.format("d"): (
         "PARAMETERS has 'w', and OPERATION no input w; did you mean 'W'?"
+    ),
+    SAID + """PARAMETERS = {"layers[0].w": "layers[0].dw"}\n""" + CLASS.format("d"): (
+        "PARAMETERS has 'layers[0].w', and OPERATION no input w; did you mean 'W'? Where an input has another name "
+        "than its attribute, say both, as in\n"
+        '    PARAMETERS = {"w1": ["layers[0].w", "layers[0].dw"]}'
     ),
 }
 

@@ -1,5 +1,6 @@
 """How the functions and classes of an operation are called."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from properties.declaration.model import Argument, Call, DeclarationError, Parameter
@@ -117,7 +118,10 @@ def _last(attribute: str) -> str:
 
 
 def parameters_of(inputs: Mapping[str, Input], layer: Function, value: object) -> tuple[Parameter, ...]:
-    """The inputs that are attributes: those of `PARAMETERS`, or those that `forward` doesn't take."""
+    """The inputs that are attributes: those of `PARAMETERS`, or those that `forward` doesn't take.
+
+    An attribute has the name of its input at its end, with that of its gradient; or an input comes with both.
+    """
     for method in ("forward", "backward"):
         if method not in layer.methods:
             raise DeclarationError(f"{layer.name} has no method {method}{near(method, layer.methods)}")
@@ -125,18 +129,29 @@ def parameters_of(inputs: Mapping[str, Input], layer: Function, value: object) -
         positional = layer.methods["forward"].positional
         count = len(inputs) if layer.methods["forward"].any_positional else len(positional)
         return tuple(Parameter(one, one, f"d{one}") for one in tuple(inputs)[count:])
-    if not isinstance(value, Mapping) or not all(isinstance(one, str) for one in value.values()):
+    if not isinstance(value, Mapping) or not all(
+        isinstance(one, str) or (isinstance(one, (list, tuple)) and [*map(type, one)] == [str, str])
+        for one in value.values()
+    ):
         raise DeclarationError(
             f"PARAMETERS has to be a dict of attributes with those of their gradients, not {shown(value)}:"
             + paste('PARAMETERS = {"W": "dW", "b": "db"}')
         )
-    for attribute in value:
-        last = _last(str(attribute))
-        if last not in inputs:
-            raise DeclarationError(
-                f"PARAMETERS has {shown(attribute)}, and OPERATION no input {last}{near(last, inputs)}"
+    found = tuple(
+        Parameter(_last(str(key)), str(key), one) if isinstance(one, str) else Parameter(str(key), *one)
+        for key, one in value.items()
+    )
+    for key, one in zip(value, found, strict=True):
+        if one.name not in inputs:
+            sentence = (
+                f"PARAMETERS has {shown(key)}, and OPERATION no input {one.name}{near(one.name, inputs)}"
             )
-    return tuple(Parameter(_last(str(one)), str(one), gradient) for one, gradient in value.items())
+            if one.attribute != one.name:
+                pair = json.dumps([one.attribute, one.gradient])
+                line = paste(f'PARAMETERS = {{"{one.name}1": {pair}}}')
+                sentence += f" Where an input has another name than its attribute, say both, as in{line}"
+            raise DeclarationError(sentence)
+    return found
 
 
 def constructor_of(layer: Function, known: Iterable[str], axes: Sequence[str]) -> Call:
