@@ -285,8 +285,8 @@ def told(outcome: Outcome, hints: int) -> list[str]:
     if diagnosis is None:
         return []
     where = diagnosis.where if hints > 0 else diagnosis.place
-    is_told = where in outcome.message  # no gradient came back that could be wrong somewhere
-    lines = [] if is_told else [f"Where: {where}"]
+    is_told = outcome.message.startswith(where)  # no gradient came back that could be wrong somewhere
+    lines = [] if where in outcome.message else [f"Where: {where}"]
     if hints == 1 and diagnosis.hint:
         lines.append(f"Hint: {diagnosis.hint}")
     if hints > 1 and not (is_told and name_of(diagnosis) == UNKNOWN):

@@ -593,6 +593,8 @@ def room(form: Form, trial: Trial, i: int) -> Room | None:
 def _spans(jacobian: Array, error: Array, unit: float) -> tuple[bool, int]:
     """Whether an error is what a matrix makes of something, and its rank."""
     small = sketch(np.column_stack([jacobian, error]))
+    if not np.isfinite(small).all():
+        return False, 0
     found, _, rank, _ = np.linalg.lstsq(small[:, :-1], small[:, -1], rcond=unit**0.5)
     rest = np.abs(jacobian @ found - error).max(initial=0)
     return bool(rest <= 10 * unit**0.5 * np.abs(error).max(initial=0)), int(rank)
