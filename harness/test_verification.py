@@ -606,6 +606,32 @@ def test_a_failure_that_nobody_has_time_to_explain_is_neither_wrong_nor_unstable
     assert record.message.endswith("mistake or weak numbers: It is off.")
 
 
+class LosesDigits(NetworkExplanations):
+    """Takes the numbers of a network with two units for rounding alone."""
+
+    def noise(self, subject: Subject, example: Example) -> str:  # noqa: D102
+        return "digits are lost" if example.summary == case(2).summary else ""
+
+
+@pytest.mark.parametrize(
+    ("wrong", "verdict", "message"),
+    [({2}, Verdict.UNSTABLE, "digits are lost"), ({2, 3}, Verdict.FAIL, "3 units are off.")],
+)
+def test_what_fails_for_lost_digits_alone_is_unstable_and_what_fails_elsewhere_too_is_wrong(
+    wrong: set[int], verdict: Verdict, message: str
+) -> None:
+    def holds(_: Subject, drawn: Case) -> None:
+        """It holds."""
+        if drawn.outputs in wrong:
+            raise Violation(f"{drawn.outputs} units are off.")
+
+    one = Property[Subject](holds, lambda _: st.sampled_from([4, 5, 6, 7, 3, 2]).map(case), Kind.TRUTH)
+    record = Verification(Bundled(), [one], Effort(100, 1), explains=LosesDigits()).run()[0]
+    assert (record.name, record.verdict, record.message) == ("holds", verdict, message)
+    assert record.example is not None
+    assert record.example.summary == case(min(wrong - {2}, default=2)).summary
+
+
 def off(*_: object) -> None:
     """It is off."""
     raise Violation("It is off.")

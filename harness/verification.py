@@ -7,6 +7,7 @@ explained comes with the kind of subject (`Explanations`).
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import wraps
 from math import ceil
 from pathlib import Path
 from time import perf_counter
@@ -27,6 +28,8 @@ from properties.search import (
     SubjectGone,
     TimeIsOver,
     Verdict,
+    Violation,
+    examples_in,
     search,
 )
 
@@ -59,6 +62,10 @@ class Explanations(Protocol[S]):
 
     def regime(self, subject: S, example: Example) -> str:
         """Where the numbers of a right formula fail; empty where the formula is wrong."""
+        ...
+
+    def noise(self, subject: S, example: Example) -> str:
+        """Where the numbers of a regular case are nothing but rounding; empty where they are not."""
         ...
 
     def diagnosis(self, subject: S, example: Example) -> Diagnosis:
@@ -163,11 +170,33 @@ class Verification(Generic[S]):
         if guarded is None:
             if record.kind is Kind.EDGES and (regime := explains.regime(self.subject, example)):
                 record.verdict, record.message = Verdict.UNSTABLE, regime
+            if record.kind is Kind.TRUTH and (lost := explains.noise(self.subject, example)):
+                return self._but_for_noise(record, one, explains, lost)
             return record
         self.subject, effect = guarded
         again = self._search(Record.of(one), one)
         if again.verdict is Verdict.PASS:
             again.verdict, again.message = Verdict.UNSTABLE, effect
+        return again
+
+    def _but_for_noise(
+        self, record: Record, one: Property[S], explains: Explanations[S], lost: str
+    ) -> Record:
+        """The record of the cases on which no digits are lost; UNSTABLE where the property holds of them."""
+
+        @wraps(one.check)
+        def check(subject: S, drawn: Any) -> Comparison | None:
+            try:
+                return one.check(subject, drawn)
+            except Violation:
+                if any(explains.noise(subject, example) for example in examples_in(drawn)):
+                    raise Inconclusive(lost) from None
+                raise
+
+        again = self._search(Record.of(one), replace(one, check=check))
+        if again.verdict is Verdict.PASS:
+            again.verdict, again.message = Verdict.UNSTABLE, lost
+            again.counterexample = record.counterexample
         return again
 
     def _checked(self, one: Property[S], drawn: Any) -> Comparison | None:

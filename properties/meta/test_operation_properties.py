@@ -655,15 +655,48 @@ def test_weak_numbers_at_the_edges_are_told_from_wrong_ones(name: str) -> None:
 
 
 def test_a_formula_that_cancels_where_numbers_are_large_loses_digits() -> None:
-    def square(x: Any) -> Any:
-        return x**2, x
-
     judge = Judge(InProcess(X, square, loses_digits, "square"))
     large = at(1e8 + 0.3)
     with pytest.raises(Violation):
         checks.gradient_is_right_at_the_edges(judge, large)
     assert OperationExplanations().regime(judge, large) == "digits are lost where |x| is about 1e+08"
     assert checks.gradient_is_right_at_the_edges(judge, at(0.5)) is not None
+
+
+def square(x: Any) -> Any:
+    return x**2, x
+
+
+def slightly_off(dy: Any, x: Any) -> Any:
+    return dy * 2 * x * (1 + 1e-4)
+
+
+def off_by_more_than_is_lost(dy: Any, x: Any) -> Any:
+    return loses_digits(dy, x) + dy * 10 * x
+
+
+@pytest.mark.parametrize(
+    ("backward", "told"),
+    [
+        (loses_digits, "digits are lost where |x| is about 1e+08"),
+        (slightly_off, ""),
+        (off_by_more_than_is_lost, ""),
+    ],
+)
+def test_numbers_that_are_nothing_but_rounding_are_told_from_wrong_ones(
+    backward: Backward, told: str
+) -> None:
+    judge, large = Judge(InProcess(X, square, backward, "square")), at(1e8 + 0.3)
+    with pytest.raises(Violation):
+        judge.check(large)
+    assert OperationExplanations().noise(judge, large) == told
+    with pytest.raises(Violation):  # what is said of a case is not what another one changed
+        judge.check(large)
+
+
+def test_numbers_in_single_precision_are_never_taken_for_rounding_alone() -> None:
+    judge, large = Judge(InProcess(X, square, loses_digits, "square"), "float32"), at(1e8 + 0.3)
+    assert OperationExplanations().noise(judge, large) == ""
 
 
 def twice_tanh(x: Any) -> Any:

@@ -37,6 +37,11 @@ class NetworkExplanations:
         is_right, regime = explain_edge(subject, _case(example))
         return regime if is_right else ""
 
+    def noise(self, subject: Subject, example: Example) -> str:
+        """Empty: the bounds of a network hold for what its regular cases lose."""
+        del subject, example
+        return ""
+
     def diagnosis(self, subject: Subject, example: Example) -> Diagnosis:
         """What the mistake is, as far as anybody can tell."""
         return diagnose(subject, _case(example))

@@ -21,6 +21,8 @@ NUDGES = tuple(range(-48, -18, 3))
 """log₂ of how far the numbers of a case are moved, relative to their sizes, to see whether an error is noise."""
 STEADY = 0.125
 """How far the right gradient may change with that."""
+HALF_THE_DIGITS = float(np.sqrt(np.finfo(np.float32).eps))
+"""What single precision loses where half of its digits are lost."""
 
 
 class OperationExplanations:
@@ -51,9 +53,7 @@ class OperationExplanations:
         its own rounding is what is wrong with it.
         """
         case = _case(example)
-        where = ", ".join(
-            f"|{name}| {_about(array)}" for name, array in case.inputs.items() if name in case.differentiable
-        )
+        where = _numbers_of(case)
         try:
             _, _, gradients = subject.run(case)
         except Violation as fault:
@@ -64,6 +64,38 @@ class OperationExplanations:
             return f"{what} in d{bad[0]} where {where}"
         if self._is_noise(subject, case, gradients):
             return f"digits are lost where {where}"
+        return ""
+
+    def noise(self, subject: Judge, example: Example) -> str:
+        """Where the numbers of a regular case are nothing but rounding; empty where they are not.
+
+        A formula that loses all of its digits in double precision loses them in single precision too: there the same
+        call answers with other numbers, further from these than half of the error and half of the digits. A wrong
+        formula whose numbers are sound gives the same wrong ones.
+        """
+        case = _case(example)
+        if case.dtype != "float64" or subject.format != "float64":
+            return ""
+        single = replace(
+            case,
+            inputs={
+                name: array.astype(np.float32) if np.asarray(array).dtype == np.float64 else array
+                for name, array in case.inputs.items()
+            },
+            dtype="float32",
+            shapes=[],
+        )
+        with suppress(Violation, Inconclusive), np.errstate(all="ignore"):
+            _, _, gradients = subject.run(case)
+            right = subject.right(case).gradients
+            _, _, others = subject.run(single)
+            for name, array in gradients.items():
+                moved = np.abs(others[name] - array)
+                size = np.maximum(np.abs(array), np.abs(right[name].value))
+                lost = (moved > HALF_THE_DIGITS * size) & (moved > np.abs(array - right[name].value) / 2)
+                if (off(array, right[name]) & ~lost).any():
+                    return ""
+            return f"digits are lost where {_numbers_of(case)}"
         return ""
 
     def _is_noise(self, judge: Judge, case: OperationCase, gradients: Any) -> bool:
@@ -204,10 +236,13 @@ def _digits(judge: Judge, case: OperationCase) -> int:
     return max(1, int(-np.log10(worst))) if worst > 0 else 16
 
 
-def _about(array: Any) -> str:
-    """How large the numbers of an array are."""
-    size = float(np.abs(np.asarray(array, float)).max(initial=0))
-    return f"is about {size:.2g}"
+def _numbers_of(case: OperationCase) -> str:
+    """How large the numbers of each array are: `|x| is about 1e+08`."""
+    sizes = {
+        name: float(np.abs(np.asarray(case.inputs[name], float)).max(initial=0))
+        for name in case.differentiable
+    }
+    return ", ".join(f"|{name}| is about {size:.2g}" for name, size in sizes.items())
 
 
 def _case(example: Example) -> OperationCase:
