@@ -152,14 +152,12 @@ class Population(ABC, Generic[C]):
 class Told(Generic[C]):
     """Conditions in words, such as `always and only where n is 1; dx is wrong where |x| > 3`.
 
-    `of_cases` is the one that cases meet, None where all do; `gradients` are the names of those of which it is told in
-    which entries they are wrong.
+    `of_cases` is the one that cases meet, None where all do.
     """
 
     sentence: str
     of_cases: Condition[C] | None = None
     is_exact: bool = False
-    gradients: frozenset[str] = frozenset()
 
 
 def condition(population: Population[C]) -> Told[C] | None:
@@ -195,7 +193,7 @@ class _Search(Generic[C]):
         sentences = [*([found.sentence] if found else []), *entries.values()]
         if not sentences:
             return None
-        return Told("; ".join(sentences), found.of_cases if found else None, gradients=frozenset(entries))
+        return Told("; ".join(sentences), found.of_cases if found else None)
 
     def _entries(self) -> dict[str, str]:
         told = {name: self._of_entries(name) for name in self.population.gradients}

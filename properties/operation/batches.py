@@ -178,12 +178,13 @@ def _passes(
         raise NotApplicable("it takes no such batch")
     forward = judge.subject.forward(many.inputs, many.options)
     passes = [judge.subject.forward(one.inputs, one.options) for one in some]
-    cotangents = [np.asarray(dy) for dy in many.cotangents(forward.outputs)]
+    cotangents = [
+        dy[list(whole)] if dy.shape[:1] == (len(whole),) else dy  # a sample has one, however often it comes
+        for dy in map(np.asarray, many.cotangents(forward.outputs))
+    ]
     shares: list[list[Array]] = [[] for _ in parts]
     for number, (y, dy) in enumerate(zip(forward.outputs, cotangents, strict=True)):
         given = [np.asarray(one.outputs[number]) for one in passes]
-        if len(parts) > 1 and parts[0] == parts[1] and dy.shape[:1] == (len(whole),):
-            dy[:] = np.concatenate([dy[: len(parts[0])]] * len(parts))
         found = _shared(np.asarray(y), dy, given, [len(one) for one in parts], order)
         if found is None:
             raise NotApplicable(
