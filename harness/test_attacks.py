@@ -32,10 +32,9 @@ from properties.subjects import Bundled
 
 __all__ = ["mark", "sandbox", "subject"]  # fixtures
 
-pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc"),
-    pytest.mark.alone,  # what forks for ever takes all processes that the machine has
-]
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+takes_the_machine = pytest.mark.alone
+"""For files that fork without end, until no process can be started any more, and for what looks at the whole machine."""
 
 COMMAND = Path(sys.executable).with_name("manual-backprop")
 RIGHT = """
@@ -193,6 +192,7 @@ def named(name: str) -> list[str]:
     return found
 
 
+@takes_the_machine
 @pytest.mark.parametrize(
     "end", ["", "os.kill(os.getppid(), signal.SIGKILL)", "os.kill(os.getppid(), signal.SIGSTOP)"]
 )
@@ -354,6 +354,7 @@ def test_a_run_that_is_ended_leaves_no_process_and_no_temporary_file(
     assert not list(tmp_path.glob("*report.json*"))
 
 
+@takes_the_machine
 def test_the_report_says_which_sandbox_it_was_and_without_one_what_is_left_in_shared_memory(
     tmp_path: Path, sandbox: Sandbox
 ) -> None:
@@ -543,6 +544,7 @@ HOSTILE = {
 }
 
 
+@takes_the_machine
 def test_no_hostile_file_passes_or_outlives_its_trial_and_no_right_one_fails_for_it(
     tmp_path: Path, sandbox: Sandbox, mark: str
 ) -> None:
