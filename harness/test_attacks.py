@@ -34,7 +34,7 @@ __all__ = ["mark", "sandbox", "subject"]  # fixtures
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 takes_the_machine = pytest.mark.alone
-"""For files that fork without end, until no process can be started any more, and for what looks at the whole machine."""
+"""For files that fork until no process can be started any more, and for what looks at the whole machine."""
 
 COMMAND = Path(sys.executable).with_name("manual-backprop")
 RIGHT = """
