@@ -1,17 +1,13 @@
 """Cases in exact arithmetic: numbers of Python's `fractions.Fraction` in NumPy arrays."""
 
 from dataclasses import replace
-from fractions import Fraction
-from typing import Any
 
-import numpy as np
 from hypothesis.strategies import SearchStrategy
 
-from properties.cases import Array, Case
+from properties.cases import Case
 from properties.problem import Claim
 from properties.strategies import cases
-
-_to_fractions = np.frompyfunc(Fraction, 1, 1)
+from reference.exact import fractions_of, rational
 
 CLAIMS = (
     Claim(
@@ -30,11 +26,6 @@ CLAIMS = (
 """What stays rational, kept small: fractions cost a microsecond an operation."""
 
 
-def as_fractions(array: Array) -> Any:
-    """The same numbers, exactly, as an object array of fractions."""
-    return np.asarray(_to_fractions(array), dtype=object)
-
-
 def rational_cases(claims: tuple[Claim, ...] = CLAIMS) -> SearchStrategy[Case]:
     """Cases whose arrays hold fractions."""
     return cases(claims, regimes=["well scaled", "coarse"]).map(in_fractions)
@@ -44,7 +35,7 @@ def in_fractions(case: Case) -> Case:
     """A case with every number turned into the same fraction; labels stay."""
     return replace(
         case,
-        parameters=[(as_fractions(W), None if b is None else as_fractions(b)) for W, b in case.parameters],
-        inputs=as_fractions(case.inputs),
-        targets=case.targets if case.targets.ndim == 1 else as_fractions(case.targets),
+        parameters=rational(case.parameters),
+        inputs=fractions_of(case.inputs),
+        targets=case.targets if case.targets.ndim == 1 else fractions_of(case.targets),
     )

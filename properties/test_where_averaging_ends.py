@@ -34,9 +34,9 @@ from properties.layer_cases import (
     learned,
     smallest,
 )
-from properties.rational import as_fractions
 from reference import layers
 from reference.arithmetic.bounded import Enclosed
+from reference.exact import fractions_of
 
 
 def parts(network: Network, batch: Batch, size: int) -> list[Batch]:
@@ -298,8 +298,8 @@ def test_in_fractions_gradient_is_the_difference_quotient_and_the_average_to_the
     @given(batches(network, "unequal", inputs=1))
     def check(drawn: Batch) -> None:
         batch = Batch(
-            [tuple(map(as_fractions, arrays)) for arrays in drawn.parameters],
-            *(as_fractions(array) for array in drawn[1:]),
+            [tuple(map(fractions_of, arrays)) for arrays in drawn.parameters],
+            *(fractions_of(array) for array in drawn[1:]),
         )
         gradient = stack.gradient(*batch)
         pairs = [

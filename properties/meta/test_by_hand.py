@@ -27,7 +27,8 @@ from manual_backprop.training import descend, initial_parameters, step
 from properties.cases import Case, Parameters
 from properties.comparison import compare, equal, named
 from properties.problem import OUTPUT_OF, TARGETS, read
-from properties.rational import as_fractions, in_fractions
+from properties.rational import in_fractions
+from reference.exact import fractions_of
 from reference.network import REDUCTIONS, loss_value
 
 CLAIMS = read(manual_backprop.PROBLEM)
@@ -216,7 +217,7 @@ def test_the_contrastive_loss_compares_every_pair_of_samples_by_both_weights(wei
         for a in range(4)
         for b in range(4)
     )
-    exact = [as_fractions(array) for array in (z, targets, np.array(weights))]
+    exact = [fractions_of(array) for array in (z, targets, np.array(weights))]
     assert CONTRASTIVE.value(exact[0], exact[1], exact[2]) == truth
 
 

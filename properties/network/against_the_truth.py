@@ -78,7 +78,7 @@ def gradient_equals_finite_differences(subject: Subject, example: tuple[Case, in
 
 
 def gradient_equals_exact_differences(subject: Subject, case: Case) -> None:
-    """In rational arithmetic a central difference of the loss *is* the derivative, and equals it with ==.
+    """In fractions, with an ε below all of them, L(w + ε) - L(w) *is* the derivative times ε, compared with ==.
 
     Where one pre-activation lies on relu's kink, the slopes from the left and from the right enclose it.
     """

@@ -16,10 +16,10 @@ from properties.cases import Case, Parameters
 from properties.checks import check_gradient, check_range, combined, far_apart, same, zeros_like
 from properties.comparison import Comparison, compare, equal, named
 from properties.counterexamples import wrong_rule
-from properties.rational import as_fractions
 from properties.search import Inconclusive, NotApplicable, Violation
 from properties.strategies import cases
 from properties.subjects import Bundled, Subject
+from reference.exact import fractions_of
 from reference.network import Choices
 
 SMALL = ["well scaled", "square", "loud"]
@@ -66,12 +66,12 @@ def total_derivative_of_two_outputs_is_exact(subject: Subject, numbers: list[Any
     if not subject.rational:
         raise NotApplicable("it does not compute with fractions")
     t, a, b, c, p, q, _ = numbers
-    parameters = [
-        (as_fractions(np.array([[t]])), as_fractions(np.array([c]))),
-        (as_fractions(np.array([[a, b]])), as_fractions(np.array([0, 0]))),
+    parameters: Parameters = [
+        (fractions_of([[t]]), fractions_of([c])),
+        (fractions_of([[a, b]]), fractions_of([0, 0])),
     ]
     names: Choices = {"hidden": "identity", "output": "identity", "loss": "half_sse", "reduction": "mean"}
-    case = Case(parameters, as_fractions(np.array([[1]])), as_fractions(np.array([[p, q]])), **names)
+    case = Case(parameters, fractions_of([[1]]), fractions_of([[p, q]]), **names)
     x, y = a * (t + c), b * (t + c)
     if subject.gradient(case)[0][0][0, 0] != (x - p) * a + (y - q) * b:
         raise Violation("df/dt is not ∂f/∂x dx/dt + ∂f/∂y dy/dt")

@@ -45,41 +45,43 @@ class Dual:
 
     def __add__(self, other: Any) -> "Dual":
         """(a + c) + (b + d) ε."""
-        other = Dual.of(other)
-        return Dual(self.real + other.real, self.slope + other.slope)
+        other = self.of(other)
+        return type(self)(self.real + other.real, self.slope + other.slope)
 
     def __mul__(self, other: Any) -> "Dual":
         """(a c) + (a d + b c) ε."""
-        other = Dual.of(other)
-        return Dual(self.real * other.real, self.real * other.slope + self.slope * other.real)
+        other = self.of(other)
+        return type(self)(self.real * other.real, self.real * other.slope + self.slope * other.real)
 
     def __truediv__(self, other: Any) -> "Dual":
         """q = a/c, and (b - q d)/c ε."""
-        other = Dual.of(other)
+        other = self.of(other)
         quotient = self.real / other.real
-        return Dual(quotient, (self.slope - quotient * other.slope) / other.real)
+        return type(self)(quotient, (self.slope - quotient * other.slope) / other.real)
 
     def __neg__(self) -> "Dual":
         """Both parts."""
-        return Dual(-self.real, -self.slope)
+        return type(self)(-self.real, -self.slope)
 
     def __sub__(self, other: Any) -> "Dual":
         """The sum with the negative."""
-        return self + -Dual.of(other)
+        return self + -self.of(other)
 
     def __rsub__(self, other: Any) -> "Dual":
         """A constant less this."""
-        return Dual.of(other) - self
+        return self.of(other) - self
 
     def __rtruediv__(self, other: Any) -> "Dual":
         """A constant by this."""
-        return Dual.of(other) / self
+        return self.of(other) / self
 
     __radd__, __rmul__ = __add__, __mul__
 
     def __pow__(self, power: int) -> "Dual":
         """aⁿ + n aⁿ⁻¹ b ε."""
-        return Dual(self.real**power, power * self.real ** (power - 1) * self.slope if power else Fraction(0))
+        return type(self)(
+            self.real**power, power * self.real ** (power - 1) * self.slope if power else Fraction(0)
+        )
 
     def __abs__(self) -> "Dual":
         """Itself or its negative."""
@@ -87,7 +89,7 @@ class Dual:
 
     def _apart(self, other: Any) -> tuple[Any, Any]:
         """The real parts to compare, of which a tie between different slopes is a kink."""
-        other = Dual.of(other)
+        other = self.of(other)
         if self.real == other.real and self.slope != other.slope:
             raise UndecidedError(f"two numbers that are compared are equal, {self.real}: that may be a kink")
         return self.real, other.real
@@ -116,6 +118,18 @@ class Dual:
         return a == b
 
     __hash__ = None  # pyright: ignore[reportAssignmentType]  (equal numbers may differ in their slopes)
+
+
+class OneSided(Dual):
+    """a + bε for an ε above 0 and below every other number: where two real parts are equal, the slopes decide.
+
+    So at a kink b is the slope on the one side to which the number moves.
+    """
+
+    def _apart(self, other: Any) -> tuple[Any, Any]:
+        """Both parts, of which the first that differ decide."""
+        other = self.of(other)
+        return (self.real, self.slope), (other.real, other.slope)
 
 
 class Duals(Objects):
