@@ -40,6 +40,7 @@ from properties.search import (
     Example,
     Inconclusive,
     Kind,
+    NotApplicable,
     Property,
     Record,
     TimeIsOver,
@@ -100,6 +101,28 @@ def test_a_property_without_time_for_a_case_is_inconclusive_and_so_is_the_subjec
         Verdict.INCONCLUSIVE,
         "Time ran out: 1 of the properties had no case yet, 1 hold so far. Raise --time-limit for more.",
     )
+
+
+def test_what_is_not_applicable_is_told_by_the_first_case() -> None:
+    def check(size: int) -> None:
+        seen.append(size)
+        raise NotApplicable("it has no samples")
+
+    seen = list[int]()
+    record = search(Record("late"), check, st.integers(), Effort(100, 1))
+    assert (record.verdict, record.message) == (Verdict.NOT_APPLICABLE, "it has no samples")
+    assert len(seen) == record.cases == 1
+
+
+def test_what_is_wrong_is_not_made_smaller_than_what_the_property_applies_to() -> None:
+    def check(size: int) -> None:
+        if 0 < size < 7:
+            raise NotApplicable("it takes 7 samples or more")
+        if size:
+            raise Violation(f"{size} is wrong")
+
+    record = search(Record("large"), check, st.integers(0, 10**6), Effort(100, 1))
+    assert (record.verdict, record.message) == (Verdict.FAIL, "7 is wrong")
 
 
 def test_shrinking_ends_after_so_many_cases_and_keeps_the_simplest() -> None:

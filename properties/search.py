@@ -309,14 +309,15 @@ def search(
                 run()
         except _Enough:
             _ask_again(record, check)
-        _weigh(record)
+        if record.verdict is not Verdict.NOT_APPLICABLE:
+            _weigh(record)
     except Violation as violation:
         record.verdict, record.message = Verdict.FAIL, record.message or str(violation)
     except Flaky:
         record.verdict = Verdict.FAIL
         if not record.message.startswith(INCONSTANT):
             record.message = f"{INCONSTANT} In one of them: {record.message}"
-    except NotApplicable as reason:
+    except NotApplicable as reason:  # of what is drawn
         record.verdict, record.message = Verdict.NOT_APPLICABLE, str(reason)
     if record.verdict is Verdict.FAIL and record.apart < SEEN and record.was_seen and effort.shrinking:
         other = search(
@@ -369,6 +370,10 @@ def _recorded(
         except Weakness as weakness:
             record.held += 1
             record.keep_weakness(weakness)
+        except NotApplicable as reason:
+            if record.counterexample is None:  # else it is not the smaller one that is looked for
+                record.verdict, record.message = Verdict.NOT_APPLICABLE, str(reason)
+                raise _Enough from None
         except TimeIsOver:
             record.cut = True
             raise _Enough from None
