@@ -34,8 +34,8 @@ FEWEST = 3
 """Cases that have to be wrong, and right; and so for entries."""
 CONFIRMATIONS = 3
 """Thresholds and lists are made so often, each time with what has been asked since."""
-LOOKED_AT = 100
-"""Draws in which such a case is looked for."""
+LOOKED_AT, IN_VAIN = 100, 5
+"""Draws in which a case is looked for, and how often in vain, until all that are left say the same."""
 CHANCE = 0.01
 """How likely a condition that explains nothing may be told, at most."""
 KINDS = 4
@@ -245,9 +245,14 @@ class _Search(Generic[C]):
 
     def _narrowed(self, left: list[Condition[C]]) -> list[Condition[C]]:
         """What is left after cases on which the conditions differ, of sizes between the usual ones too, and others."""
+        in_vain = 0
         for number in range((MORE if self.is_quick else MORE_SLOWLY) if left else 0):
-            draws = (self._dividing(left) for _ in range(LOOKED_AT if len(left) > 1 else 0))
-            self._ask(next(filter(None, draws), None) or self.population.drawn(EVERY, near=number % 2 == 1))
+            draws = (
+                self._dividing(left) for _ in range(LOOKED_AT if len(left) > 1 and in_vain < IN_VAIN else 0)
+            )
+            dividing = next(filter(None, draws), None)
+            in_vain = 0 if dividing else in_vain + 1
+            self._ask(dividing or self.population.drawn(EVERY, near=number % 2 == 1))
             left = [one for one in left if self._is_exact(one)]
             if not left:
                 break
@@ -264,6 +269,7 @@ class _Search(Generic[C]):
         for name, choices in self.population.options.items():
             for value in choices if len(choices) > 1 else ():
                 yield Condition(f"{name} is {value!r}", lambda c, n=name, v=value: c.options[n] == v)
+            for value in choices if len(choices) > 2 else ():  # of two, it is the other one
                 yield Condition(f"{name} is not {value!r}", lambda c, n=name, v=value: c.options[n] != v)
         for axis in self.population.axes:
             yield Condition(f"{axis} is 1", lambda c, a=axis: c.sizes[a] == 1)

@@ -253,9 +253,7 @@ class Maker:
         for (fan_in, fan_out), (_, given) in zip(pairwise(sizes.units), self.like.parameters, strict=True):
             W = random.standard_normal((fan_in, fan_out)) / np.sqrt(fan_in)
             middle = random.uniform(0.3, 0.7, fan_out)  # z < 0 for some samples and z > 0 for others
-            z = x @ W
-            b = -np.array([np.quantile(column, q) for column, q in zip(z.T, middle, strict=True)])
-            b += 0.1 * random.standard_normal(fan_out)
+            b = -_quantiles(x @ W, middle) + 0.1 * random.standard_normal(fan_out)
             bias = None if given is None else b
             parameters.append((W.astype(fmt), None if bias is None else bias.astype(fmt)))
             _, (*_, x) = forward(np, layers_of([(W, bias)], "identity", self.like.hidden), x)
@@ -274,6 +272,13 @@ class Maker:
         if loss.endswith("cross_entropy"):
             return random.uniform(0.05, 0.95, shape).astype(fmt)
         return random.standard_normal(shape).astype(fmt)
+
+
+def _quantiles(z: Array, shares: Array) -> Array:
+    """Of each column of z, (n, m), the number above such a share of it, (m,): between two of its numbers in order."""
+    ranked, places, columns = np.sort(z, axis=0), shares * (len(z) - 1), np.arange(len(shares))
+    below = ranked[np.floor(places).astype(int), columns]
+    return below + places % 1 * (ranked[np.ceil(places).astype(int), columns] - below)
 
 
 def made_loud(case: Case, factor: float) -> Case:
