@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import combinations, permutations, product
 from math import sqrt
 from typing import Any
@@ -165,10 +165,20 @@ _POWERS = (
 _MULTIPLES = (("", 1.0, 0.0), ("2 ", 2.0, 0.8), ("½ ", 0.5, 0.8), ("−", -1.0, 0.8))
 
 
-def factors(numbers: Mapping[str, float]) -> Iterator[tuple[str, float, float]]:
+def factors(numbers: Mapping[str, float]) -> Mapping[str, tuple[float, float]]:
     """What a factor may be called, its value and its rank, the simplest first: numbers, sizes, options, two sizes."""
+    return _factors(tuple((name, one, isinstance(one, int)) for name, one in numbers.items()))
+
+
+@lru_cache(256)  # a search asks for those of a few cases, thousands of times
+def _factors(numbers: Sequence[tuple[str, float, bool]]) -> Mapping[str, tuple[float, float]]:
+    named = {name: one for name, one, _ in numbers}
+    sizes = {name: one for name, one, is_whole in numbers if is_whole}
+    return {said: (value, rank) for said, value, rank in _every(named, sizes)}
+
+
+def _every(numbers: Mapping[str, float], sizes: Mapping[str, float]) -> Iterator[tuple[str, float, float]]:
     yield from ((said, value, 1.2 if value in {0, -1, 2, 0.5} else 2.5) for said, value in NUMBERS.items())
-    sizes = {name: one for name, one in numbers.items() if isinstance(one, int)}
     atoms = {
         **numbers,
         **{f"({name} − 1)": n - 1 for name, n in sizes.items()},
@@ -184,7 +194,7 @@ def factors(numbers: Mapping[str, float]) -> Iterator[tuple[str, float, float]]:
 def named_factor(values: Sequence[float], trials: Sequence[Trial]) -> tuple[str, float] | None:
     """The name of a factor that has these values on these trials, and its rank; None where it changes otherwise."""
     unit = trials[0].unit
-    tables = [{said: (value, rank) for said, value, rank in factors(one.numbers)} for one in trials]
+    tables = [factors(one.numbers) for one in trials]
     for said, (_, rank) in tables[0].items():
         if all(
             said in table and abs(table[said][0] - value) <= sqrt(unit) * max(1, abs(value))
@@ -215,9 +225,8 @@ def as_named(called: str, fitted: float) -> Callable[[Trial], float]:
 
 def value_of(said: str, numbers: Mapping[str, float]) -> float:
     """The value of a factor of this name; NaN where a size or an option is missing."""
-    known = next((value for name, value, _ in factors(numbers) if name == said), None)
-    if known is not None:
-        return known
+    if said in (known := factors(numbers)):
+        return known[said][0]
     try:
         return float(said)
     except ValueError:
