@@ -63,7 +63,20 @@ def read_gradient(value: Any, case: Case, function: str = "gradient") -> Paramet
     return gradient
 
 
+def of_numbers(value: Any, shape: tuple[int, ...]) -> Any:
+    """Nested lists of numbers, or a list of arrays, as the array of that shape; what makes none stays as it is."""
+    if not isinstance(value, list | tuple):
+        return value
+    try:
+        array = np.array(value)
+    except ValueError:  # of different lengths
+        return value
+    is_it = array.shape == shape and array.dtype.kind in "fiu"
+    return array.astype(array.dtype if array.dtype.kind == "f" else np.float64) if is_it else value
+
+
 def _array(value: Any, parameter: Array, name: str, case: Case) -> Array:
+    value = of_numbers(value, parameter.shape)
     if value is None:
         raise ContractError(f"{name} is None; it has to be an array of shape {parameter.shape}.")
     if isinstance(value, Unsupported | list | tuple):

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.contract import ContractError
+from harness.contract import ContractError, of_numbers
 from harness.isolation import (
     IsolatedModule,
     Limits,
@@ -538,6 +538,8 @@ class OperationSubject:
     ) -> dict[str, Array]:
         """An array in the shape of each differentiable input. Raises `ContractError`."""
         names = self.declaration.differentiable
+        if len(names) == 1 and done.keys is None:  # a list of its numbers, which is no list of gradients
+            done = replace(done, value=of_numbers(done.value, np.shape(inputs[names[0]])))
         values = self._listed(done, function)
         self._check_order(values, names, inputs, function)
         return {
@@ -713,6 +715,7 @@ def _integers(sizes: Mapping[str, int]) -> dict[str, int]:
 def _floats(value: Any, name: str, shape: tuple[int, ...] | None) -> Array:
     """An array of floats, or of complex numbers. Raises `ContractError`."""
     wanted = "an array of floats" if shape is None else f"an array of shape {shape}" if shape else "a number"
+    value = value if shape is None else of_numbers(value, shape)
     if value is None or isinstance(value, Unsupported | list | tuple):
         raise ContractError(f"{name} is {_a(value)}; it has to be {wanted}.")
     array = np.asarray(value, np.float64) if type(value) in (int, bool) else np.asarray(value)

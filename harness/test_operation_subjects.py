@@ -19,6 +19,7 @@ from harness.loading import UnusableSubject
 from harness.operation_subject import KNOWN as KNOWN_OPERATIONS
 from harness.operation_subject import Loaded, OperationSubject, load_operations
 from properties.conventions import CONVENTIONS
+from properties.operation.cases import Seeded, make
 from properties.search import SubjectGone
 from reference.arithmetic.bounded import Bounding
 from reference.operations.operation import Input, Operation
@@ -429,6 +430,39 @@ def test_values_and_combinations_that_the_file_says_are_asked_of_it(tmp_path: Pa
             subject.draw("v", 3, (6,), {"n": 3})
 
 
+@pytest.mark.parametrize(
+    "returned",
+    ["[x[1], x[0]]", "(float(x[1]), float(x[0]))", "x[::-1].tolist()", "[x[::-1]]", "x[::-1]"],
+)
+def test_a_gradient_may_come_as_a_list_of_its_numbers(returned: str, tmp_path: Path) -> None:
+    source = f"""
+    OPERATION, SIZES = {{"x": "k"}}, {{"k": [2]}}
+    def forward(x): return x[0] * x[1]
+    def gradient(x): return {returned}
+    """
+    with loaded(tmp_path, source) as found:
+        (subject,) = found.subjects
+        forward = subject.forward({"x": np.array([3.0, 5.0])})
+        assert subject.backward(forward, [np.array(2.0)]).gradients["x"].tolist() == [10, 6]
+
+
+def test_labels_may_lie_below_a_size_that_is_computed(tmp_path: Path) -> None:
+    source = """
+    OPERATION = {"x": "n k", "y": {"axes": "n", "values": "labels", "below": "k+1"}}
+    def forward(x, y): return x
+    def backward(dy, x, y): return dy
+    """
+    with loaded(tmp_path, source) as found:
+        drawn = (
+            make(Seeded(np.random.default_rng(i)), found.subjects[0], ("plain",), sizes=(1,))
+            for i in range(9)
+        )
+        assert {int(label) for case in drawn for label in case.inputs["y"]} == {0, 1}
+    told = pytest.raises(UnusableSubject, match=r"labels below 'm\+1', which is not an axis")
+    with told, loaded(tmp_path, source.replace("k+1", "m+1")):
+        pass
+
+
 def test_the_forward_pass_may_be_asked_with_complex_numbers(tmp_path: Path) -> None:
     source = (
         'OPERATION = {"x": "n"}\ndef forward(x): return np.exp(x)\ndef backward(dy, x): return dy * np.exp(x)'
@@ -815,8 +849,8 @@ BROKEN = {
         ),
     ),
     "lists": (
-        PAIR + "return (dy @ cache[1].T).tolist(), cache[0].T @ dy, dy.sum(axis=0)",
-        "dx is a list of 4; it has to be an array of shape (4, 3).",
+        PAIR + "return [(dy @ cache[1].T).tolist()], cache[0].T @ dy, dy.sum(axis=0)",
+        "dx is a list of 1; it has to be an array of shape (4, 3).",
     ),
     "words": (PAIR + "return 'dx'", "backward returns a str; it has to return (dx, dW, db)."),
     "a dict without one": (

@@ -104,6 +104,10 @@ BROKEN = {
     "returns_zeros": ("def gradient(p, x, y): return [(0 * W, 0 * b) for W, b in p]", "should be"),
     "returns_nested_lists": (
         "def gradient(p, x, y): return [(W.tolist(), b.tolist()) for W, b in p]",
+        "should be",
+    ),
+    "returns_lists_of_lists": (
+        "def gradient(p, x, y): return [([W.tolist()], b.tolist()) for W, b in p]",
         "dW of layer 1 is a list",
     ),
     "too_large": (

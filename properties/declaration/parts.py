@@ -50,7 +50,7 @@ def read_inputs(value: object, where: str) -> dict[str, Input]:
     inputs = {name: _input(one, f"{where}[{name!r}]") for name, one in value.items()}
     axes = set(names_of(dimension for one in inputs.values() for dimension in one.dimensions))
     for name, one in inputs.items():
-        if isinstance(one.below, str) and one.below not in axes:
+        if isinstance(one.below, str) and not axes.issuperset(names_of([one.below])):
             raise DeclarationError(
                 f"{where}[{name!r}] has labels below {one.below!r}, which is not an axis of an input"
                 f"{near(one.below, axes)}"

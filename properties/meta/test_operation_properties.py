@@ -663,6 +663,44 @@ def test_a_formula_that_cancels_where_numbers_are_large_loses_digits() -> None:
     assert checks.gradient_is_right_at_the_edges(judge, at(0.5)) is not None
 
 
+def in_steps(dy: Any, x: Any) -> Any:
+    """Until it is near enough, which for a large dy takes more steps."""
+    found, term = np.zeros_like(dy), dy.copy()
+    while (abs(term) > 1e-13).any():
+        found, term = found + term, term / 3
+    return found * 4 / 3 * x
+
+
+def not_quite_linear(dy: Any, x: Any) -> Any:
+    return 2 * x * (dy + 1e-11 * dy**2)
+
+
+def test_a_gradient_that_takes_more_steps_for_a_larger_cotangent_scales_but_for_rounding() -> None:
+    for backward, verdict in ((in_steps, Verdict.PASS), (not_quite_linear, Verdict.FAIL)):
+        judge = Judge(InProcess(X, square, backward))
+        (scaling,) = (one for one in PROPERTIES if one.name.startswith("scaling"))
+        assert searched(scaling, judge, EFFORT).verdict is verdict
+
+
+def test_two_inputs_that_are_drawn_by_functions_have_different_numbers() -> None:
+    axes = {name: Input("n", lambda rng, shape, sizes: rng.normal(size=shape)) for name in "ab"}
+    judge = Judge(InProcess(axes, lambda a, b: (a * b, (a, b)), lambda dy, ab: (dy * ab[1], dy * ab[0])))
+    zeros = type("Zeros", (Seeded,), {"numbers": lambda _: lambda count: np.zeros(count, int)})
+    case = make(zeros(np.random.default_rng(0)), judge, ("plain",))
+    assert not np.array_equal(case.inputs["a"], case.inputs["b"])
+
+
+def test_values_that_are_not_finite_do_not_say_that_samples_mix() -> None:
+    def forward(x: Any) -> Any:
+        return np.log(np.maximum(x, 0)).sum(), x
+
+    judge = Judge(InProcess({"x": "n"}, forward, lambda dy, x: dy / x))
+    (whole,) = (one for one in PROPERTIES if one.name == "gradient_of_a_batch_is_that_of_its_samples")
+    record = searched(whole, judge, EFFORT)
+    assert record.verdict is not Verdict.NOT_APPLICABLE
+    assert "the values are not finite" in record.reasons
+
+
 def square(x: Any) -> Any:
     return x**2, x
 

@@ -212,8 +212,11 @@ def _shared(
 ) -> list[Array] | None:
     """The cotangent of each part of an output; None where the output is not made of those of the parts.
 
-    It has a row for each sample, or is the sum or the mean of the parts. Raises `Inconclusive` where it is both: 0.
+    It has a row for each sample, or is the sum or the mean of the parts. Raises `Inconclusive` where it is both: 0, or
+    where a value is not finite.
     """
+    if not all(np.isfinite(one).all() for one in (y, *given)):
+        raise Inconclusive("the values are not finite")
     total = sum(counts)
     rows = y.ndim > 0 and len(y) == total and [one.shape[:1] for one in given] == [(n,) for n in counts]
     if rows and all(one.shape[1:] == y.shape[1:] for one in given):

@@ -259,12 +259,14 @@ def make(
     fmt = dtype or declared.dtype
     chosen, options = _combination(source, caller, sizes, wide or (WIDE if regime == "wide" else ()))
     arrays: dict[str, Array] = {}
-    for name, one in declared.inputs.items():
+    for place, (name, one) in enumerate(declared.inputs.items()):
         shape = one.shape(chosen)
         count = int(np.prod(shape))
         drawn = numbers(max(count, 1))
         if not isinstance(one.values, str):
-            seed = int(drawn[0]) * 65536 + int(drawn[-1])
+            seed = (place * 65536 + int(drawn[0])) * 65536 + int(
+                drawn[-1]
+            )  # no two inputs have the same numbers
             if callable(one.values):  # of a known operation: a function of ours
                 array = np.asarray(one.values(np.random.default_rng(seed), shape, chosen))
             else:
