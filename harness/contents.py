@@ -214,6 +214,16 @@ def _body(declared: Declaration, gradients: str) -> list[str]:
                 f"layer.forward({_arguments(every['forward'])})",
                 f"print(layer.backward(dy), *(getattr(layer, name) for name in {gradients_of!r}))",
             ]
+        case "jvp":
+            inputs, moving = "".join(f"{name}, " for name in declared.inputs).strip(), declared.differentiable
+            zeros = ", ".join(f"np.zeros_like({name})" for name in moving)
+            keywords = "".join(f", {name}={name}" for name in every["jvp"].keywords)
+            return [
+                f"tangents = [{zeros}]",
+                f"tangents[0].flat[0] = 1  # by the first number of {moving[0]}; and so by each of the others",
+                f"print({_name(every['jvp'])}(({inputs}), tuple(tangents){keywords}))",
+                f"# summed with dy: the first number of d{moving[0]}",
+            ]
         case _:
             return []
 

@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 from harness import worker
+from harness.contents import calls
 from harness.contract import ContractError
 from harness.isolation import Limits
 from harness.loading import UnusableSubject
 from harness.operation_subject import KNOWN as KNOWN_OPERATIONS
 from harness.operation_subject import Loaded, OperationSubject, load_operations
 from properties.conventions import CONVENTIONS
-from properties.operation.cases import Seeded, make
+from properties.operation.cases import OperationCase, Seeded, make
 from properties.search import SubjectGone
 from reference.arithmetic.bounded import Bounding
 from reference.operations.operation import Input, Operation
@@ -1354,3 +1355,34 @@ def test_a_line_to_paste_works_once_it_is_pasted(tmp_path: Path) -> None:
     with loaded(tmp_path, textwrap.dedent(source) + line) as found:
         assert [one.name for one in found.subjects] == ["other"]
         assert max(error_of(found.subjects[0], 1).values()) < 1e-8
+
+
+OF_A_CLASS = """
+    OPERATION, PARAMETERS = {"x": "n d", "g": "d"}, {"g": "dg"}
+    class LAYER:
+        def __init__(self, d): self.g = np.ones(d)
+        def forward(self, x): self.x = x; return x * self.g
+        def backward(self, dy): self.dg = (dy * self.x).sum(axis=0); return dy * self.g
+"""
+OF_A_JVP = """
+    OPERATION = {"x": "n", "p": "n"}
+    def forward(x, p): return x * p
+    def jvp(inputs, tangents): return inputs[0] * tangents[1] + inputs[1] * tangents[0]
+"""
+
+
+@pytest.mark.parametrize(("source", "said"), [(OF_A_CLASS, "[[10. 12.]] [2. 8.]"), (OF_A_JVP, "[5. 0.]")])
+def test_a_case_can_be_pasted_and_says_what_the_derivative_is(
+    source: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with loaded(tmp_path, source) as found:
+        declared = found.subjects[0].declaration
+        arrays = {"x": np.array([[1.0, 4.0]]), "g": np.array([5.0, 6.0])}
+        if "p" in declared.inputs:
+            arrays = {"x": np.array([1.0, 4.0]), "p": np.array([5.0, 6.0])}
+        case = OperationCase(
+            arrays, {}, {"n": 1, "d": 2}, np.zeros(9, int), calls=calls(str(tmp_path / "mine.py"), declared)
+        )
+        case.shapes.append(arrays["x"].shape)
+        exec(case.as_python().replace("dy = ", "dy = 2 + 0 * x  # "), {})  # noqa: S102  (our own lines)
+    assert said in capsys.readouterr().out

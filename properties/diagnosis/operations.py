@@ -326,16 +326,17 @@ def _between(ends: Sequence[Candidate], trial: Trial) -> bool:
 
 
 def _together(found: Sequence[Finding]) -> tuple[Finding, ...]:
-    """What is the same of several gradients is said once."""
+    """What is the same of several gradients is said once: the same sentence, or one that each has of itself."""
     groups = dict[str, list[Finding]]()
     for one in found:
-        same = one.candidate.edits[0].text if one.kind == "factor" and one.candidate.edits else one.sentence
-        groups.setdefault(same, []).append(one)
+        text = one.candidate.edits[0].text if one.candidate.edits else ""
+        of_itself = text.replace("{0}", one.gradients[0]) == one.sentence
+        groups.setdefault(text if of_itself else one.sentence, []).append(one)
     told = list[Finding]()
     for text, some in groups.items():
-        first, names = some[0].candidate, tuple(name for one in some for name in one.gradients)
-        several = len(some) > 1 and first.kind == "factor"
-        said = replace(first, text=text.format("each of them")) if several else first
+        names = tuple(dict.fromkeys(name for one in some for name in one.gradients))
+        several = text.replace("{0}", "each of them") if len(names) > 1 else text
+        said = replace(some[0].candidate, text=several) if text != some[0].sentence else some[0].candidate
         told.append(replace(some[0], candidate=said, gradients=names))
     return tuple(told)
 

@@ -9,8 +9,9 @@ ties and zeros on purpose; `wide`, one axis so long that blocks of a fixed size 
 `extreme`, each real input scaled by a power of ten from 1e-8 to 1e8, and `saturated`, inputs 8 to 512 times larger.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import product
 from math import prod
@@ -157,6 +158,15 @@ class OperationCase(Example):
         return tuple(found)
 
     @property
+    def in_single_precision(self) -> "OperationCase":
+        """The same with every number in half as many digits."""
+        inputs = {
+            name: array.astype(np.float32) if np.asarray(array).dtype == np.float64 else array
+            for name, array in self.inputs.items()
+        }
+        return replace(self, inputs=inputs, dtype="float32", shapes=[])
+
+    @property
     def numbers(self) -> tuple[int, int]:
         """How many numbers it has, and how many of them are not 0."""
         arrays = [np.asarray(array) for array in self.inputs.values()]
@@ -183,6 +193,8 @@ class OperationCase(Example):
         lines = ["import numpy as np", ""]
         lines += [f"{name} = {literal(array)}" for name, array in self.inputs.items()]
         lines += [f"{name} = {value!r}" for name, value in self.options.items()]
+        used = set(re.findall(r"\w+", self.calls)) - {*self.inputs, *self.options}
+        lines += [f"{name} = {size}" for name, size in self.sizes.items() if name in used]
         cotangents = self.cotangents([np.zeros(shape) for shape in self.shapes])
         names = numbered("dy", len(cotangents))
         lines += [f"{name} = {literal(dy)}" for name, dy in zip(names, cotangents, strict=True)]

@@ -11,7 +11,7 @@ from properties.diagnosis.conditions import condition
 from properties.operation.cases import NoCaseError, OperationCase, Seeded, make
 from properties.operation.mistakes import named
 from properties.operation.population import OperationPopulation
-from properties.operation.truth import Judge, off
+from properties.operation.truth import HALF_THE_DIGITS, Judge, off
 from properties.search import Example, Inconclusive, Violation
 
 GENERIC, TOLD_BY, ONE_RATIO = 5, 2, 1e-6
@@ -21,8 +21,6 @@ NUDGES = tuple(range(-48, -18, 3))
 """log₂ of how far the numbers of a case are moved, relative to their sizes, to see whether an error is noise."""
 STEADY = 0.125
 """How far the right gradient may change with that."""
-HALF_THE_DIGITS = float(np.sqrt(np.finfo(np.float32).eps))
-"""What single precision loses where half of its digits are lost."""
 
 
 class OperationExplanations:
@@ -76,19 +74,12 @@ class OperationExplanations:
         case = _case(example)
         if case.dtype != "float64" or subject.format != "float64":
             return ""
-        single = replace(
-            case,
-            inputs={
-                name: array.astype(np.float32) if np.asarray(array).dtype == np.float64 else array
-                for name, array in case.inputs.items()
-            },
-            dtype="float32",
-            shapes=[],
-        )
         with suppress(Violation, Inconclusive), np.errstate(all="ignore"):
+            if subject.misleads(case):
+                return f"digits of forward are lost where {_numbers_of(case)}"
             _, _, gradients = subject.run(case)
             right = subject.right(case).gradients
-            _, _, others = subject.run(single)
+            _, _, others = subject.run(case.in_single_precision)
             for name, array in gradients.items():
                 moved = np.abs(others[name] - array)
                 size = np.maximum(np.abs(array), np.abs(right[name].value))
