@@ -48,8 +48,8 @@ LISTED = range(1, 17)
 """Sizes of which a list of wrong ones is made."""
 PARTS = range(2, 9)
 """Sizes of blocks."""
-BISECTIONS = 8
-"""Of the interval in which a threshold lies: a 256th of it is left."""
+BISECTIONS, BISECTIONS_SLOWLY = 8, 4
+"""Of the interval in which a threshold lies: a 256th of it is left, or a 16th."""
 
 
 class Described(Protocol):
@@ -114,6 +114,7 @@ class Population(ABC, Generic[C]):
     """Where cases come from, and what becomes of them.
 
     Attributes:
+        example: the case that is shown.
         axes: those that vary; `sizes` of a case may name others, of which there are conditions alone.
         options: the choices of each.
         values: inputs that conditions are about, and whether each is an array.
@@ -121,6 +122,7 @@ class Population(ABC, Generic[C]):
         is_quick: whether hundreds of cases may be asked.
     """
 
+    example: C
     axes: Sequence[str]
     options: Mapping[str, Sequence[Any]]
     values: Mapping[str, bool]
@@ -175,6 +177,7 @@ class _Search(Generic[C]):
     def told(self) -> Told[C] | None:
         """On which cases, and in which entries."""
         found, entries = None, dict[str, str]()
+        self._ask(self.population.example)
         for _ in range(ROUNDS if self.is_quick else ROUNDS_SLOWLY):
             for number in range(ASKED if self.is_quick else ASKED_SLOWLY):
                 self._ask(self.population.drawn(EVERY if number % 4 == 1 else (), near=number % 2 == 1))
@@ -371,7 +374,7 @@ class _Search(Generic[C]):
     def _between(self, name: str, f: Callable[[Array], float], low: float, high: float) -> float:
         """Where between two values it begins to be wrong, as far as cases scaled to lie between can tell."""
         example = next(one.case for one in self.judged if one.is_wrong and f(one.case.inputs[name]) == high)
-        for _ in range(BISECTIONS if self.is_quick and high > 0 else 0):
+        for _ in range((BISECTIONS if self.is_quick else BISECTIONS_SLOWLY) if high > 0 else 0):
             middle = (low + high) / 2
             before = len(self.judged)
             self._ask(self.population.scaled(example, name, middle / f(example.inputs[name])))

@@ -67,7 +67,7 @@ class NetworkPopulation(Population[NetworkCase]):
 
     def __init__(self, interview: Interview, maker: Maker) -> None:
         """The interview keeps count of what is asked."""
-        like = seen(maker.like)
+        self.example = like = seen(maker.like)
         self.interview, self.maker, self.probes = interview, maker, list[Probe]()
         self.axes, self.is_quick = tuple(axes(maker.like)), True
         others = choices.others(maker)

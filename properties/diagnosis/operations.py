@@ -335,9 +335,11 @@ def _together(found: Sequence[Finding]) -> tuple[Finding, ...]:
     told = list[Finding]()
     for text, some in groups.items():
         names = tuple(dict.fromkeys(name for one in some for name in one.gradients))
-        several = text.replace("{0}", "each of them") if len(names) > 1 else text
-        said = replace(some[0].candidate, text=several) if text != some[0].sentence else some[0].candidate
-        told.append(replace(some[0], candidate=said, gradients=names))
+        several = text.replace("{0}", "each of them")
+        said = (
+            replace(some[0].candidate, text=several) if len(some) > 1 and text != some[0].sentence else None
+        )
+        told.append(replace(some[0], candidate=said or some[0].candidate, gradients=names))
     return tuple(told)
 
 

@@ -15,6 +15,7 @@ from properties.operation import PROPERTIES, checks
 from properties.operation.cases import EDGES, REGULAR, NoCaseError, OperationCase, Seeded, make
 from properties.operation.explanations import OperationExplanations
 from properties.operation.programs import NoProgramError
+from properties.operation.staircases import is_staircase
 from properties.operation.truth import Judge, Right, compared_outputs
 from properties.search import (
     Effort,
@@ -735,6 +736,30 @@ def test_numbers_that_are_nothing_but_rounding_are_told_from_wrong_ones(
 def test_numbers_in_single_precision_are_never_taken_for_rounding_alone() -> None:
     judge, large = Judge(InProcess(X, square, loses_digits, "square"), "float32"), at(1e8 + 0.3)
     assert OperationExplanations().noise(judge, large) == ""
+
+
+def what_tanh_leaves(x: Any) -> Any:
+    return np.log(1 - np.tanh(x)), x
+
+
+OF_STAIRS: dict[str, tuple[Callable[[Any], Any], Backward, float, bool]] = {
+    "right, of a staircase": (what_tanh_leaves, lambda dy, x: -dy * (1 + np.tanh(x)), 17.76, True),
+    "wrong, of what is none yet": (what_tanh_leaves, lambda dy, x: -dy * (1 + np.tanh(x) ** 2), 2.0, False),
+    "slightly wrong": (lambda x: (np.exp(x), x), lambda dy, x: dy * np.exp(x) * 1.00001, 0.5, False),
+    "wrong beside a kink": (lambda x: (abs(x - 0.6), x), lambda dy, x: dy + 0 * x, 0.5, False),
+    "wrong, of a wave": (lambda x: (np.sin(3 * x), x), lambda dy, x: dy * np.cos(3 * x), 0.3, False),
+}
+
+
+@pytest.mark.parametrize("name", OF_STAIRS)
+def test_slopes_that_were_measured_on_stairs_accuse_nobody(name: str) -> None:
+    forward, backward, x, has_stairs = OF_STAIRS[name]
+    judge, case = Judge(InProcess(X, forward, backward)), at(x)
+    with pytest.raises(Violation):
+        judge.check(case)
+    assert is_staircase(judge, case) is has_stairs
+    told = OperationExplanations().noise(judge, case)
+    assert told == ("digits of forward are lost where |x| is about 18" if has_stairs else "")
 
 
 def twice_tanh(x: Any) -> Any:

@@ -11,7 +11,8 @@ from properties.diagnosis.conditions import condition
 from properties.operation.cases import NoCaseError, OperationCase, Seeded, make
 from properties.operation.mistakes import named
 from properties.operation.population import OperationPopulation
-from properties.operation.truth import HALF_THE_DIGITS, Judge, off
+from properties.operation.staircases import is_staircase
+from properties.operation.truth import Judge, off
 from properties.search import Example, Inconclusive, Violation
 
 GENERIC, TOLD_BY, ONE_RATIO = 5, 2, 1e-6
@@ -21,6 +22,8 @@ NUDGES = tuple(range(-48, -18, 3))
 """log₂ of how far the numbers of a case are moved, relative to their sizes, to see whether an error is noise."""
 STEADY = 0.125
 """How far the right gradient may change with that."""
+HALF_THE_DIGITS = float(np.sqrt(np.finfo(np.float32).eps))
+"""What single precision loses where half of its digits are lost."""
 
 
 class OperationExplanations:
@@ -72,11 +75,11 @@ class OperationExplanations:
         formula whose numbers are sound gives the same wrong ones.
         """
         case = _case(example)
-        if case.dtype != "float64" or subject.format != "float64":
-            return ""
         with suppress(Violation, Inconclusive), np.errstate(all="ignore"):
-            if subject.misleads(case):
+            if is_staircase(subject, case):
                 return f"digits of forward are lost where {_numbers_of(case)}"
+            if case.dtype != "float64" or subject.format != "float64":
+                return ""
             _, _, gradients = subject.run(case)
             right = subject.right(case).gradients
             _, _, others = subject.run(case.in_single_precision)

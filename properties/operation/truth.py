@@ -43,8 +43,6 @@ from reference.truth import Enclosed, Truth, truth, value
 
 Array = NDArray[Any]
 
-HALF_THE_DIGITS = float(np.sqrt(np.finfo(np.float32).eps))
-"""What single precision loses where half of its digits are lost."""
 BATCH = ("n", "b")
 """What people call the axis of the samples."""
 SAMPLES = 6
@@ -53,8 +51,6 @@ ENTRIES, LINES = 64, 16
 """Of an input that is measured entry by entry, its numbers at most; and lines through larger ones."""
 _UNSUITABLE = (ValueError, TypeError, ZeroDivisionError)
 """What a program raises for inputs or options that it isn't made for."""
-INTERVALS = 8
-"""In which measured slopes are held against what the function moves."""
 DIRECTIONS = 3
 """Projections of a gradient on each case: what is wrong hides from all of them in one case of eight at most."""
 LARGEST = 64
@@ -801,53 +797,6 @@ class Judge:
             raise Violation(told).of_numbers(apart)
         self._see(right)
         return found
-
-    def misleads(self, case: OperationCase) -> bool:
-        """Whether the slopes that were measured for a case are not those by which forward moves.
-
-        Where little but rounding is left of a number, as of log(1 - p) for a p that is nearly 1, a function is a
-        staircase, and a difference within a stair is right for the stair alone. So the slope by the entry that is most
-        wrong is measured in the middle of some intervals beside it, and held against what the function moves from end
-        to end: of a smooth function the two differ by w²/24 of its third derivative, which the slopes themselves tell,
-        and of one with a kink in one interval. If most are further apart than
-        a quarter of the error, no slope is known.
-        """
-        _, cotangents, gradients = self.run(case)
-        right = self.right(case)
-        if right.lines is None:
-            return False
-        errors = {
-            name: np.abs(gradients[name] - one.value) * off(gradients[name], one)
-            for name, one in right.gradients.items()
-        }
-        name = max(errors, key=lambda name: float(errors[name].max(initial=0)))
-        at = np.unravel_index(int(errors[name].argmax()), errors[name].shape)
-        width = max(1.0, abs(float(case.inputs[name][at]))) / 2 / INTERVALS
-
-        def moved(by: list[Array]) -> list[Array]:
-            arrays = {**case.inputs, name: np.array(case.inputs[name])}
-            arrays[name][at] += by[0]
-            try:
-                outputs = (
-                    self.subject.stand_in(arrays, case.options)
-                    if "stand_in" in self.declaration.calls
-                    else self.subject.forward(arrays, case.options).outputs
-                )
-            except Violation as fault:
-                raise ValueError(str(fault)) from None
-            terms = zip(outputs, cotangents, strict=True)
-            return [np.asarray(sum(float((one * dy).sum()) for one, dy in terms if one.dtype.kind == "f"))]
-
-        middles = (np.arange(-1, INTERVALS + 1) - (INTERVALS - 1) / 2) * width
-        try:
-            ends = np.array([float(moved([one - width / 2])[0]) for one in middles[1:]])
-            found = [slopes(moved, [np.asarray(one)], lines=0).vjp([np.ones(())]) for one in middles]
-        except (NotRepeatableError, ValueError):
-            return False
-        slope = np.array([float(_parts(one.entries[0], ())[0]) for one in found])
-        bent = np.abs(slope[:-2] - 2 * slope[1:-1] + slope[2:]) / 12
-        apart = np.abs(np.diff(ends) / width - slope[1:-1])
-        return int((apart > errors[name].max() / 4 + bent).sum()) > INTERVALS / 2
 
     def _off_in_projection(self, case: OperationCase, gradients: Mapping[str, Array], right: Right) -> str:
         """What is off along random directions, where bounds of entries have exploded: see `reference.projections`."""
