@@ -267,6 +267,49 @@ def test_a_mistake_is_told_in_the_words_of_the_forward_pass(
     assert told in outcome.diagnosis.sentence
 
 
+def test_different_factors_of_several_gradients_are_told_apart(tmp_path: Path) -> None:
+    source = """
+    OPERATION = {"u": "n d", "w": "n d"}
+    def forward(u, w): return np.sin(u) * np.cos(w), (u, w)
+    def backward(dy, cache): return dy * np.cos(cache[1]), -dy * np.sin(cache[0])
+    """
+    outcome = judged(tmp_path, source)
+    assert outcome.diagnosis is not None
+    assert "du: the factor the slope of `np.sin(u)` is left out" in outcome.diagnosis.sentence
+    assert "dw: the factor the slope of `np.cos(w)` is left out" in outcome.diagnosis.sentence
+
+
+GROUPED = """
+    OPERATION, SIZES = {"x": "n g l", "b": "g", "s": "l"}, {"l": [2, 3, 4, 5]}
+    def forward(x, b, s):
+        return np.tanh(x + b[:, None]).mean() + (np.sin(x) * s).sum(), (x, b, s)
+    def backward(dy, cache):
+        x, b, s = cache
+        slope = dy * (1 - np.tanh(x + b[:, None]) ** 2) / x.size
+        return slope + dy * np.cos(x) * s, slope.sum(axis=(0, 2)), (dy * np.sin(x)).sum(axis=(0, 1))
+    """
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "told"),
+    [
+        ("(0, 2)), (", "(0, 2)) / x.shape[2], (", ["b: db is divided by l"]),
+        (
+            "* np.cos(x) * s, slope.sum(axis=(0, 2))",
+            "* np.cos(x) * s * 2, slope.sum(axis=(0, 2)) / 2",
+            ["is halved"],
+        ),
+    ],
+)
+def test_a_factor_is_called_by_the_size_that_it_is_at_other_sizes_too(
+    tmp_path: Path, right: str, wrong: str, told: list[str]
+) -> None:
+    assert right in GROUPED
+    outcome = judged(tmp_path, GROUPED.replace(right, wrong))
+    assert outcome.diagnosis is not None
+    assert all(part in outcome.diagnosis.sentence for part in told), outcome.diagnosis.sentence
+
+
 def test_its_mistake_is_named_with_the_line_of_the_forward_pass(tmp_path: Path) -> None:
     outcome = judged(tmp_path, SCORE.replace("-s.sum()", "s.sum()"))
     assert outcome.verdict is Verdict.FAIL

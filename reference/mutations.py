@@ -218,6 +218,7 @@ class Passage:
     ) -> None:
         """Trace an operation, or one of its formulations."""
         self.operation, self.options, self._forward = operation, options, forward
+        self._fixed = {axis: sizes[axis] for axis in operation.concrete}
         self.hand = isinstance(forward, ByHand)
         self.traced = (
             _written(operation, options, sizes, forward)
@@ -247,8 +248,12 @@ class Passage:
         self.slopes = set(made) - self._values - self.flow.carried if not self.hand else set[Slot]()
         self._names.update(_sizes_of(instance, sizes))
 
+    def fits(self, options: Mapping[str, Any], sizes: Sizes) -> bool:
+        """Whether this is the program for these options and sizes."""
+        return options == self.options and all(sizes[axis] == size for axis, size in self._fixed.items())
+
     def with_options(self, options: Mapping[str, Any], sizes: Sizes) -> "Passage | None":
-        """The same with other numbers for its options; None where that is another program."""
+        """The same with other numbers for its options, and for sizes; None where that is another program."""
         other = Passage(self.operation, options, sizes, self._forward)
         same = [(one.primitive, one.inputs) for one in self.flow.steps]
         return other if [(one.primitive, one.inputs) for one in other.flow.steps] == same else None

@@ -113,7 +113,7 @@ class OperationForm:
 
     def _read(self, case: Case) -> Reading | None:
         own = self.passage
-        if case.options != own.options:
+        if not own.fits(case.options, case.sizes):
             other = own.with_options(case.options, case.sizes)
             if other is None:
                 return None
@@ -419,7 +419,7 @@ def _of_some(
 
 def _right(passage: Passage, case: Case) -> Answer:
     """By the names of the inputs."""
-    if case.options != passage.options:
+    if not passage.fits(case.options, case.sizes):
         passage = Passage(passage.operation, case.options, case.sizes)
     reading = Reading(passage, case.sizes, [*case.inputs.values(), *case.cotangents])
     return dict(zip(passage.gradients, reading.gradients, strict=True))

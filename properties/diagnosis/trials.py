@@ -192,15 +192,20 @@ def _every(numbers: Mapping[str, float], sizes: Mapping[str, float]) -> Iterator
 
 
 def named_factor(values: Sequence[float], trials: Sequence[Trial]) -> tuple[str, float] | None:
-    """The name of a factor that has these values on these trials, and its rank; None where it changes otherwise."""
+    """The simplest name of a factor that has these values on these trials, and its rank; None for no single one."""
     unit = trials[0].unit
     tables = [factors(one.numbers) for one in trials]
-    for said, (_, rank) in tables[0].items():
+    found = {
+        said: rank
+        for said, (_, rank) in tables[0].items()
         if all(
             said in table and abs(table[said][0] - value) <= sqrt(unit) * max(1, abs(value))
             for table, value in zip(tables, values, strict=True)
-        ):
-            return said, rank
+        )
+    }
+    if found:
+        said = min(found, key=lambda said: found[said])
+        return said, found[said]
     if max(values) - min(values) <= sqrt(unit) * max(1, abs(values[0])):
         number = written(values[0])
         return f"{number:.6g}" if f"{number:.6g}" != "1" else f"{number:.12g}", 3.2

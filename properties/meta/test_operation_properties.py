@@ -4,12 +4,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from properties.declaration import Call, Counterpart, Declaration, Function
+from properties.diagnosis.trials import named_factor
 from properties.functions import Signature
 from properties.operation import PROPERTIES, checks
 from properties.operation.cases import EDGES, REGULAR, NoCaseError, OperationCase, Seeded, make
@@ -989,3 +991,9 @@ def test_properties_that_say_nothing_of_an_operation_say_why() -> None:
         checks.known_cases(judge)
     with pytest.raises(NotApplicable, match="no hessian"):
         checks.cases_of_second_order(judge)
+
+
+def test_a_factor_has_the_simplest_of_its_names() -> None:
+    trials: Any = [SimpleNamespace(numbers={"l": 4, "g": 1}, unit=2.0**-53)] * 3
+    assert named_factor([0.25] * 3, trials) == ("1/l", 1.2)
+    assert named_factor([0.75] * 3, trials) == ("0.75", 3.2)

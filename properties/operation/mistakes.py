@@ -71,8 +71,6 @@ class _Asked:
         drawn = sorted(self._drawn(rng, holds, ()), key=_telling, reverse=True)
         wide = self._drawn(rng, holds, range(1, WIDEST + 1)) if holds or len(drawn) < CASES else []
         every = [*drawn[:1], *wide, *drawn[1:]]
-        fixed = self.reading.operation.concrete  # of which another size makes another program
-        every = [one for one in every if all(one.sizes.get(a) == every[0].sizes.get(a) for a in fixed)]
         first, others = every[:1], [one for one in every[1:] if one.sizes != every[0].sizes]
         best = [*first, *others[: CASES - 2], *(every[-1:] if wide else every[1:2])]
         best += first * (CASES - len(best))  # of the same sizes, with numbers of its own
@@ -164,7 +162,7 @@ def _told(found: steps.Explanation, own: Mapping[str, str], replaced: str) -> Di
         return ", ".join(names.get(one, names.get(f"d{one}", one)) for one in gradients)
 
     sentences = [f"{of(one.gradients)}: {one.sentence}" for one in found.findings]
-    lines = [one.where for one in found.findings if one.where]
+    lines = dict.fromkeys(one.where for one in found.findings if one.where)
     return Diagnosis(
         mistakes=tuple(dict.fromkeys(one.kind for one in found.findings)),
         explanation="",
