@@ -51,7 +51,7 @@ def named(
     found = steps.diagnose(reading.operation, asked, cases, unit=unit)
     if found.verdict not in {"named", "several", "other operation", "located"}:
         return None
-    return _told(found, asked.own, REPLACED if reading.own else OF_OTHER_SIZES)
+    return _told(found, asked.own, is_own=reading.own)
 
 
 class _Asked:
@@ -154,25 +154,26 @@ def _generic(case: OperationCase, judge: Judge, rng: np.random.Generator) -> Ope
     return replace(case, inputs=inputs)
 
 
-def _told(found: steps.Explanation, own: Mapping[str, str], replaced: str) -> Diagnosis:
-    """The search's answer as a report has it, in the subject's own names."""
+def _told(found: steps.Explanation, own: Mapping[str, str], *, is_own: bool) -> Diagnosis:
+    """The search's answer as a report has it, in the subject's own names; lines are its own, or the reference's."""
     names = {f"d{name}": f"d{other}" for name, other in own.items()}
 
     def of(gradients: Sequence[str]) -> str:
         return ", ".join(names.get(one, names.get(f"d{one}", one)) for one in gradients)
 
     sentences = [f"{of(one.gradients)}: {one.sentence}" for one in found.findings]
+    step = "the step" if is_own else "the reference's step"
     lines = dict.fromkeys(one.where for one in found.findings if one.where)
     return Diagnosis(
         mistakes=tuple(dict.fromkeys(one.kind for one in found.findings)),
         explanation="",
         evidence="all steps after this one carry its value rightly"
         if found.verdict == "located"
-        else replaced,
+        else (REPLACED if is_own else OF_OTHER_SIZES),
         contributions=None,
         where="",
         note="; ".join(found.census),
-        sentence="; ".join(sentences) + (f" (the step at {', '.join(lines)})" if lines else ""),
+        sentence="; ".join(sentences) + (f" ({step} at {', '.join(lines)})" if lines else ""),
         hint=f"Look at {of(found.wrong)}.",
         answer=" ".join(dict.fromkeys(one.cure for one in found.findings if one.cure)),
     )
