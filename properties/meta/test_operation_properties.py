@@ -18,7 +18,7 @@ from properties.operation.cases import EDGES, REGULAR, NoCaseError, OperationCas
 from properties.operation.explanations import OperationExplanations
 from properties.operation.programs import NoProgramError
 from properties.operation.staircases import is_staircase
-from properties.operation.truth import Judge, Right, compared_outputs
+from properties.operation.truth import Judge, Right, compared_outputs, off
 from properties.search import (
     Effort,
     Inconclusive,
@@ -733,6 +733,17 @@ def test_numbers_that_are_nothing_but_rounding_are_told_from_wrong_ones(
     assert OperationExplanations().noise(judge, large) == told
     with pytest.raises(Violation):  # what is said of a case is not what another one changed
         judge.check(large)
+
+
+def test_what_lines_alone_show_to_be_wrong_is_never_taken_for_rounding() -> None:
+    judge = Judge(InProcess(X, twice_tanh, lambda dy, x: dy * 2 * (1 - np.tanh(x) ** 2) * 1.01))
+    rng = np.random.default_rng(0)
+    case = replace(at(0.0), inputs={"x": rng.standard_normal((4, 100))}, sizes={"n": 4, "d": 100})
+    with pytest.raises(Violation):
+        judge.check(case)
+    assert not off(judge.run(case)[2]["x"], judge.right(case).gradients["x"]).any()  # of no entry is it known
+    assert not is_staircase(judge, case)
+    assert OperationExplanations().noise(judge, case) == ""
 
 
 def test_numbers_in_single_precision_are_never_taken_for_rounding_alone() -> None:
