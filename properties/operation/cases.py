@@ -276,9 +276,8 @@ def make(
         count = int(np.prod(shape))
         drawn = numbers(max(count, 1))
         if not isinstance(one.values, str):
-            seed = (place * 65536 + int(drawn[0])) * 65536 + int(
-                drawn[-1]
-            )  # no two inputs have the same numbers
+            first, last = int(drawn[0]), int(drawn[-1])
+            seed = (place * 65536 + first) * 65536 + last  # of no two inputs the same
             if callable(one.values):  # of a known operation: a function of ours
                 array = np.asarray(one.values(np.random.default_rng(seed), shape, chosen))
             else:

@@ -9,17 +9,13 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from properties.operation.cases import OperationCase
 from properties.operation.truth import Judge, off
-from properties.search import Violation
 from reference.slopes import NotRepeatableError, slopes
 
 INTERVALS = 8
 """In which measured slopes are held against what the function moves."""
-
-Floats = NDArray[np.float64]
 
 
 def is_staircase(judge: Judge, case: OperationCase) -> bool:
@@ -44,15 +40,7 @@ def is_staircase(judge: Judge, case: OperationCase) -> bool:
     def moved(by: list[Any]) -> list[Any]:
         arrays = {**case.inputs, name: np.array(case.inputs[name])}
         arrays[name][at] += by[0]
-        try:
-            outputs = (
-                judge.subject.stand_in(arrays, case.options)
-                if "stand_in" in judge.declaration.calls
-                else judge.subject.forward(arrays, case.options).outputs
-            )
-        except Violation as fault:
-            raise ValueError(str(fault)) from None
-        terms = zip(outputs, cotangents, strict=True)
+        terms = zip(judge.meant(arrays, case.options), cotangents, strict=True)
         return [np.asarray(sum(float((one * dy).sum()) for one, dy in terms if one.dtype.kind == "f"))]
 
     here, wrong = abs(float(case.inputs[name][at])), float(errors[name].max())

@@ -718,6 +718,18 @@ class Judge:
         )
         return known if is_that else self._measured(case, outputs, cotangents)
 
+    def meant(self, inputs: Mapping[str, Array], options: Mapping[str, Any]) -> Sequence[Array]:
+        """The outputs of the function whose derivative is meant: of forward, or of what stands in for it.
+
+        Raises `ValueError` where it can't be called.
+        """
+        try:
+            if "stand_in" in self.declaration.calls:
+                return self.subject.stand_in(inputs, options)
+            return self.subject.forward(inputs, options).outputs
+        except Violation as fault:
+            raise ValueError(str(fault)) from None
+
     def _measured(
         self,
         case: OperationCase,
@@ -730,16 +742,9 @@ class Judge:
         Inputs of at most so many numbers entry by entry; with none, one line through all numbers is all there is.
         """
         names = list(case.inputs)
-        stand_in = "stand_in" in self.declaration.calls
 
         def forward(arrays: list[Array]) -> Sequence[Array]:
-            inputs = dict(zip(names, arrays, strict=True))
-            try:
-                if stand_in:
-                    return self.subject.stand_in(inputs, case.options)
-                return self.subject.forward(inputs, case.options).outputs
-            except Violation as fault:
-                raise ValueError(str(fault)) from None
+            return self.meant(dict(zip(names, arrays, strict=True)), case.options)
 
         moving = [name in self.declaration.differentiable for name in names]
         wanted = [
