@@ -4,12 +4,15 @@ Hypothesis reads the source of all modules outside of site-packages that it find
 them now and then. So a seed would give other cases where this package is installed in place, where a user's modules
 are loaded beside it, and before and after a lazy import; and reading them takes a second of every process. Examples
 here are built from bytes and from rows of tables, where no constant has a meaning: while a search runs, none is drawn.
-Hypothesis has no setting for that, so it is asked for in the one method that draws them.
+And it draws a string byte by byte, as if its length were still open, which takes as long as to judge the case: one of
+a fixed length is drawn at once, the same that it would be.
+Hypothesis has no setting for either, so they are asked for in the one method that draws constants.
 """
 
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import repeat
 from typing import Any
 
 from hypothesis.internal.conjecture.providers import HypothesisProvider
@@ -19,11 +22,15 @@ _DRAW = "_maybe_draw_constant"
 _draw_constant = getattr(HypothesisProvider, _DRAW)
 
 
-def _none_in_a_search(*args: Any, **kwargs: Any) -> Any:
-    return None if _BY_SEED_ALONE.get() else _draw_constant(*args, **kwargs)
+def _drawn(self: Any, kind: str, constraints: Any, **chance: float) -> Any:
+    if not _BY_SEED_ALONE.get():
+        return _draw_constant(self, kind, constraints, **chance)
+    if kind == "bytes" and constraints["min_size"] == constraints["max_size"]:
+        return bytes(map(self._random.getrandbits, repeat(8, constraints["min_size"])))
+    return None
 
 
-setattr(HypothesisProvider, _DRAW, _none_in_a_search)
+setattr(HypothesisProvider, _DRAW, _drawn)
 
 
 @contextmanager

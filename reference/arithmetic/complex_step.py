@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import special  # pyright: ignore[reportMissingTypeStubs]
 
 from reference.arithmetic import floats, moves
 from reference.arithmetic.floats import plain
@@ -114,10 +113,10 @@ ANALYTIC: Mapping[str, Callable[..., Array]] = {
     },
     "log1p": _log1p,
     "logistic": _logistic,
-    "erf": special.erf,
-    "erfc": special.erfc,
-    "digamma": special.digamma,
-    "lgamma": special.loggamma,
+    "erf": floats.special("erf"),
+    "erfc": floats.special("erfc"),
+    "digamma": floats.special("digamma"),
+    "lgamma": floats.special("loggamma"),
 }
 
 _ONLY_REAL = ("cummax", "cummin", "select_and_scatter_add", "select_and_gather_add")

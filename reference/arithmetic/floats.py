@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import special  # pyright: ignore[reportMissingTypeStubs]
 
 from reference.arithmetic import moves
 from reference.arithmetic.reading import Arithmetic, Rule, scan
@@ -382,13 +381,29 @@ RATIONAL: Mapping[str, Rule] = {
 }
 """Rules that hold for any numbers: sums, products, quotients, comparisons and moves."""
 
+def logistic(x: Array) -> Array:
+    """1/(1 + e⁻ˣ) = eˣ/(1 + eˣ): of the two the one without an exponential that overflows."""
+    return np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
+
+
+def special(name: str) -> Callable[[Array], Array]:
+    """A function of `scipy.special`, which few programs ask for, and which takes longer to import than NumPy."""
+
+    def function(x: Array) -> Array:
+        from scipy import special  # noqa: PLC0415  # pyright: ignore[reportMissingTypeStubs]
+
+        return getattr(special, name)(x)
+
+    return function
+
+
 ELEMENTWISE: Mapping[str, Callable[..., Array]] = {
     "exp": np.exp,
     "exp2": np.exp2,
     "expm1": np.expm1,
     "log": np.log,
     "log1p": np.log1p,
-    "logistic": special.expit,
+    "logistic": logistic,
     "tanh": np.tanh,
     "sqrt": np.sqrt,
     "rsqrt": lambda x: 1 / np.sqrt(x),
@@ -405,11 +420,11 @@ ELEMENTWISE: Mapping[str, Callable[..., Array]] = {
     "asinh": np.arcsinh,
     "acosh": np.arccosh,
     "atanh": np.arctanh,
-    "erf": special.erf,
-    "erfc": special.erfc,
-    "erf_inv": special.erfinv,
-    "lgamma": special.gammaln,
-    "digamma": special.digamma,
+    "erf": special("erf"),
+    "erfc": special("erfc"),
+    "erf_inv": special("erfinv"),
+    "lgamma": special("gammaln"),
+    "digamma": special("digamma"),
     "pow": np.power,
     "floor": np.floor,
     "ceil": np.ceil,
