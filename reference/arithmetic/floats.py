@@ -381,6 +381,7 @@ RATIONAL: Mapping[str, Rule] = {
 }
 """Rules that hold for any numbers: sums, products, quotients, comparisons and moves."""
 
+
 def logistic(x: Array) -> Array:
     """1/(1 + e⁻ˣ) = eˣ/(1 + eˣ): of the two the one without an exponential that overflows."""
     return np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
