@@ -338,7 +338,7 @@ def test_a_run_that_is_ended_leaves_no_process_and_no_temporary_file(
         text = f"import tempfile\ntempfile.mkdtemp()\nopen({str(tmp_path / f'{i}.started')!r}, 'w').close()\n"
         write(tmp_path / f"{i}.py", text + "while True: pass")
     line = [COMMAND, "verify", ".", "--jobs", "2", "--sandbox", "none", "--json", "report.json"]
-    heed = "import os, signal, sys; [signal.signal(one, signal.SIG_DFL) for one in (1, 2)]; os.execv(sys.argv[1], sys.argv[1:])"
+    heed = "import os, signal as s, sys; [s.signal(i, s.SIG_DFL) for i in (1, 2)]; os.execv(sys.argv[1], sys.argv[1:])"
     run = subprocess.Popen(  # noqa: S603  (our own command, which ignores them in the background, or under nohup)
         [sys.executable, "-c", heed, *line],
         cwd=tmp_path,
