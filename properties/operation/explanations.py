@@ -11,7 +11,6 @@ from properties.diagnosis.conditions import condition
 from properties.operation.cases import NoCaseError, OperationCase, Seeded, make
 from properties.operation.mistakes import named
 from properties.operation.population import OperationPopulation
-from properties.operation.staircases import is_staircase
 from properties.operation.truth import Judge, off
 from properties.search import Example, Inconclusive, Violation
 
@@ -76,10 +75,13 @@ class OperationExplanations:
         """
         case = _case(example)
         with suppress(Violation, Inconclusive), np.errstate(all="ignore"):
-            if is_staircase(subject, case):
-                return f"digits of forward are lost where {_numbers_of(case)}"
             _, _, gradients = subject.run(case)
-            right = subject.right(case).gradients
+            known = subject.right(case)
+            if subject.is_staircase(case, gradients, known) or subject.contradicts_its_program(
+                case, gradients, known
+            ):
+                return f"digits of forward are lost where {_numbers_of(case)}"
+            right = known.gradients
             wrong = {name: off(array, right[name]) for name, array in gradients.items()}
             if case.dtype != "float64" or subject.format != "float64" or not any(map(np.any, wrong.values())):
                 return ""

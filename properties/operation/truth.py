@@ -32,6 +32,7 @@ from properties.operation.cases import (
 )
 from properties.operation.guesses import guesses
 from properties.operation.programs import NoProgramError, Traceable, operation_of
+from properties.operation.staircases import is_staircase
 from properties.search import Inconclusive, NotApplicable, Violation
 from reference.arithmetic.reading import UnknownPrimitiveError
 from reference.operations import KNOWN
@@ -301,14 +302,27 @@ class Lines:
                 return False
         return True
 
+    def along(self, gradients: Mapping[str, Array]) -> Array:
+        """What a gradient gives along each."""
+        return np.array(
+            [
+                sum(share * float(gradients[name][index]) for (name, index), share in moved.items())
+                for moved in self.shares
+            ]
+        )
+
+    def off(self, gradients: Mapping[str, Array]) -> Array:
+        """Along which a gradient is not the derivative."""
+        return np.abs(self.along(gradients) - self.value) > self.error + self.open
+
     def contradicted(self, gradients: Mapping[str, Array], right: Mapping[str, Enclosed]) -> str:
         """How a gradient differs from the derivative along a line; empty where it does along none."""
-        for moved, slope, error, opened in zip(self.shares, self.value, self.error, self.open, strict=True):
-            along = sum(share * float(gradients[name][index]) for (name, index), share in moved.items())
-            if not abs(along - slope) > error + opened:
+        each = self.shares, self.along(gradients), self.value, self.off(gradients)
+        for moved, along, slope, is_off in zip(*each, strict=True):
+            if not is_off:
                 continue
             unit = next(iter(moved.values()))
-            is_now, should = told_apart(along / unit, float(slope) / unit)
+            is_now, should = told_apart(float(along) / unit, float(slope) / unit)
             if len(moved) > SPELLED:
                 return (
                     "Along a direction through all numbers at once the gradient gives "
@@ -353,6 +367,34 @@ class Right:
     gradients: Mapping[str, Enclosed]
     outputs: tuple[Enclosed, ...] = ()
     lines: Lines | None = None
+
+    @property
+    def values(self) -> dict[str, Array]:
+        """The gradients without what they may be off by."""
+        return {name: one.value for name, one in self.gradients.items()}
+
+    def off(self, gradients: Mapping[str, Array]) -> list[Array]:
+        """Which entries of each gradient are wrong, and along which lines they are."""
+        entries = [off(gradients[name], one) for name, one in self.gradients.items()]
+        return entries if self.lines is None else [*entries, self.lines.off(gradients)]
+
+    def most_wrong(self, gradients: Mapping[str, Array]) -> tuple[Place, float] | None:
+        """The entry that is most wrong, and by how much; None where lines alone tell, or nothing was measured."""
+        errors: dict[Place, float] = {
+            (name, index): float(abs(gradients[name][index] - one.value[index]))
+            for name, one in self.gradients.items()
+            for index in map(tuple, np.argwhere(off(gradients[name], one)).tolist())
+        }
+        return max(errors.items(), key=lambda item: item[1]) if errors and self.lines is not None else None
+
+    def suits(self, known: "Right") -> bool:
+        """Whether what was measured may be what is known, as far as errors and bounds tell."""
+        both = {
+            name: Enclosed(one.value, one.error + other.error, one.open + other.open)
+            for (name, one), other in zip(self.gradients.items(), known.gradients.values(), strict=True)
+        }
+        along = None if self.lines is None else self.lines.suit(known.gradients)
+        return along is not False and _compared_named(known.values, both).holds
 
 
 class Judge:
@@ -687,8 +729,8 @@ class Judge:
     def right(self, case: OperationCase) -> Right:
         """What is right for a case: by the known operation where the forward pass is that here, else as measured.
 
-        At the edges a forward pass may lose its digits and is meant all the same; the last one is remembered. Raises
-        `Inconclusive` where nobody can tell.
+        At the edges a forward pass may lose its digits and is meant all the same, unless it is another function there,
+        as one whose norm is never below 1e-8; the last one is remembered. Raises `Inconclusive` where nobody can tell.
         """
         if self._right_of_last is None or self._right_of_last[0] is not case:
             self._right_of_last = case, self._right(case)
@@ -711,12 +753,55 @@ class Judge:
         if known is None or self.reading is None or self.reading.own:
             return self._measured(case, outputs, cotangents)
         is_that = (
-            case.regime in EDGES
-            or not all(np.isfinite(one).all() for one in outputs)
+            not all(np.isfinite(one).all() for one in outputs)
             or _compared(outputs, known.outputs).holds
             or self._distance(self.reading, case, outputs).holds
         )
-        return known if is_that else self._measured(case, outputs, cotangents)
+        if is_that or (case.regime in EDGES and _compared_named(gradients, known.gradients).holds):
+            return known
+        measured = self._measured(case, outputs, cotangents)
+        # At an edge the values may have lost their digits: it is the slopes that tell another function.
+        if case.regime in EDGES and (
+            measured.suits(known) or self.is_staircase(case, known.values, measured)
+        ):
+            return known
+        return measured
+
+    def is_staircase(self, case: OperationCase, gradients: Mapping[str, Array], right: Right) -> bool:
+        """Whether what was measured is the slope of stairs, where gradients differ from it (see `staircases`)."""
+        found = right.most_wrong(gradients)
+        if found is None:
+            return False
+        (name, index), wrong = found
+        _, cotangents, _ = self.run(case)
+
+        def moved(by: float) -> float:
+            array = np.array(case.inputs[name])
+            array[index] += by
+            terms = zip(self.meant({**case.inputs, name: array}, case.options), cotangents, strict=True)
+            return sum(float((one * dy).sum()) for one, dy in terms if one.dtype.kind == "f")
+
+        here = abs(float(case.inputs[name][index]))
+        return is_staircase(moved, list(dict.fromkeys((max(1.0, here), here))), wrong)
+
+    def contradicts_its_program(
+        self, case: OperationCase, gradients: Mapping[str, Array], right: Right
+    ) -> bool:
+        """Whether forward moves otherwise than its own program says, wherever gradients differ from it.
+
+        The program is what forward computes, its values are the same, and its bound is so wide that slopes were
+        measured: so digits are lost inside, as those of 1 + erf(x) where nothing of it is left.
+        """
+        if right.lines is None or self.reading is None or not self.reading.own:
+            return False
+        outputs, cotangents, _ = self.run(case)
+        program = self.known(case)
+        if program is None or not self._is_program(case, outputs, cotangents, program, gradients):
+            return False
+        wrong, others = right.off(gradients), right.off(program.values)
+        return any(map(np.any, wrong)) and not any(
+            (one & ~other).any() for one, other in zip(wrong, others, strict=True)
+        )
 
     def meant(self, inputs: Mapping[str, Array], options: Mapping[str, Any]) -> Sequence[Array]:
         """The outputs of the function whose derivative is meant: of forward, or of what stands in for it.
