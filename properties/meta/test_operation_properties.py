@@ -27,6 +27,7 @@ from properties.search import (
     Record,
     Verdict,
     Violation,
+    Weakness,
     searched,
 )
 from reference.arithmetic.bounded import Enclosed
@@ -930,6 +931,36 @@ def test_a_slope_that_is_not_finite_is_told_however_it_is_measured(size: int) ->
     verdict, message = verdict_on(subject)
     assert verdict is Verdict.FAIL
     assert "NaN in 1 of" in message
+
+
+def length(x: Any) -> Any:
+    return np.sqrt((x * x).sum(axis=1)), x
+
+
+@pytest.mark.parametrize("known", ["l2_norm", ""])
+def test_what_is_no_number_at_a_kink_alone_is_weak_however_the_rest_is_known(known: str) -> None:
+    def d_length(dy: Any, x: Any) -> Any:
+        return dy[:, None] * x / length(x)[0][:, None]
+
+    judge, zero = Judge(InProcess(X, length, d_length, known)), replace(at(0.0), regime="plain")
+    checks.result_meets_the_contract(judge, zero)
+    with pytest.raises(Weakness, match="NaN in dx at a kink"):
+        checks.gradient_equals_the_derivative(judge, zero)
+    assert checks.gradient_equals_the_derivative(judge, at(0.5)) is not None
+    twice = Judge(InProcess(X, length, lambda dy, x: 2 * d_length(dy, x), known))
+    with pytest.raises(Violation):
+        checks.gradient_equals_the_derivative(twice, at(0.5))
+
+
+@pytest.mark.parametrize("known", ["sum_of_squares", ""])
+def test_what_is_no_number_where_there_is_a_slope_is_wrong_however_that_is_known(known: str) -> None:
+    def d_square(dy: Any, x: Any) -> Any:
+        long = length(x)[0][:, None]
+        return dy[:, None] * 2 * long * (x / long)
+
+    judge = Judge(InProcess(X, lambda x: (length(x)[0] ** 2, x), d_square, known))
+    with pytest.raises(Violation, match="dx has NaN in 1 of 1"):
+        checks.result_meets_the_contract(judge, replace(at(0.0), regime="plain"))
 
 
 def test_axes_of_size_0_are_drawn_where_they_are_declared_and_nowhere_else() -> None:

@@ -8,7 +8,7 @@ from hypothesis.strategies import SearchStrategy
 from properties.comparison import Comparison, compare, told_apart
 from properties.operation.cases import EDGES, REGULAR, OperationCase, cases
 from properties.operation.truth import Judge, alike, compared_outputs, differ, not_finite
-from properties.search import INCONSTANT, Inconclusive, NoGradient, NotApplicable, Violation
+from properties.search import INCONSTANT, Inconclusive, NoGradient, NotApplicable, Violation, Weakness
 from reference.slopes import NotRepeatableError, slopes
 
 
@@ -62,7 +62,10 @@ def result_meets_the_contract(judge: Judge, case: OperationCase) -> None:
 
 def gradient_equals_the_derivative(judge: Judge, case: OperationCase) -> Comparison:
     """Every entry of every gradient is the derivative, but for rounding and what a kink leaves open."""
-    return judge.check(case)
+    found = judge.check(case)
+    if told := judge.undefined(case):
+        raise Weakness(told, case)
+    return found
 
 
 def gradient_is_right_at_the_edges(judge: Judge, case: OperationCase) -> Comparison | None:

@@ -373,6 +373,20 @@ class Right:
         """The gradients without what they may be off by."""
         return {name: one.value for name, one in self.gradients.items()}
 
+    def has_slopes(self, name: str) -> Array:
+        """Of which entries of a gradient it is known that they are finite: of an input of many numbers by lines."""
+        one = self.gradients[name]
+        by_lines = (
+            self.lines is not None and np.isfinite(self.lines.error).any() and np.isinf(one.error).all()
+        )
+        return _is_known(one) | by_lines
+
+    def at_kinks(self, name: str) -> Array:
+        """Where the function has none but one-sided slopes; of an input of many numbers lines tell that it may."""
+        one = self.gradients[name]
+        kinked = self.lines is not None and (self.lines.open > self.lines.error).any()
+        return np.where(np.isinf(one.error), kinked, one.open > one.error)
+
     def off(self, gradients: Mapping[str, Array]) -> list[Array]:
         """Which entries of each gradient are wrong, and along which lines they are."""
         entries = [off(gradients[name], one) for name, one in self.gradients.items()]
@@ -737,7 +751,23 @@ class Judge:
         return self._right_of_last[1]
 
     def _right(self, case: OperationCase) -> Right:
+        """What decides; where it says nothing of what is not finite, as of 0/0, forward itself does."""
         outputs, cotangents, gradients = self.run(case)
+        right = self._deciding(case, outputs, cotangents, gradients)
+        is_unknown = right.lines is None and any(
+            (~np.isfinite(gradients[name]) & ~_is_known(one)).any() for name, one in right.gradients.items()
+        )
+        if is_unknown and case.regime not in EDGES and all(np.isfinite(one).all() for one in outputs):
+            return self._measured(case, outputs, cotangents)
+        return right
+
+    def _deciding(
+        self,
+        case: OperationCase,
+        outputs: Sequence[Array],
+        cotangents: Sequence[Array],
+        gradients: Mapping[str, Array],
+    ) -> Right:
         known = self.known(case)
         if self.reading is not None and self.reading.own:
             if known is not None and self._is_program(case, outputs, cotangents, known, gradients):
@@ -870,7 +900,12 @@ class Judge:
         known = _known(right.gradients).values()
         if right.lines is None and any(one.size for one in known) and not any(one.any() for one in known):
             raise Inconclusive("the right gradient is not finite here")
-        found = _compared_named(gradients, right.gradients)
+        # A number that is none is no wrong slope at a kink, where many are right (see `undefined`).
+        bare = {
+            name: np.where(~np.isfinite(array) & right.at_kinks(name), right.values[name], array)
+            for name, array in gradients.items()
+        }
+        found = _compared_named(bare, right.gradients)
         told = not_finite(gradients, right)
         if told and not all(np.isfinite(one).all() for one in outputs if one.dtype.kind == "f"):
             raise Inconclusive("the forward pass is not finite")
@@ -887,6 +922,16 @@ class Judge:
             raise Violation(told).of_numbers(apart)
         self._see(right)
         return found
+
+    def undefined(self, case: OperationCase) -> str:
+        """Which gradient is no number at a kink; empty where none is."""
+        _, _, gradients = self.run(case)
+        right = self.right(case)
+        for name, array in gradients.items():
+            bad = ~np.isfinite(array) & right.at_kinks(name)
+            if bad.any():
+                return f"{_lost(array[bad])} in d{name} at a kink, where any slope between those of its sides is right"
+        return ""
 
     def _off_in_projection(self, case: OperationCase, gradients: Mapping[str, Array], right: Right) -> str:
         """What is off along random directions, where bounds of entries have exploded: see `reference.projections`."""
@@ -972,15 +1017,18 @@ def differ(one: Array, other: Array) -> bool:
 
 
 def not_finite(gradients: Mapping[str, Array], right: Right) -> str:
-    """Where an entry is NaN or infinite, and the right one is not; empty where none is."""
+    """Where an entry is NaN or infinite, and the right one is not, nor is there a kink; empty where none is."""
     for name, array in gradients.items():
-        one = right.gradients[name]
-        # Of what was measured along lines, the error of an entry is not known, and yet it has a slope.
-        bad = ~np.isfinite(array) & (_is_known(one) if right.lines is None else np.isfinite(one.value))
+        bad = ~np.isfinite(array) & right.has_slopes(name) & ~right.at_kinks(name)
         if bad.any():
-            what = "NaN" if np.isnan(array[bad]).any() else "inf"
-            return f"d{name} has {what} in {int(bad.sum())} of {array.size} entries, where the right gradient is finite"
+            count = f"{int(bad.sum())} of {array.size} entries"
+            return f"d{name} has {_lost(array[bad])} in {count}, where the right gradient is finite"
     return ""
+
+
+def _lost(numbers: Array) -> str:
+    """What they are that should be numbers."""
+    return "NaN" if np.isnan(numbers).any() else "inf"
 
 
 def _is_known(one: Enclosed) -> Array:
