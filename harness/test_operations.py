@@ -13,7 +13,7 @@ import pytest
 from harness.contents import OPERATION, is_network
 from harness.outcomes import Outcome, Request, verify
 from manual_backprop.mistakes.operations import OPERATION_MISTAKES
-from properties.search import Effort, Verdict
+from properties.search import Effort, Kind, Verdict
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "operations"
 EFFORT = Effort(cases=8, seed=1, shrinking=60)
@@ -263,6 +263,26 @@ def test_a_forward_pass_that_is_not_its_reference_is_told_beside_a_derivative_th
     assert outcome.message.startswith("forward differs from layer_norm_without_affine, its REFERENCE: y[0, ")
     assert outcome.message.endswith("; backward is right for *your* forward.")
     assert outcome.remark.startswith("Judged by the program of your own forward pass: it is not layer_norm")
+
+
+def test_a_derivative_that_is_right_for_the_reference_is_not_accused_where_forward_is_another_function(
+    tmp_path: Path,
+) -> None:
+    meant = BIASED.replace(
+        "return c / s, (c, s)", "return c / s, (c, np.sqrt((c**2).mean(axis=1, keepdims=True) + 1e-5))"
+    )
+    meant = meant.replace(
+        "(dy * h).sum(axis=1, keepdims=True) / max(1, c.shape[1] - 1)", "(dy * h).mean(axis=1, keepdims=True)"
+    )
+    outcome = verified(written(tmp_path, meant))
+    assert [record.kind for record in outcome.records if record.verdict is Verdict.FAIL] == [Kind.VALUE]
+    assert outcome.message.startswith("forward differs from layer_norm_without_affine, its REFERENCE: y[0, ")
+    assert outcome.message.endswith("; backward is right for layer_norm_without_affine.")
+    assert outcome.remark.startswith(
+        "The derivative is judged as that of layer_norm_without_affine, its REFERENCE"
+    )
+    wrong = verified(written(tmp_path, meant.replace("dy - mean", "dy")))
+    assert wrong.message.startswith("dx[0, ")
 
 
 def test_where_both_are_wrong_both_are_told(tmp_path: Path) -> None:

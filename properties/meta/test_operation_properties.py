@@ -952,13 +952,12 @@ def test_what_is_no_number_at_a_kink_alone_is_weak_however_the_rest_is_known(kno
         checks.gradient_equals_the_derivative(twice, at(0.5))
 
 
-@pytest.mark.parametrize("known", ["sum_of_squares", ""])
-def test_what_is_no_number_where_there_is_a_slope_is_wrong_however_that_is_known(known: str) -> None:
+def test_what_is_no_number_where_there_is_a_slope_is_wrong() -> None:
     def d_square(dy: Any, x: Any) -> Any:
         long = length(x)[0][:, None]
         return dy[:, None] * 2 * long * (x / long)
 
-    judge = Judge(InProcess(X, lambda x: (length(x)[0] ** 2, x), d_square, known))
+    judge = Judge(InProcess(X, lambda x: (length(x)[0] ** 2, x), d_square))
     with pytest.raises(Violation, match="dx has NaN in 1 of 1"):
         checks.result_meets_the_contract(judge, replace(at(0.0), regime="plain"))
 

@@ -100,13 +100,15 @@ def value_equals_the_reference(judge: Judge, case: OperationCase) -> Comparison:
     """The forward pass is the operation that its name or `REFERENCE` says."""
     counterpart = judge.declaration.counterpart
     outputs, _, _ = judge.run(case)
-    if judge.reading is None or judge.reading.own:
+    if judge.reading is None or judge.reading.own or judge.reading.backward:
         if counterpart is None or not counterpart.said:
             raise NotApplicable("its forward pass is not a known operation")
         told = judge.difference(case, outputs)
         if not told:
             raise Inconclusive("it agrees with the reference here")
-        backward = "backward is wrong as well" if judge.is_wrong else "backward is right for *your* forward"
+        meant = judge.reading is not None and judge.reading.backward
+        whose = counterpart.operation if meant else "*your* forward"
+        backward = "backward is wrong as well" if judge.is_wrong else f"backward is right for {whose}"
         raise Violation(f"forward differs from {counterpart.operation}, its REFERENCE: {told}; {backward}.")
     known = judge.known(case)
     if known is None:

@@ -120,13 +120,15 @@ class Subject(Caller, Traceable, Protocol):
 class Reading:
     """A known operation, and how a case of the subject becomes a call of it.
 
-    Or the subject's `own` forward pass as a program: what it says counts where it is what the subject computes.
+    Or the subject's `own` forward pass as a program: what it says counts where it is what the subject computes. Or the
+    declared reference of which `backward` alone is the derivative: forward is something else.
     """
 
     operation: Operation
     counterpart: Counterpart
     open: Mapping[str, Any]
     own: bool = False
+    backward: bool = False
 
     def options(self, case: OperationCase) -> dict[str, Any]:
         """The operation's options for a case."""
@@ -486,6 +488,10 @@ class Judge:
         found: list[str] = []
         if self.declaration.has("stand_in"):
             found.append("The derivative is judged as that of stand_in, and not of forward.")
+        elif self.reading is not None and self.reading.backward:
+            found.append(
+                f"The derivative is judged as that of {self.reading.operation.name}, its REFERENCE, and not of forward."
+            )
         elif self.seen and (self.reading is None or self.reading.own):
             counterpart = self.declaration.counterpart
             why = (
@@ -574,8 +580,27 @@ class Judge:
             candidates = [one for one in candidates if self._distance(one, case, outputs).holds]
             agreed = True
             if not candidates:
-                return self._own()
+                return self._of_backward() or self._own()
         return candidates[0] if agreed and candidates else None
+
+    def _of_backward(self) -> Reading | None:
+        """The declared reference where backward is its derivative: it is forward that is wrong, and told so."""
+        counterpart = self.declaration.counterpart
+        if counterpart is None or not counterpart.said or self.declaration.has("stand_in"):
+            return None
+        candidates, rng, agreed = self.candidates, np.random.default_rng(0), False
+        for _ in range(SAMPLES):
+            with suppress(NoCaseError, Violation):
+                case = make(Seeded(rng), self, ("plain",), sizes=SIZES)
+                _, cotangents, gradients = self.run(case)
+                known = [self._by_program(one, case, cotangents) for one in candidates]
+                candidates = [
+                    one
+                    for one, right in zip(candidates, known, strict=True)
+                    if right is not None and _compared_named(gradients, right.gradients).holds
+                ]
+                agreed = True
+        return replace(candidates[0], backward=True) if agreed and candidates else None
 
     @cached_property
     def candidates(self) -> list[Reading]:
@@ -701,6 +726,8 @@ class Judge:
         counterpart = self.declaration.counterpart
         if counterpart is None or self.declaration.has("stand_in"):
             return ""
+        if self.reading is not None and self.reading.backward:
+            return ""
         if self.reading is not None and not self.reading.own:
             return f"forward agrees with {counterpart.operation}: it is the derivative that is wrong."
         _, cotangents, gradients = self.run(case)
@@ -783,7 +810,8 @@ class Judge:
         if known is None or self.reading is None or self.reading.own:
             return self._measured(case, outputs, cotangents)
         is_that = (
-            not all(np.isfinite(one).all() for one in outputs)
+            self.reading.backward
+            or not all(np.isfinite(one).all() for one in outputs)
             or _compared(outputs, known.outputs).holds
             or self._distance(self.reading, case, outputs).holds
         )
