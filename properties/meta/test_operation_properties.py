@@ -152,6 +152,9 @@ class InProcess:
         del options
         return self._more["hvp"](inputs, tangents)
 
+    def renew(self) -> None:
+        """There is one process."""
+
     def program(self, shapes: Any, options: Any, reference: str = "") -> Any:
         """There is none."""
         raise NoProgramError(reference or str((shapes, options)))
@@ -519,8 +522,10 @@ def test_a_forward_pass_that_leaves_its_reference_in_some_cases_is_measured_ther
         judge.check(one)
 
 
-def test_a_derivative_of_the_reference_and_not_of_the_forward_pass_is_told_so() -> None:
-    judge = Judge(InProcess(X, less, d_tanh, "tanh"))
+def test_a_derivative_of_what_the_file_is_named_after_and_not_of_the_forward_pass_is_told_so() -> None:
+    subject = InProcess(X, less, d_tanh)
+    subject.declaration = replace(subject.declaration, counterpart=Counterpart("tanh"))
+    judge = Judge(subject)
     record = searched(PROPERTIES[2], judge, EFFORT)
     assert record.verdict is Verdict.FAIL
     assert record.example is not None

@@ -96,6 +96,10 @@ class Subject(Caller, Traceable, Protocol):
         """The gradients for these cotangents, or once more for the same."""
         ...
 
+    def renew(self) -> None:
+        """Let the next call come to a process in which there was none before, if there are any."""
+        ...
+
     def hessian(self, inputs: Mapping[str, Any], options: Mapping[str, Any] | None = None) -> Any:
         """The second derivatives by pairs of inputs."""
         ...
@@ -601,6 +605,20 @@ class Judge:
                 ]
                 agreed = True
         return replace(candidates[0], backward=True) if agreed and candidates else None
+
+    @cached_property
+    def witness(self) -> OperationCase | None:
+        """A case on which forward is not the reference that backward is the derivative of; None where it may be."""
+        if self.reading is None or not self.reading.backward:
+            return None
+        for sizes in (FEW, SIZES):
+            rng = np.random.default_rng(0)
+            for _ in range(SAMPLES):
+                with suppress(NoCaseError, Violation, NotApplicable):
+                    case = make(Seeded(rng), self, ("plain",), sizes=sizes, calls=self.calls)
+                    if self.difference(case, self.run(case)[0]):
+                        return case
+        return None
 
     @cached_property
     def candidates(self) -> list[Reading]:
