@@ -99,6 +99,9 @@ class Page:
         found = found if isinstance(found, tuple) else (found,)
         return Pass(gradients=dict(zip(self.declaration.differentiable, map(np.asarray, found), strict=True)))
 
+    def renew(self) -> None:
+        """A page keeps nothing."""
+
     def hessian(self, inputs: Mapping[str, Any], options: Mapping[str, Any] | None = None) -> Any:
         """No page has one, and none is asked for."""
         raise NotImplementedError

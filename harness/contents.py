@@ -169,7 +169,8 @@ def _check_reference(subject: OperationSubject) -> None:
 def calls(path: str, declared: Declaration, held: Sequence[str] | None = None) -> str:
     """The lines that call an operation of a file on the inputs, options and cotangents of a case, and print.
 
-    Or one that is `held`, after lines that give its functions their names.
+    Or one that is `held`, after lines that give its functions their names. An empty line is between what is there once
+    and the call.
     """
     names = dict.fromkeys(call.function.path[0] for call in declared.calls.values())
     file = Path(path)
@@ -186,7 +187,7 @@ def calls(path: str, declared: Declaration, held: Sequence[str] | None = None) -
     else:
         lines = ["", f"from {path} import {', '.join(map(str, names))}"]
     gradients = ", ".join(f"d{name}" for name in declared.differentiable)
-    return "\n".join([*lines, *_body(declared, gradients)])
+    return "\n".join([*lines, "", *_body(declared, gradients)])
 
 
 def _body(declared: Declaration, gradients: str) -> list[str]:

@@ -3,17 +3,19 @@
 import contextlib
 import os
 import re
+import runpy
 import sys
 import textwrap
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from harness.contents import OPERATION, is_network
 from harness.outcomes import Outcome, Request, verify
 from manual_backprop.mistakes.operations import OPERATION_MISTAKES
-from properties.search import Effort, Verdict
+from properties.search import Effort, Kind, Verdict
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "operations"
 EFFORT = Effort(cases=8, seed=1, shrinking=60)
@@ -265,6 +267,26 @@ def test_a_forward_pass_that_is_not_its_reference_is_told_beside_a_derivative_th
     assert outcome.remark.startswith("Judged by the program of your own forward pass: it is not layer_norm")
 
 
+def test_a_derivative_that_is_right_for_the_reference_is_not_accused_where_forward_is_another_function(
+    tmp_path: Path,
+) -> None:
+    meant = BIASED.replace(
+        "return c / s, (c, s)", "return c / s, (c, np.sqrt((c**2).mean(axis=1, keepdims=True) + 1e-5))"
+    )
+    meant = meant.replace(
+        "(dy * h).sum(axis=1, keepdims=True) / max(1, c.shape[1] - 1)", "(dy * h).mean(axis=1, keepdims=True)"
+    )
+    outcome = verified(written(tmp_path, meant), effort=Effort(cases=2, seed=1, shrinking=20))
+    assert [record.kind for record in outcome.records if record.verdict is Verdict.FAIL] == [Kind.VALUE]
+    assert outcome.message.startswith("forward differs from layer_norm_without_affine, its REFERENCE: y[")
+    assert outcome.message.endswith("; backward is right for layer_norm_without_affine.")
+    assert outcome.remark.startswith(
+        "The derivative is judged as that of layer_norm_without_affine, its REFERENCE"
+    )
+    wrong = verified(written(tmp_path, meant.replace("dy - mean", "dy")))
+    assert wrong.message.startswith("dx[0, ")
+
+
 def test_where_both_are_wrong_both_are_told(tmp_path: Path) -> None:
     outcome = verified(written(tmp_path, BIASED.replace("dy - mean", "dy")))
     assert outcome.verdict is Verdict.FAIL
@@ -273,6 +295,34 @@ def test_where_both_are_wrong_both_are_told(tmp_path: Path) -> None:
     assert outcome.diagnosis.note.startswith(
         "forward differs from layer_norm_without_affine, its REFERENCE, too:"
     )
+
+
+# --- Kept between calls -----------------------------------------------------------------------------------------
+
+KEEPS = """
+OPERATION = {"x": "n d", "w": "d"}
+SIZES = {"n": [2], "d": [3]}
+last = {}
+def forward(x, w):
+    last.setdefault("x", x)
+    return (x * w).sum(axis=1) ** 2, w
+def backward(dy, w):
+    s = 2 * dy * (last["x"] * w).sum(axis=1)
+    return s[:, None] * w, s @ last["x"]
+"""
+
+
+def test_a_case_that_is_wrong_after_another_call_alone_is_printed_with_that_call(tmp_path: Path) -> None:
+    path = written(tmp_path, KEEPS)
+    outcome = verified(path, only=("gradient_equals_the_derivative",))
+    assert outcome.message.startswith("The same call gives different answers. In one of them: d")
+    assert outcome.counterexample is not None
+    printed: dict[str, Any] = {}
+    exec(outcome.counterexample[1].as_python(), printed)  # noqa: S102  (ours)
+    alone = runpy.run_path(str(path))
+    _, cache = alone["forward"](printed["x"], printed["w"])
+    after, right = (module["backward"](printed["dy"], cache) for module in (printed, alone))
+    assert not all(np.array_equal(one, other) for one, other in zip(after, right, strict=True))
 
 
 # --- Declared besides -------------------------------------------------------------------------------------------

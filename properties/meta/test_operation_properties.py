@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from statistics import NormalDist
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +18,6 @@ from properties.operation import PROPERTIES, checks
 from properties.operation.cases import EDGES, REGULAR, NoCaseError, OperationCase, Seeded, make
 from properties.operation.explanations import OperationExplanations
 from properties.operation.programs import NoProgramError
-from properties.operation.staircases import is_staircase
 from properties.operation.truth import Judge, Right, compared_outputs, off
 from properties.search import (
     Effort,
@@ -27,6 +27,7 @@ from properties.search import (
     Record,
     Verdict,
     Violation,
+    Weakness,
     searched,
 )
 from reference.arithmetic.bounded import Enclosed
@@ -150,6 +151,9 @@ class InProcess:
         """By names."""
         del options
         return self._more["hvp"](inputs, tangents)
+
+    def renew(self) -> None:
+        """There is one process."""
 
     def program(self, shapes: Any, options: Any, reference: str = "") -> Any:
         """There is none."""
@@ -518,8 +522,10 @@ def test_a_forward_pass_that_leaves_its_reference_in_some_cases_is_measured_ther
         judge.check(one)
 
 
-def test_a_derivative_of_the_reference_and_not_of_the_forward_pass_is_told_so() -> None:
-    judge = Judge(InProcess(X, less, d_tanh, "tanh"))
+def test_a_derivative_of_what_the_file_is_named_after_and_not_of_the_forward_pass_is_told_so() -> None:
+    subject = InProcess(X, less, d_tanh)
+    subject.declaration = replace(subject.declaration, counterpart=Counterpart("tanh"))
+    judge = Judge(subject)
     record = searched(PROPERTIES[2], judge, EFFORT)
     assert record.verdict is Verdict.FAIL
     assert record.example is not None
@@ -742,7 +748,7 @@ def test_what_lines_alone_show_to_be_wrong_is_never_taken_for_rounding() -> None
     with pytest.raises(Violation):
         judge.check(case)
     assert not off(judge.run(case)[2]["x"], judge.right(case).gradients["x"]).any()  # of no entry is it known
-    assert not is_staircase(judge, case)
+    assert not judge.is_staircase(case, judge.run(case)[2], judge.right(case))
     assert OperationExplanations().noise(judge, case) == ""
 
 
@@ -755,11 +761,25 @@ def what_tanh_leaves(x: Any) -> Any:
     return np.log(1 - np.tanh(x)), x
 
 
+def inverse_mills(x: Any) -> Any:
+    """Of the normal distribution beyond x, in steps by the multiples of 2^-53 that are left of its tail."""
+    tail = 1 - np.vectorize(NormalDist().cdf)(x)
+    y = np.exp(-x * x / 2) / np.sqrt(2 * np.pi) / tail
+    return y, (x, y)
+
+
+def d_inverse_mills(dy: Any, cache: Any) -> Any:
+    x, y = cache
+    return dy * y * (y - x)
+
+
 OF_STAIRS: dict[str, tuple[Callable[[Any], Any], Backward, float, bool]] = {
     "right, of a staircase": (what_tanh_leaves, lambda dy, x: -dy * (1 + np.tanh(x)), 17.76, True),
+    "right, of stairs that are narrow": (inverse_mills, d_inverse_mills, 7.96, True),
     "wrong, of what is none yet": (what_tanh_leaves, lambda dy, x: -dy * (1 + np.tanh(x) ** 2), 2.0, False),
     "slightly wrong": (lambda x: (np.exp(x), x), lambda dy, x: dy * np.exp(x) * 1.00001, 0.5, False),
     "wrong beside a kink": (lambda x: (abs(x - 0.6), x), lambda dy, x: dy + 0 * x, 0.5, False),
+    "wrong at a jump": (lambda x: (np.round(x), x), lambda dy, x: dy + 0 * x, 0.51, False),
     "wrong, of a wave": (lambda x: (np.sin(3 * x), x), lambda dy, x: dy * np.cos(3 * x), 0.3, False),
 }
 
@@ -770,9 +790,9 @@ def test_slopes_that_were_measured_on_stairs_accuse_nobody(name: str) -> None:
     judge, case = Judge(InProcess(X, forward, backward)), at(x)
     with pytest.raises(Violation):
         judge.check(case)
-    assert is_staircase(judge, case) is has_stairs
+    assert judge.is_staircase(case, judge.run(case)[2], judge.right(case)) is has_stairs
     told = OperationExplanations().noise(judge, case)
-    assert told == ("digits of forward are lost where |x| is about 18" if has_stairs else "")
+    assert told == (f"digits of forward are lost where |x| is about {x:.2g}" if has_stairs else "")
 
 
 def twice_tanh(x: Any) -> Any:
@@ -784,6 +804,51 @@ def test_an_overflow_of_what_is_known_by_differences_alone_is_seen_at_the_edges(
     assert checks.gradient_is_right_at_the_edges(judge, at(1.0)) is None
     with pytest.raises(Violation, match="dx has NaN"):
         checks.gradient_is_right_at_the_edges(judge, at(800.0))
+
+
+TINY = 1e-8
+
+
+def guarded_cosine(x: Any, z: Any) -> Any:
+    long = [np.maximum(np.linalg.norm(one, axis=1, keepdims=True), TINY) for one in (x, z)]
+    return (x / long[0] * z / long[1]).sum(axis=1), (x, z, *long)
+
+
+def d_guarded_cosine(factor: float) -> Backward:
+    """Right but for a factor where the norm of z is at its smallest."""
+
+    def backward(dy: Any, cache: Any) -> Any:
+        x, z, nx, nz = cache
+        c, dy = (x / nx * z / nz).sum(axis=1, keepdims=True), dy[:, None]
+        dx = (z / nz - (nx > TINY) * c * x / nx) / nx
+        return dy * dx, dy * (x / nx - (nz > TINY) * c * z / nz) / nz * np.where(nz > TINY, 1, factor)
+
+    return backward
+
+
+@pytest.mark.parametrize(("factor", "holds"), [(1.0, True), (1.01, False)])
+def test_a_guard_of_forward_is_part_of_the_function_at_the_edges(factor: float, *, holds: bool) -> None:
+    axes = {"x": "n d", "z": "n d"}
+    judge = Judge(InProcess(axes, guarded_cosine, d_guarded_cosine(factor), "cosine_similarity"))
+    assert judge.reading is not None
+    assert not judge.reading.own
+    inputs = {"x": np.array([[0.5, 2.0]]), "z": np.array([[3e-9, 4e-9]])}
+    tiny = replace(at(0.0), inputs=inputs, sizes={"n": 1, "d": 2}, differentiable=("x", "z"))
+    if holds:
+        checks.gradient_is_right_at_the_edges(judge, tiny)
+        return
+    with pytest.raises(Violation, match="dz"):
+        checks.gradient_is_right_at_the_edges(judge, tiny)
+
+
+def test_a_forward_pass_that_is_a_staircase_at_the_edges_is_the_known_operation_all_the_same() -> None:
+    def softplus(x: Any) -> Any:
+        return -np.log(1 - 1 / (1 + np.exp(-x))), x
+
+    judge = Judge(InProcess(X, softplus, lambda dy, x: 1.01 * dy / (1 + np.exp(-x)), "softplus"))
+    assert judge.right(at(34.75)).lines is None  # it is not measured
+    with pytest.raises(Violation):
+        checks.gradient_is_right_at_the_edges(judge, at(34.75))
 
 
 # --- What a file may declare besides ------------------------------------------------------------------------
@@ -871,6 +936,35 @@ def test_a_slope_that_is_not_finite_is_told_however_it_is_measured(size: int) ->
     verdict, message = verdict_on(subject)
     assert verdict is Verdict.FAIL
     assert "NaN in 1 of" in message
+
+
+def length(x: Any) -> Any:
+    return np.sqrt((x * x).sum(axis=1)), x
+
+
+@pytest.mark.parametrize("known", ["l2_norm", ""])
+def test_what_is_no_number_at_a_kink_alone_is_weak_however_the_rest_is_known(known: str) -> None:
+    def d_length(dy: Any, x: Any) -> Any:
+        return dy[:, None] * x / length(x)[0][:, None]
+
+    judge, zero = Judge(InProcess(X, length, d_length, known)), replace(at(0.0), regime="plain")
+    checks.result_meets_the_contract(judge, zero)
+    with pytest.raises(Weakness, match="NaN in dx at a kink"):
+        checks.gradient_equals_the_derivative(judge, zero)
+    assert checks.gradient_equals_the_derivative(judge, at(0.5)) is not None
+    twice = Judge(InProcess(X, length, lambda dy, x: 2 * d_length(dy, x), known))
+    with pytest.raises(Violation):
+        checks.gradient_equals_the_derivative(twice, at(0.5))
+
+
+def test_what_is_no_number_where_there_is_a_slope_is_wrong() -> None:
+    def d_square(dy: Any, x: Any) -> Any:
+        long = length(x)[0][:, None]
+        return dy[:, None] * 2 * long * (x / long)
+
+    judge = Judge(InProcess(X, lambda x: (length(x)[0] ** 2, x), d_square))
+    with pytest.raises(Violation, match="dx has NaN in 1 of 1"):
+        checks.result_meets_the_contract(judge, replace(at(0.0), regime="plain"))
 
 
 def test_axes_of_size_0_are_drawn_where_they_are_declared_and_nowhere_else() -> None:

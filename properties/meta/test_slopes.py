@@ -284,6 +284,13 @@ def test_complex_steps_decide_only_for_analytic_functions(name: str) -> None:
     assert not judged(found, 1.001 * np.asarray(gradient(x))).holds
 
 
+def test_an_absolute_value_about_its_own_centre_is_not_analytic() -> None:
+    found = measured(lambda p, q: abs(p - q), np.array([0.5]), np.array([0.5]))
+    for entry in found.entries:
+        assert entry is not None
+        assert entry.open > entry.error  # the distance of two equal points has a kink
+
+
 def test_complex_steps_cost_a_call_for_each_number() -> None:
     x, y = np.linspace(-1, 1, 20).reshape(4, 5), np.linspace(0.1, 0.9, 10).reshape(5, 2)
     found = measured(lambda x, y: np.tanh(x @ y), x, y)

@@ -130,7 +130,8 @@ def _numbers(raw: NDArray[np.intp]) -> Callable[[int], NDArray[np.intp]]:
 class OperationCase(Example):
     """What an operation is called with: arrays by name, options, and what its cotangents are made of.
 
-    `calls` are the lines that call it, for the case as Python to paste.
+    `calls` are the lines that call it, for the case as Python to paste: what is there once, an empty line, and the
+    call. `before` are the calls, in order, of which something is kept that shows in this one.
     """
 
     inputs: Mapping[str, Array]
@@ -142,6 +143,7 @@ class OperationCase(Example):
     differentiable: tuple[str, ...] = ()
     calls: str = ""
     shapes: list[tuple[int, ...]] = field(default_factory=list[tuple[int, ...]], compare=False)
+    before: list["OperationCase"] = field(default_factory=list["OperationCase"], compare=False)
 
     def cotangents(self, outputs: Sequence[Array]) -> tuple[Array, ...]:
         """A cotangent for each output, all entries different and none 0, as far as the string goes; 0 for integers."""
@@ -189,16 +191,24 @@ class OperationCase(Example):
         return ", ".join([*arrays, *(f"{name}={value!r}" for name, value in self.options.items())])
 
     def as_python(self) -> str:
-        """The inputs and the cotangents as Python to paste."""
-        lines = ["import numpy as np", ""]
-        lines += [f"{name} = {literal(array)}" for name, array in self.inputs.items()]
+        """The inputs and the cotangents as Python to paste, after those of the calls that come before."""
+        once, _, call = self.calls.rpartition("\n\n")
+        lines = ["import numpy as np", *filter(None, [once])] if self.before else ["import numpy as np"]
+        for one in self.before:
+            lines += ["", *one.assignments, call]
+        lines += ["", *(["# and after that"] if self.before else []), *self.assignments]
+        return "\n".join([*lines, call if self.before else self.calls]).rstrip()
+
+    @property
+    def assignments(self) -> list[str]:
+        """The inputs, the options and the cotangents, a line of Python each."""
+        lines = [f"{name} = {literal(array)}" for name, array in self.inputs.items()]
         lines += [f"{name} = {value!r}" for name, value in self.options.items()]
         used = set(re.findall(r"\w+", self.calls)) - {*self.inputs, *self.options}
         lines += [f"{name} = {size}" for name, size in self.sizes.items() if name in used]
         cotangents = self.cotangents([np.zeros(shape) for shape in self.shapes])
         names = numbered("dy", len(cotangents))
-        lines += [f"{name} = {literal(dy)}" for name, dy in zip(names, cotangents, strict=True)]
-        return "\n".join([*lines, self.calls]).rstrip()
+        return lines + [f"{name} = {literal(dy)}" for name, dy in zip(names, cotangents, strict=True)]
 
 
 def numbered(letter: str, count: int) -> list[str]:

@@ -70,6 +70,10 @@ class OperationPopulation(Population[OperationCase]):
         """Near the example, with one other size."""
         return self._made({"size": {**self.example.sizes, axis: size}, "option": self.example.options})
 
+    def like_the_example(self) -> OperationCase | None:
+        """Other numbers in its sizes, with its options."""
+        return self._made({"size": self.example.sizes, "option": self.example.options})
+
     def _made(
         self, known: Mapping[str, Mapping[str, Any]], free: str = "", wide: Sequence[int] = ()
     ) -> OperationCase | None:

@@ -4,49 +4,42 @@ Where little but rounding is left of a number, as of log(1 - p) for a p that is 
 a difference within a stair is right for the stair alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
-from properties.operation.cases import OperationCase
-from properties.operation.truth import Judge, off
 from reference.slopes import NotRepeatableError, slopes
 
 INTERVALS = 8
 """In which measured slopes are held against what the function moves."""
+WIDTHS = tuple(2.0**-power for power in (4, 6, 8, 10))
+"""Of an interval, relative to how far the function is moved: narrower stairs show as noise where it is measured."""
 
 
-def is_staircase(judge: Judge, case: OperationCase) -> bool:
-    """Whether the slopes that were measured for a case, by which it is wrong, are those of stairs.
+def is_staircase(moved: Callable[[float], float], reaches: Sequence[float], wrong: float) -> bool:
+    """Whether a slope that was measured along a line is that of stairs.
 
-    It is asked of the entry that is most wrong, along which the function moves beside the case. Raises `Violation` and
-    `Inconclusive`, as any call of the subject.
+    Args:
+        moved: the function along the line, of how far it is moved from where the slope was measured. It raises
+            `ValueError` where it can't be called.
+        reaches: how far it may be moved; the first that it can be called for counts.
+        wrong: how far from the slope that is which it is held against.
+
+    Raises:
+        Inconclusive, Violation: as any call of the subject.
     """
-    _, cotangents, gradients = judge.run(case)
-    right = judge.right(case)
-    if right.lines is None:
-        return False
-    errors = {
-        name: np.abs(gradients[name] - one.value) * off(gradients[name], one)
-        for name, one in right.gradients.items()
-    }
-    name = max(errors, key=lambda name: float(errors[name].max(initial=0)))
-    if not errors[name].any():  # of many numbers lines alone tell that some are wrong
-        return False
-    at = np.unravel_index(int(errors[name].argmax()), errors[name].shape)
 
-    def moved(by: list[Any]) -> list[Any]:
-        arrays = {**case.inputs, name: np.array(case.inputs[name])}
-        arrays[name][at] += by[0]
-        terms = zip(judge.meant(arrays, case.options), cotangents, strict=True)
-        return [np.asarray(sum(float((one * dy).sum()) for one, dy in terms if one.dtype.kind == "f"))]
+    def as_arrays(by: list[Any]) -> list[Any]:
+        return [np.asarray(moved(float(by[0])))]
 
-    here, wrong = abs(float(case.inputs[name][at])), float(errors[name].max())
-    for reach in dict.fromkeys((max(1.0, here), here)):  # what has to be positive reaches less far
-        with suppress(NotRepeatableError, ValueError):
-            return _has_stairs(moved, reach / 2 / INTERVALS, wrong)
+    for width in WIDTHS:
+        for reach in reaches:  # what has to be positive reaches less far
+            with suppress(NotRepeatableError, ValueError):
+                if _has_stairs(as_arrays, reach * width, wrong):
+                    return True
+                break
     return False
 
 
@@ -69,8 +62,7 @@ def _has_stairs(moved: Callable[[list[Any]], list[Any]], width: float, wrong: fl
     slope = np.array([_slope(moved, one) for one in middles])
     bent = np.abs(slope[:-2] - 2 * slope[1:-1] + slope[2:]) / 12
     apart = np.abs(np.diff(ends) / width - slope[1:-1])
-    known = np.isfinite(apart)
-    return bool((apart > wrong / 4 + bent)[known].sum() > known.sum() / 4)
+    return bool((apart > wrong / 4 + bent).sum() > INTERVALS / 4)
 
 
 def _slope(function: Callable[[list[Any]], list[Any]], x: float) -> float:

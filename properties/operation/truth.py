@@ -32,6 +32,7 @@ from properties.operation.cases import (
 )
 from properties.operation.guesses import guesses
 from properties.operation.programs import NoProgramError, Traceable, operation_of
+from properties.operation.staircases import is_staircase
 from properties.search import Inconclusive, NotApplicable, Violation
 from reference.arithmetic.reading import UnknownPrimitiveError
 from reference.operations import KNOWN
@@ -95,6 +96,10 @@ class Subject(Caller, Traceable, Protocol):
         """The gradients for these cotangents, or once more for the same."""
         ...
 
+    def renew(self) -> None:
+        """Let the next call come to a process in which there was none before, if there are any."""
+        ...
+
     def hessian(self, inputs: Mapping[str, Any], options: Mapping[str, Any] | None = None) -> Any:
         """The second derivatives by pairs of inputs."""
         ...
@@ -119,13 +124,15 @@ class Subject(Caller, Traceable, Protocol):
 class Reading:
     """A known operation, and how a case of the subject becomes a call of it.
 
-    Or the subject's `own` forward pass as a program: what it says counts where it is what the subject computes.
+    Or the subject's `own` forward pass as a program: what it says counts where it is what the subject computes. Or the
+    declared reference of which `backward` alone is the derivative: forward is something else.
     """
 
     operation: Operation
     counterpart: Counterpart
     open: Mapping[str, Any]
     own: bool = False
+    backward: bool = False
 
     def options(self, case: OperationCase) -> dict[str, Any]:
         """The operation's options for a case."""
@@ -301,14 +308,27 @@ class Lines:
                 return False
         return True
 
+    def along(self, gradients: Mapping[str, Array]) -> Array:
+        """What a gradient gives along each."""
+        return np.array(
+            [
+                sum(share * float(gradients[name][index]) for (name, index), share in moved.items())
+                for moved in self.shares
+            ]
+        )
+
+    def off(self, gradients: Mapping[str, Array]) -> Array:
+        """Along which a gradient is not the derivative."""
+        return np.abs(self.along(gradients) - self.value) > self.error + self.open
+
     def contradicted(self, gradients: Mapping[str, Array], right: Mapping[str, Enclosed]) -> str:
         """How a gradient differs from the derivative along a line; empty where it does along none."""
-        for moved, slope, error, opened in zip(self.shares, self.value, self.error, self.open, strict=True):
-            along = sum(share * float(gradients[name][index]) for (name, index), share in moved.items())
-            if not abs(along - slope) > error + opened:
+        each = self.shares, self.along(gradients), self.value, self.off(gradients)
+        for moved, along, slope, is_off in zip(*each, strict=True):
+            if not is_off:
                 continue
             unit = next(iter(moved.values()))
-            is_now, should = told_apart(along / unit, float(slope) / unit)
+            is_now, should = told_apart(float(along) / unit, float(slope) / unit)
             if len(moved) > SPELLED:
                 return (
                     "Along a direction through all numbers at once the gradient gives "
@@ -353,6 +373,48 @@ class Right:
     gradients: Mapping[str, Enclosed]
     outputs: tuple[Enclosed, ...] = ()
     lines: Lines | None = None
+
+    @property
+    def values(self) -> dict[str, Array]:
+        """The gradients without what they may be off by."""
+        return {name: one.value for name, one in self.gradients.items()}
+
+    def has_slopes(self, name: str) -> Array:
+        """Of which entries of a gradient it is known that they are finite: of an input of many numbers by lines."""
+        one = self.gradients[name]
+        by_lines = (
+            self.lines is not None and np.isfinite(self.lines.error).any() and np.isinf(one.error).all()
+        )
+        return _is_known(one) | by_lines
+
+    def at_kinks(self, name: str) -> Array:
+        """Where the function has none but one-sided slopes; of an input of many numbers lines tell that it may."""
+        one = self.gradients[name]
+        kinked = self.lines is not None and (self.lines.open > self.lines.error).any()
+        return np.where(np.isinf(one.error), kinked, one.open > one.error)
+
+    def off(self, gradients: Mapping[str, Array]) -> list[Array]:
+        """Which entries of each gradient are wrong, and along which lines they are."""
+        entries = [off(gradients[name], one) for name, one in self.gradients.items()]
+        return entries if self.lines is None else [*entries, self.lines.off(gradients)]
+
+    def most_wrong(self, gradients: Mapping[str, Array]) -> tuple[Place, float] | None:
+        """The entry that is most wrong, and by how much; None where lines alone tell, or nothing was measured."""
+        errors: dict[Place, float] = {
+            (name, index): float(abs(gradients[name][index] - one.value[index]))
+            for name, one in self.gradients.items()
+            for index in map(tuple, np.argwhere(off(gradients[name], one)).tolist())
+        }
+        return max(errors.items(), key=lambda item: item[1]) if errors and self.lines is not None else None
+
+    def suits(self, known: "Right") -> bool:
+        """Whether what was measured may be what is known, as far as errors and bounds tell."""
+        both = {
+            name: Enclosed(one.value, one.error + other.error, one.open + other.open)
+            for (name, one), other in zip(self.gradients.items(), known.gradients.values(), strict=True)
+        }
+        along = None if self.lines is None else self.lines.suit(known.gradients)
+        return along is not False and _compared_named(known.values, both).holds
 
 
 class Judge:
@@ -430,6 +492,10 @@ class Judge:
         found: list[str] = []
         if self.declaration.has("stand_in"):
             found.append("The derivative is judged as that of stand_in, and not of forward.")
+        elif self.reading is not None and self.reading.backward:
+            found.append(
+                f"The derivative is judged as that of {self.reading.operation.name}, its REFERENCE, and not of forward."
+            )
         elif self.seen and (self.reading is None or self.reading.own):
             counterpart = self.declaration.counterpart
             why = (
@@ -518,8 +584,41 @@ class Judge:
             candidates = [one for one in candidates if self._distance(one, case, outputs).holds]
             agreed = True
             if not candidates:
-                return self._own()
+                return self._of_backward() or self._own()
         return candidates[0] if agreed and candidates else None
+
+    def _of_backward(self) -> Reading | None:
+        """The declared reference where backward is its derivative: it is forward that is wrong, and told so."""
+        counterpart = self.declaration.counterpart
+        if counterpart is None or not counterpart.said or self.declaration.has("stand_in"):
+            return None
+        candidates, rng, agreed = self.candidates, np.random.default_rng(0), False
+        for _ in range(SAMPLES):
+            with suppress(NoCaseError, Violation):
+                case = make(Seeded(rng), self, ("plain",), sizes=SIZES)
+                _, cotangents, gradients = self.run(case)
+                known = [self._by_program(one, case, cotangents) for one in candidates]
+                candidates = [
+                    one
+                    for one, right in zip(candidates, known, strict=True)
+                    if right is not None and _compared_named(gradients, right.gradients).holds
+                ]
+                agreed = True
+        return replace(candidates[0], backward=True) if agreed and candidates else None
+
+    @cached_property
+    def witness(self) -> OperationCase | None:
+        """A case on which forward is not the reference that backward is the derivative of; None where it may be."""
+        if self.reading is None or not self.reading.backward:
+            return None
+        for sizes in (FEW, SIZES):
+            rng = np.random.default_rng(0)
+            for _ in range(SAMPLES):
+                with suppress(NoCaseError, Violation, NotApplicable):
+                    case = make(Seeded(rng), self, ("plain",), sizes=sizes, calls=self.calls)
+                    if self.difference(case, self.run(case)[0]):
+                        return case
+        return None
 
     @cached_property
     def candidates(self) -> list[Reading]:
@@ -645,6 +744,8 @@ class Judge:
         counterpart = self.declaration.counterpart
         if counterpart is None or self.declaration.has("stand_in"):
             return ""
+        if self.reading is not None and self.reading.backward:
+            return ""
         if self.reading is not None and not self.reading.own:
             return f"forward agrees with {counterpart.operation}: it is the derivative that is wrong."
         _, cotangents, gradients = self.run(case)
@@ -687,15 +788,31 @@ class Judge:
     def right(self, case: OperationCase) -> Right:
         """What is right for a case: by the known operation where the forward pass is that here, else as measured.
 
-        At the edges a forward pass may lose its digits and is meant all the same; the last one is remembered. Raises
-        `Inconclusive` where nobody can tell.
+        At the edges a forward pass may lose its digits and is meant all the same, unless it is another function there,
+        as one whose norm is never below 1e-8; the last one is remembered. Raises `Inconclusive` where nobody can tell.
         """
         if self._right_of_last is None or self._right_of_last[0] is not case:
             self._right_of_last = case, self._right(case)
         return self._right_of_last[1]
 
     def _right(self, case: OperationCase) -> Right:
+        """What decides; where it says nothing of what is not finite, as of 0/0, forward itself does."""
         outputs, cotangents, gradients = self.run(case)
+        right = self._deciding(case, outputs, cotangents, gradients)
+        is_unknown = right.lines is None and any(
+            (~np.isfinite(gradients[name]) & ~_is_known(one)).any() for name, one in right.gradients.items()
+        )
+        if is_unknown and case.regime not in EDGES and all(np.isfinite(one).all() for one in outputs):
+            return self._measured(case, outputs, cotangents)
+        return right
+
+    def _deciding(
+        self,
+        case: OperationCase,
+        outputs: Sequence[Array],
+        cotangents: Sequence[Array],
+        gradients: Mapping[str, Array],
+    ) -> Right:
         known = self.known(case)
         if self.reading is not None and self.reading.own:
             if known is not None and self._is_program(case, outputs, cotangents, known, gradients):
@@ -711,12 +828,56 @@ class Judge:
         if known is None or self.reading is None or self.reading.own:
             return self._measured(case, outputs, cotangents)
         is_that = (
-            case.regime in EDGES
+            self.reading.backward
             or not all(np.isfinite(one).all() for one in outputs)
             or _compared(outputs, known.outputs).holds
             or self._distance(self.reading, case, outputs).holds
         )
-        return known if is_that else self._measured(case, outputs, cotangents)
+        if is_that or (case.regime in EDGES and _compared_named(gradients, known.gradients).holds):
+            return known
+        measured = self._measured(case, outputs, cotangents)
+        # At an edge the values may have lost their digits: it is the slopes that tell another function.
+        if case.regime in EDGES and (
+            measured.suits(known) or self.is_staircase(case, known.values, measured)
+        ):
+            return known
+        return measured
+
+    def is_staircase(self, case: OperationCase, gradients: Mapping[str, Array], right: Right) -> bool:
+        """Whether what was measured is the slope of stairs, where gradients differ from it (see `staircases`)."""
+        found = right.most_wrong(gradients)
+        if found is None:
+            return False
+        (name, index), wrong = found
+        _, cotangents, _ = self.run(case)
+
+        def moved(by: float) -> float:
+            array = np.array(case.inputs[name])
+            array[index] += by
+            terms = zip(self.meant({**case.inputs, name: array}, case.options), cotangents, strict=True)
+            return sum(float((one * dy).sum()) for one, dy in terms if one.dtype.kind == "f")
+
+        here = abs(float(case.inputs[name][index]))
+        return is_staircase(moved, list(dict.fromkeys((max(1.0, here), here))), wrong)
+
+    def contradicts_its_program(
+        self, case: OperationCase, gradients: Mapping[str, Array], right: Right
+    ) -> bool:
+        """Whether forward moves otherwise than its own program says, wherever gradients differ from it.
+
+        The program is what forward computes, its values are the same, and its bound is so wide that slopes were
+        measured: so digits are lost inside, as those of 1 + erf(x) where nothing of it is left.
+        """
+        if right.lines is None or self.reading is None or not self.reading.own:
+            return False
+        outputs, cotangents, _ = self.run(case)
+        program = self.known(case)
+        if program is None or not self._is_program(case, outputs, cotangents, program, gradients):
+            return False
+        wrong, others = right.off(gradients), right.off(program.values)
+        return any(map(np.any, wrong)) and not any(
+            (one & ~other).any() for one, other in zip(wrong, others, strict=True)
+        )
 
     def meant(self, inputs: Mapping[str, Array], options: Mapping[str, Any]) -> Sequence[Array]:
         """The outputs of the function whose derivative is meant: of forward, or of what stands in for it.
@@ -785,7 +946,12 @@ class Judge:
         known = _known(right.gradients).values()
         if right.lines is None and any(one.size for one in known) and not any(one.any() for one in known):
             raise Inconclusive("the right gradient is not finite here")
-        found = _compared_named(gradients, right.gradients)
+        # A number that is none is no wrong slope at a kink, where many are right (see `undefined`).
+        bare = {
+            name: np.where(~np.isfinite(array) & right.at_kinks(name), right.values[name], array)
+            for name, array in gradients.items()
+        }
+        found = _compared_named(bare, right.gradients)
         told = not_finite(gradients, right)
         if told and not all(np.isfinite(one).all() for one in outputs if one.dtype.kind == "f"):
             raise Inconclusive("the forward pass is not finite")
@@ -802,6 +968,16 @@ class Judge:
             raise Violation(told).of_numbers(apart)
         self._see(right)
         return found
+
+    def undefined(self, case: OperationCase) -> str:
+        """Which gradient is no number at a kink; empty where none is."""
+        _, _, gradients = self.run(case)
+        right = self.right(case)
+        for name, array in gradients.items():
+            bad = ~np.isfinite(array) & right.at_kinks(name)
+            if bad.any():
+                return f"{_lost(array[bad])} in d{name} at a kink, where any slope between those of its sides is right"
+        return ""
 
     def _off_in_projection(self, case: OperationCase, gradients: Mapping[str, Array], right: Right) -> str:
         """What is off along random directions, where bounds of entries have exploded: see `reference.projections`."""
@@ -887,15 +1063,18 @@ def differ(one: Array, other: Array) -> bool:
 
 
 def not_finite(gradients: Mapping[str, Array], right: Right) -> str:
-    """Where an entry is NaN or infinite, and the right one is not; empty where none is."""
+    """Where an entry is NaN or infinite, and the right one is not, nor is there a kink; empty where none is."""
     for name, array in gradients.items():
-        one = right.gradients[name]
-        # Of what was measured along lines, the error of an entry is not known, and yet it has a slope.
-        bad = ~np.isfinite(array) & (_is_known(one) if right.lines is None else np.isfinite(one.value))
+        bad = ~np.isfinite(array) & right.has_slopes(name) & ~right.at_kinks(name)
         if bad.any():
-            what = "NaN" if np.isnan(array[bad]).any() else "inf"
-            return f"d{name} has {what} in {int(bad.sum())} of {array.size} entries, where the right gradient is finite"
+            count = f"{int(bad.sum())} of {array.size} entries"
+            return f"d{name} has {_lost(array[bad])} in {count}, where the right gradient is finite"
     return ""
+
+
+def _lost(numbers: Array) -> str:
+    """What they are that should be numbers."""
+    return "NaN" if np.isnan(numbers).any() else "inf"
 
 
 def _is_known(one: Enclosed) -> Array:

@@ -62,12 +62,12 @@ def _along(ground: Ground, direction: Direction, departures: Mapping[int, Sequen
 def _departures(ground: Ground) -> dict[int, list[_Departure]] | None:
     """How far from analytic the outputs are by each input; None where more than noise, or without complex numbers.
 
-    On a circle, f(x + r e^(iθ) v) = Σ_m c_m e^(imθ), and c_m = 0 for m < 0 where f is analytic. For |z|, z̄, Re z and
-    the like c₋₁ / r is at least half of what they do to a complex step; with a random v of no simple ratios such
-    parts seldom cancel to less than an eighth. Of 16 places on a circle 9 are enough, as f(z̄) is the conjugate of
-    f(z) (J. N. Lyness and C. B. Moler, *Numerical differentiation of analytic functions*, 1967). Noise counts for
-    less where all numbers of an input move like its largest, unless f itself is larger there: then they move each
-    like itself.
+    On a circle, f(x + r e^(iθ) v) = Σ_m c_m e^(imθ). Where f is analytic, c_m = 0 for m < 0, and c₀ = f(x). For z̄,
+    Re z, |z| and the like c₋₁ / r is at least half of what they do to a complex step, or, of |z| about 0, c₀ / r; with
+    a random v of no simple ratios such parts seldom cancel to less than an eighth. Of 16 places on a circle 9 are
+    enough, as f(z̄) is the conjugate of f(z) (J. N. Lyness and C. B. Moler, *Numerical differentiation of analytic
+    functions*, 1967). Noise counts for less where all numbers of an input move like its largest, unless f itself is
+    larger there: then they move each like itself.
     """
     found: dict[int, list[_Departure]] = {}
     for number, own in ground.lengths.items():
@@ -95,7 +95,8 @@ def _departure(ground: Ground, number: int, lengths: Floats, radius: float) -> _
     half = np.array([first, *(ground.moved_by_complex(direction, complex(place)) for place in places)])
     whole = np.concatenate([half, half[-2:0:-1].conj()])  # (16, outputs)
     epsilon = np.maximum(ground.noise, ground.roundoff * abs(whole).max(axis=0))
-    departure = abs(np.fft.fft(whole, axis=0)[_HALF + 1 :]) / len(whole)  # c₋₇ ... c₋₁
+    parts = np.fft.fft(whole, axis=0) / len(whole)
+    departure = abs(np.concatenate([parts[_HALF + 1 :], parts[:1] - ground.value]))  # c₋₇ ... c₋₁, c₀ - f(x)
     if not (departure <= EXCESS * epsilon)[:, ground.weights > 0].all():
         return None
     gain = 2 * SAFETY / radius  # the parts of v are up to 2 times shorter than `lengths`
