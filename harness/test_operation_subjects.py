@@ -1031,6 +1031,58 @@ which = 0
             assert again.manners.overwritten == (("dx",) if which == 0 else ())
 
 
+OVERWRITTEN = {
+    "an attribute": (
+        """
+OPERATION = {"x": "n d", "g": "d"}
+class LAYER:
+    def __init__(self, d): self.g, self.dg = np.ones(d), np.zeros(d)
+    def forward(self, x):
+        self.x = x
+        return x * self.g
+    def backward(self, dy):
+        self.dg += (dy * self.x).sum(0)
+        return dy * self.g
+PARAMETERS = {"g": "dg"}
+""",
+        "dg",
+    ),
+    "of a dict": (
+        """
+OPERATION = {"x": "n d", "g": "d"}
+last = np.zeros(3)
+def forward(x, g): return x * g, (x, g)
+def backward(dy, cache):
+    last[...] = (dy * cache[0]).sum(0)
+    return {"g": last, "x": dy * cache[1]}
+""",
+        "dg",
+    ),
+    "after one that has none": (
+        """
+OPERATION = {"which": {"axes": "n", "values": "counts"}, "x": "n d", "g": "d"}
+last = np.zeros(3)
+def forward(which, x, g): return x * g, (x, g)
+def backward(dy, cache):
+    last[...] = (dy * cache[0]).sum(0)
+    return None, dy * cache[1], last
+""",
+        "dg",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OVERWRITTEN)
+def test_the_result_that_is_overwritten_is_the_one_that_is_named(name: str, tmp_path: Path) -> None:
+    source, expected = OVERWRITTEN[name]
+    with loaded(tmp_path, source) as found:
+        (subject,) = found.subjects
+        every = {"which": np.arange(len(X)), "x": X, "g": X[0]}
+        forward = subject.forward({one: every[one] for one in subject.declaration.inputs})
+        subject.backward(forward, [X])
+        assert subject.backward(forward, [X + 1]).manners.overwritten == (expected,)
+
+
 def test_a_cache_that_can_be_read_once_is_a_remark_and_its_second_reading_an_error(tmp_path: Path) -> None:
     source = f"""{ELEMENTWISE}
 def forward(x): return x * 2, (x, (row for row in x))

@@ -405,6 +405,34 @@ def test_two_inputs_that_tie_do_not_both_get_the_whole_gradient() -> None:
     assert "a[0] and b[0] tie, da[0] + db[0] is 2, and should be 1" in told
 
 
+def relu_of_a_line(w: Any, b: Any) -> Any:
+    return np.maximum(b - 2 * w, 0), (w, b)
+
+
+def distance(w: Any, b: Any) -> Any:
+    return abs(w - b), (w, b)
+
+
+KINKS: dict[str, tuple[Callable[..., Any], Backward]] = {
+    "a threshold": (relu_of_a_line, lambda dy, wb: (-dy * (wb[1] > 2 * wb[0]), dy * (wb[1] > 2 * wb[0]))),
+    "a distance": (distance, lambda dy, wb: (dy * np.sign(wb[0] - wb[1]), dy * np.sign(wb[0] - wb[1]))),
+}
+
+
+@pytest.mark.parametrize("name", KINKS)
+def test_only_where_one_of_equal_numbers_is_taken_is_it_told_that_their_shares_add_up(name: str) -> None:
+    forward, backward = KINKS[name]
+    judge = Judge(InProcess({"w": Input("", "ties"), "b": Input("", "ties")}, forward, backward))
+    at_the_kink = {"w": np.array(0.5), "b": np.array(1.0 if name == "a threshold" else 0.5)}
+    case = OperationCase(at_the_kink, {}, {}, np.zeros(16, int), differentiable=("w", "b"))
+    lines = judge.right(case).lines
+    assert lines is not None
+    off = {"w": np.array(0.75), "b": np.array(0.5)}
+    told = lines.contradicted(off, judge.right(case).gradients)
+    assert "should be 0" in told
+    assert "tie" not in told
+
+
 # --- Labels -----------------------------------------------------------------------------------------------------
 
 LABELLED = {"x": "n k", "labels": Input("n", "labels", below="k", ignore=-100)}
