@@ -308,13 +308,18 @@ class Lines:
             if not abs(along - slope) > error + opened:
                 continue
             unit = next(iter(moved.values()))
-            is_now, should = told_apart(along / unit, float(slope) / unit)
+            is_now, should = told_apart(along / unit, float(slope) / unit + 0.0)  # of -0.0, 0.0
             if len(moved) > SPELLED:
                 return (
                     "Along a direction through all numbers at once the gradient gives "
                     f"{is_now}, and should give {should}."
                 )
-            tied = all(right[name].open[index] > right[name].error[index] for name, index in moved)
+            whole = float(slope) / unit
+            slack = float(error + opened) / abs(unit)
+            tied = len(moved) > 1 and all(
+                share == unit and _is_share(right[name], index, whole, slack)
+                for (name, index), share in moved.items()
+            )
             where = f"Where {_listed([_told(*place) for place in moved])} tie, " if tied else ""
             why = ": at a tie the shares of all who take part add up to one whole" if tied else ""
             return f"{where}{_sum(moved, unit)} is {is_now}, and should be {should}{why}."
@@ -325,6 +330,16 @@ SPELLED = 9
 """Numbers that tie and are told one by one: a window of three by three."""
 TIED = 16
 """Numbers that lie at a kink and are moved together, at most: those of some windows."""
+
+
+def _is_share(one: Enclosed, index: tuple[int, ...], whole: float, slack: float) -> bool:
+    """Whether an entry is open, and any of its slopes is a part of the whole: so it is where the largest is taken.
+
+    At another kink, as that of relu(w x + b) or |a - b|, each has slopes of its own.
+    """
+    value, error, opened = (float(part[index]) for part in one)
+    low, high = min(0.0, whole) - error - slack, max(0.0, whole) + error + slack
+    return opened > error and low <= value - opened and value + opened <= high
 
 
 def _told(name: str, index: tuple[int, ...]) -> str:
