@@ -233,6 +233,37 @@ def test_a_likelihood_that_no_library_has_is_judged_to_the_last_digit(tmp_path: 
     assert re.search(r"An error of \de-1[3-6] in a typical entry would have failed", outcome.remark)
 
 
+NO_PROGRAM = {
+    "a branch on a number": (
+        "if x[0, 0] > 0: pass",
+        "the value of a number is asked for at mine.py:5, as by float() or an if",
+    ),
+    "a function that is not known": (
+        "import scipy.special; scipy.special.psi(abs(x) + 1)",
+        "JAX has no psi (mine.py:5)",
+    ),
+    "a step that is not read": (
+        "x = x + 0 * np.linalg.solve(np.eye(len(x)) + x @ x.T, x)",
+        "the primitive custom_linear_solve is not read",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NO_PROGRAM)
+def test_where_no_program_is_read_the_verdict_says_why_and_suggests_none(name: str, tmp_path: Path) -> None:
+    line, why = NO_PROGRAM[name]
+    source = f"""
+    OPERATION = {{"x": "n d"}}
+    def forward(x):
+        {line}
+        return np.sin(x) * x, x
+    def backward(dy, x): return dy * (np.cos(x) * x + np.sin(x))
+    """
+    outcome = judged(tmp_path, source)
+    assert f"your own forward pass, of which no program is read ({why})." in outcome.remark
+    assert "REFERENCE" not in outcome.remark
+
+
 RESIDUAL = """
     OPERATION = {"x": "n d", "V": "d d", "W": "d k"}
     def forward(x, V, W):

@@ -559,12 +559,10 @@ def centred(x: Any) -> Any:
     return x - x.mean(axis=0), x
 
 
-def test_samples_that_mix_are_told_so_unless_the_operation_is_known_to() -> None:
+def test_what_depends_on_each_other_along_an_axis_is_told_so_unless_the_operation_is_known_to() -> None:
     mixing = Judge(InProcess(X, centred, lambda dy, x: dy - dy.mean(axis=0)))
     (told,) = mixing.notes(passes=False)
-    assert re.fullmatch(
-        r"Samples mix along n: y\[0\] changes with x\[\d\], as under batch normalisation.", told
-    )
+    assert re.fullmatch(r"What lies along n depends on each other: y\[0\] changes with x\[\d\]\.", told)
     assert Judge(TANH).notes(passes=False) == []
     units = Judge(InProcess({"x": "k d"}, centred, lambda dy, x: dy - dy.mean(axis=0)))
     assert units.notes(passes=False) == []

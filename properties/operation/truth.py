@@ -388,12 +388,15 @@ class Judge:
         self._valid: dict[Any, bool] = {}
         self._followed: set[Any] = set()
         self._is_distrusted = False
+        self._no_program = ""
+        """Why the forward pass is not judged by its own program, as far as that was asked."""
 
     def in_format(self, fmt: str) -> "Judge":
         """The same under the bound of another format."""
         other = Judge(self.subject, fmt, self.calls)
         other.remarks, other._last, other._valid = self.remarks, self._last, self._valid
         other._followed, other._is_distrusted = self._followed, self._is_distrusted
+        other._no_program = self._no_program
         if "reading" in vars(self):
             vars(other)["reading"] = self.reading
         return other
@@ -447,13 +450,16 @@ class Judge:
             found.append("The derivative is judged as that of stand_in, and not of forward.")
         elif self.seen and (self.reading is None or self.reading.own):
             counterpart = self.declaration.counterpart
-            why = (
-                f"it is not {counterpart.operation} as we know it"
-                if counterpart is not None
-                else 'if it is a known operation, say which, as in REFERENCE = "layer_norm"'
-            )
-            how = "Measured by differences" if self.reading is None else "Judged by the program"
-            found.append(f"{how} of your own forward pass: {why}.")
+            if self.reading is not None:
+                how = "Judged by the program of your own forward pass"
+            else:
+                why = f", of which no program is read ({self._no_program})" if self._no_program else ""
+                how = f"Measured by differences of your own forward pass{why}"
+            if counterpart is not None:
+                how += f": it is not {counterpart.operation} as we know it"
+            elif self.reading is not None:
+                how += ': if it is a known operation, say which, as in REFERENCE = "layer_norm"'
+            found.append(f"{how}.")
         if passes and self.seen:
             error = float(np.median(self.seen))
             found.append(
@@ -475,9 +481,9 @@ class Judge:
         return any(differ(one, other) for one, other in zip(*both, strict=True))
 
     def _mixed(self) -> str:
-        """Whether an output of a sample depends on another sample; empty where it does not, or is known to.
+        """Whether an output's part along an axis depends on another part of an input; empty where not, or known to.
 
-        Along an axis called n or b, of which inputs and outputs have an entry for each sample in front.
+        Along an axis called n or b, which inputs and outputs have in front: it may be one of samples, or none.
         """
         if self.is_random or (self.reading is not None and self.reading.operation.mixes):
             return ""
@@ -503,10 +509,8 @@ class Judge:
                         and differ(one[:-1], other[:-1])
                     ):
                         y = numbered("y", len(outputs))[i]
-                        return (
-                            f"Samples mix along {axis}: {y}[0] changes with {batched[0]}[{n - 1}], as under batch "
-                            "normalisation."
-                        )
+                        x = f"{batched[0]}[{n - 1}]"
+                        return f"What lies along {axis} depends on each other: {y}[0] changes with {x}."
         return ""
 
     def run(self, case: OperationCase) -> tuple[tuple[Array, ...], tuple[Array, ...], dict[str, Array]]:
@@ -560,12 +564,14 @@ class Judge:
     def _own(self) -> Reading | None:
         """The program of the subject's own forward pass, where on some cases it is what the subject computes."""
         declared = self.declaration
-        if (
-            declared.dtype != "float64"
-            or declared.arrays == "torch"
-            or declared.once
-            or declared.has("stand_in")
-        ):
+        unsuitable = {
+            f"its DTYPE is {declared.dtype}": declared.dtype != "float64",
+            "it takes arrays of torch": declared.arrays == "torch",
+            "ONCE says that there is one object for all cases": declared.once,
+            "stand_in is meant": declared.has("stand_in"),
+        }
+        self._no_program = next((why for why, applies in unsuitable.items() if applies), "")
+        if self._no_program:
             return None
         rng, found = np.random.default_rng(0), None
         for _ in range(SAMPLES):
@@ -577,9 +583,14 @@ class Judge:
                 known = self._by_program(found, case, cotangents)
             except (NoCaseError, Violation):
                 continue
-            except NoProgramError:
+            except NoProgramError as error:
+                self._no_program = str(error)
                 return None
-            if known is None or not self._is_program(case, outputs, cotangents, known):
+            if known is None:
+                self._no_program = "what was read can't be differentiated"
+                return None
+            if not self._is_program(case, outputs, cotangents, known):
+                self._no_program = "what was read has other values or slopes than it"
                 return None
         return found
 
