@@ -264,6 +264,33 @@ def test_where_no_program_is_read_the_verdict_says_why_and_suggests_none(name: s
     assert "REFERENCE" not in outcome.remark
 
 
+SIZES = {
+    "of an axis": ("np.sin(x).mean(axis=1)", "dy[:, None] * np.cos(x)", "the division by d is left out"),
+    "of two": ("np.sin(x).mean()", "dy * np.cos(x)", "the division by (n d) is left out"),
+    "at which there is no other program": (
+        "sum(np.sin(x[:, j]) for j in range(x.shape[1])) / x.shape[1]",
+        "dy[:, None] * np.cos(x)",
+        "the division by the number in `sum(np.sin(x[:, j]) for j in range(x.shape[1])) / x.shape[1]` is left out",
+    ),
+    "a number": ("(np.sin(x) / 4).sum(axis=1)", "dy[:, None] * np.cos(x)", "the division by 4 is left out"),
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_a_number_that_is_a_size_is_told_by_the_name_of_the_size_or_by_its_line(
+    name: str, tmp_path: Path
+) -> None:
+    value, gradient, told = SIZES[name]
+    source = f"""
+    OPERATION = {{"x": "n d"}}
+    def forward(x): return {value}, x
+    def backward(dy, x): return {gradient}
+    """
+    outcome = judged(tmp_path, source)
+    assert outcome.diagnosis is not None
+    assert told in outcome.diagnosis.sentence
+
+
 RESIDUAL = """
     OPERATION = {"x": "n d", "V": "d d", "W": "d k"}
     def forward(x, V, W):

@@ -258,6 +258,22 @@ class Passage:
         same = [(one.primitive, one.inputs) for one in self.flow.steps]
         return other if [(one.primitive, one.inputs) for one in other.flow.steps] == same else None
 
+    @property
+    def is_of_sizes(self) -> bool:
+        """Whether it was traced with sizes that are numbers, so that its own may be those."""
+        return bool(self._fixed)
+
+    @property
+    def numbers(self) -> list[Slot]:
+        """The constants of the program that are one number."""
+        constants = self.program.constants.items()
+        return [slot for slot, one in constants if np.size(one) == 1 and np.asarray(one).dtype.kind in "fi"]
+
+    def number_in(self, slot: Slot) -> str:
+        """A number by the line where it is used first, "the number in `x.mean()`"."""
+        said = (expression(one.line, one.primitive) for one in self.program.equations if slot in one.inputs)
+        return f"the number in {next(said, 'the program')}"
+
     def call(self, names: Mapping[Slot, str]) -> None:
         """Call variables by these names in sentences."""
         self._names.update(names)
