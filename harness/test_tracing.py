@@ -291,6 +291,57 @@ def test_a_number_that_is_a_size_is_told_by_the_name_of_the_size_or_by_its_line(
     assert told in outcome.diagnosis.sentence
 
 
+PARTS = {
+    "of the variable of a power": (
+        '{"x": {"axes": "n", "values": "positive"}, "p": {"axes": "n", "values": "positive"}}',
+        "x, p",
+        "x**p",
+        "(dy * p * x ** (p - 1), dy * x**p * np.log(p))",
+        "dp: p stands in the place of the part of x in the slope of `x**p`",
+    ),
+    "of an array that is moved": (
+        '{"x": "6", "w": "3"}',
+        "x, w",
+        'np.correlate(x, w, mode="valid")',
+        '(np.convolve(dy, w[::-1], mode="full"), np.correlate(x, dy, mode="valid"))',
+        "dx: w stands in the place of w reversed",
+    ),
+    "of another turn of a loop": (
+        '{"x": "n d", "V": "d d"}',
+        "x, V",
+        "turned(x, V)[-1]",
+        "turned_back(dy, x, V)",
+        "an earlier `np.tanh(hs[-1] @ V)` stands in the place of `np.tanh(hs[-1] @ V)`",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_what_stands_in_the_place_of_something_is_told_of_what_it_is(name: str, tmp_path: Path) -> None:
+    axes, takes, value, gradient, told = PARTS[name]
+    source = f"""
+    OPERATION = {axes}
+    def turned(x, V):
+        hs = [x]
+        for _ in range(3):
+            hs.append(np.tanh(hs[-1] @ V))
+        return hs
+    def turned_back(dy, x, V):
+        hs, dV = turned(x, V), 0
+        for t in (3, 2, 1):
+            dz = dy * (1 - hs[t] ** 2)
+            dV, dy = dV + hs[max(0, t - 2)].T @ dz if t > 2 else dV + hs[t - 1].T @ dz, dz @ V.T
+        return dy, dV
+    def forward({takes}): return {value}, ({takes})
+    def backward(dy, cache):
+        {takes} = cache
+        return {gradient}
+    """
+    outcome = judged(tmp_path, source)
+    assert outcome.diagnosis is not None
+    assert told in outcome.diagnosis.sentence
+
+
 RESIDUAL = """
     OPERATION = {"x": "n d", "V": "d d", "W": "d k"}
     def forward(x, V, W):

@@ -299,6 +299,9 @@ class Passage:
     def say(self, edit: Edit) -> str:
         """The sentence of an edit."""
         called = [self._called(slot, edit.at) for slot in edit.slots]
+        for k, (slot, name) in enumerate(zip(edit.slots, called, strict=True)):
+            if k and slot != edit.slots[0] and name == called[0]:  # of a loop that is written out
+                called[k] = f"{'an earlier' if slot < edit.slots[0] else 'a later'} {name}"
         paths = {f"via{k}": text.removeprefix("the gradient of ") for k, text in enumerate(called)}
         return edit.text.format(*called, **paths)
 
@@ -366,11 +369,37 @@ class Passage:
                 if one in self._names and one in self.program.inputs
             ]
             said = f"{said} (with {', '.join(known)})" if known else said
-        if made[slot].primitive in {"reshape", "broadcast_in_dim", "convert_element_type", "copy"}:
+        if made[slot].primitive in _AS_IT_IS:
             return self._called(made[slot].inputs[0], (0,)) if program is self.program else said
         if self.hand or slot in values:
             return said
-        return f"the gradient of {said}" if slot in carried else f"the slope of {said}"
+        if slot in carried or program is not self.program:
+            return f"the {'gradient' if slot in carried else 'slope'} of {said}"
+        return self._slope(slot, said)
+
+    def _slope(self, slot: Slot, said: str) -> str:
+        """What is computed for the way back alone: an array that is moved, a slope, or a part of one."""
+        step = self._made[slot]
+        if step.primitive in _MOVED:
+            return f"{self._called(step.inputs[0], (0,))} {_MOVED[step.primitive]}"
+        made_of = dict.fromkeys(self._called(one, (0,)) for one in self._made_of(slot))
+        if made_of and not self._meets_a_cotangent(slot):
+            return f"the part of {' and '.join(made_of)} in the slope of {said}"
+        return f"the slope of {said}"
+
+    def _meets_a_cotangent(self, slot: Slot) -> bool:
+        """Whether a slope is what the way back multiplies by, and nothing of which that is made."""
+        uses = self.flow.uses.get(slot, ())
+        passed_on = (self.flow.steps[j].outputs[0] for j in uses if self.flow.steps[j].primitive in _AS_IT_IS)
+        return any(map(self.flow.backward, uses)) or any(map(self._meets_a_cotangent, passed_on))
+
+    def _made_of(self, slot: Slot) -> Iterator[Slot]:
+        """The variables of the forward pass of which a part of a slope is made."""
+        for one in self._made[slot].inputs:
+            if one in self.slopes:
+                yield from self._made_of(one)
+            elif one not in self.program.constants:
+                yield one
 
 
 @in_double_precision
@@ -1314,6 +1343,10 @@ _OPERATORS: Mapping[str, tuple[type[ast.operator], ...]] = {
     "dot_general": (ast.MatMult,), "integer_pow": (ast.Pow, ast.Div), "pow": (ast.Pow,),
 }  # fmt: skip
 _SPELLED = {"select_n": "where"}
+_AS_IT_IS = frozenset({"reshape", "broadcast_in_dim", "convert_element_type", "copy"})
+"""What a sentence passes over: the numbers are the same, in the same order."""
+_MOVED: Mapping[str, str] = {"rev": "reversed", "transpose": "transposed"}
+"""What is said of a variable that is moved on the way back."""
 WIDTH = 60
 """Letters of an expression that are shown."""
 
