@@ -1423,6 +1423,30 @@ OF_A_JVP = """
 """
 
 
+OF_AN_INPUT_CALLED_Y = """
+    OPERATION = {"x": "n d", "y": "n d"}
+    def forward(x, y): return 3 * x * y
+    def backward(dout, x, y): return 3 * dout * y, 3 * dout * x
+"""
+
+
+def test_an_input_called_y_is_not_taken_for_the_output_of_that_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with loaded(tmp_path, OF_AN_INPUT_CALLED_Y) as found:
+        (subject,) = found.subjects
+        case = OperationCase(
+            {"x": np.array([[1.0, 4.0]]), "y": np.array([[5.0, 6.0]])},
+            {},
+            {"n": 1, "d": 2},
+            np.zeros(9, int),
+            calls=calls(str(tmp_path / "mine.py"), subject.declaration),
+        )
+        case.shapes.append((1, 2))
+        exec(case.as_python().replace("dout = ", "dout = 0 * x + 2  # "), {})  # noqa: S102  (our own lines)
+        assert "[[30., 36.]]" in capsys.readouterr().out  # 3 · 2 · y, of the input
+
+
 @pytest.mark.parametrize(("source", "said"), [(OF_A_CLASS, "[[10. 12.]] [2. 8.]"), (OF_A_JVP, "[5. 0.]")])
 def test_a_case_can_be_pasted_and_says_what_the_derivative_is(
     source: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

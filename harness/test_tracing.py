@@ -342,6 +342,19 @@ def test_what_stands_in_the_place_of_something_is_told_of_what_it_is(name: str, 
     assert told in outcome.diagnosis.sentence
 
 
+def test_the_cotangent_is_not_called_as_the_gradient_of_an_input(tmp_path: Path) -> None:
+    source = """
+    OPERATION = {"x": "n d", "y": "n d"}
+    def forward(x, y): return np.sin(x) * y + y**3, (x, y)
+    def backward(dout, cache):
+        x, y = cache
+        return np.cos(x) * y, np.sin(x) + 3 * y**2
+    """
+    outcome = judged(tmp_path, source)
+    assert outcome.diagnosis is not None
+    assert outcome.diagnosis.sentence.startswith("dx, dy: dout is ignored, as if it were 1")
+
+
 RESIDUAL = """
     OPERATION = {"x": "n d", "V": "d d", "W": "d k"}
     def forward(x, V, W):

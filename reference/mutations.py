@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from reference.arithmetic.floats import RULES, Floats, plain
 from reference.arithmetic.reading import Rule
 from reference.operations.by_hand import ByHand
-from reference.operations.operation import Operation
+from reference.operations.operation import Operation, output_name
 from reference.operations.tracing import abstract_inputs
 from reference.precision import in_double_precision
 from reference.program import Derivative, Equation, Instance, Program, Slot, as_tuple, derivative, flattened
@@ -228,7 +228,8 @@ class Passage:
         names = tuple(operation.inputs)
         self.gradients = tuple(names[i] for i in self.traced.differentiable)
         self.program = _normalised(self.traced.program, len(names), self.traced.outputs)
-        cotangents = ("dy",) if len(self.traced.pulled) == 1 else tuple(f"dy{i}" for i in self.traced.pulled)
+        dy = f"d{output_name([*names, *operation.options])}"
+        cotangents = (dy,) if len(self.traced.pulled) == 1 else tuple(f"{dy}{i}" for i in self.traced.pulled)
         self._names = dict(zip(self.program.inputs, (*names, *cotangents), strict=True))
         self.ends = self.program.outputs[self.traced.outputs :]
         self.cotangents = self.program.inputs[len(names) :]

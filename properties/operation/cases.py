@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from properties.declaration import Declaration
 from properties.search import Example
 from properties.strategies import COARSE, DYADICS, POWERS, WIDE
-from reference.operations.operation import Input, size_of
+from reference.operations.operation import Input, output_name, size_of
 
 Array = NDArray[Any]
 Sizes = Mapping[str, int]
@@ -196,7 +196,7 @@ class OperationCase(Example):
         used = set(re.findall(r"\w+", self.calls)) - {*self.inputs, *self.options}
         lines += [f"{name} = {size}" for name, size in self.sizes.items() if name in used]
         cotangents = self.cotangents([np.zeros(shape) for shape in self.shapes])
-        names = numbered("dy", len(cotangents))
+        names = numbered(f"d{output_name([*self.inputs, *self.options])}", len(cotangents))
         lines += [f"{name} = {literal(dy)}" for name, dy in zip(names, cotangents, strict=True)]
         return "\n".join([*lines, self.calls]).rstrip()
 

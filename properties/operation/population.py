@@ -113,7 +113,7 @@ class OperationPopulation(Population[OperationCase]):
         self.wrong |= {name for name, entries in found.items() if entries.off.any()}
         beside = {
             called: np.array(one, float)
-            for letter, arrays in (("y", outputs), ("dy", cotangents))
+            for letter, arrays in ((self.judge.output, outputs), (f"d{self.judge.output}", cotangents))
             for called, one in zip(numbered(letter, len(arrays)), arrays, strict=True)
             if np.asarray(one).dtype.kind == "f"
         }

@@ -35,7 +35,7 @@ from properties.operation.programs import NoProgramError, Traceable, operation_o
 from properties.search import Inconclusive, NotApplicable, Violation
 from reference.arithmetic.reading import UnknownPrimitiveError
 from reference.operations import KNOWN
-from reference.operations.operation import Operation, names_of, size_of
+from reference.operations.operation import Operation, names_of, output_name, size_of
 from reference.program import derivative
 from reference.projections import Projection, projections
 from reference.slopes import NotRepeatableError, Vjp, slopes
@@ -411,6 +411,11 @@ class Judge:
         """What reports call it."""
         return self.subject.name
 
+    @property
+    def output(self) -> str:
+        """What an output is called: y, where that is no input's name."""
+        return output_name([*self.declaration.inputs, *self.declaration.options])
+
     def draw(self, name: str, seed: int, shape: Sequence[int], sizes: Mapping[str, int]) -> Array:
         """See `Caller`."""
         return self.subject.draw(name, seed, shape, sizes)
@@ -508,7 +513,7 @@ class Judge:
                         and np.shape(one)[:1] == np.shape(other)[:1] == (n,)
                         and differ(one[:-1], other[:-1])
                     ):
-                        y = numbered("y", len(outputs))[i]
+                        y = numbered(self.output, len(outputs))[i]
                         x = f"{batched[0]}[{n - 1}]"
                         return f"What lies along {axis} depends on each other: {y}[0] changes with {x}."
         return ""
