@@ -355,6 +355,25 @@ def test_the_cotangent_is_not_called_as_the_gradient_of_an_input(tmp_path: Path)
     assert outcome.diagnosis.sentence.startswith("dx, dy: dout is ignored, as if it were 1")
 
 
+def test_labels_of_all_samples_are_not_taken_for_all_classes(tmp_path: Path) -> None:
+    source = """
+    OPERATION = {"X": "n d", "W": "d c", "y": {"axes": "n c", "values": "onehot", "constant": True}}
+    SIZES = {"n": [5], "c": [2]}
+    def forward(X, W, y):
+        z = X @ W
+        return (np.log(np.exp(z).sum(1)) - (y * z).sum(1)).mean(), (X, W, z, y)
+    def backward(dy, cache):
+        X, W, z, y = cache
+        p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+        p[:, y.argmax(1)] -= 1
+        dz = dy * p / len(y)
+        return dz @ W.T, X.T @ dz
+    """
+    outcome = judged(tmp_path, source)
+    assert outcome.diagnosis is not None
+    assert "left out" not in outcome.diagnosis.sentence  # so it is where every class has a sample
+
+
 RESIDUAL = """
     OPERATION = {"x": "n d", "V": "d d", "W": "d k"}
     def forward(x, V, W):

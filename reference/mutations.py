@@ -1105,6 +1105,11 @@ class _Level:
             text = "the parts of {0} are put back side by side, though they were taken further apart"
             yield self.rule("scatter", text, _side_by_side, 2, slot, also=also)
         yield self.rule("scatter", "{0} is averaged where indices repeat, not added", _averaged, 1, slot)
+        axes, named = _indexed(self.step), dict(self._axes(self.step.outputs[0]))
+        for place, axis in enumerate(axes) if len(axes) > 1 else ():
+            for rule in (_everywhere, _added_everywhere) if axis in named else ():
+                text = f"{{0}} goes everywhere along {named[axis]}, as with : in the place of the index there"
+                yield self.rule("scatter", text, partial(rule, place=place), 0.9, slot)
 
     def _size(self) -> Iterator[Edit]:
         yield self.value("factor", "{0} − 1 stands in the place of {0}", lambda v: v - 1, 2)
@@ -1288,6 +1293,31 @@ def _overwritten(c: Context, x: Array, indices: Array, updates: Array, *, last: 
         updates = np.flip(updates, tuple(axis for axis in range(updates.ndim) if axis not in window))
         indices = np.flip(indices, tuple(range(indices.ndim - 1)))
     return _again(replace(c.step, primitive="scatter", parameters=how), (x, indices, updates))
+
+
+def _indexed(step: Equation) -> Sequence[int]:
+    """The axes that the indices of a scatter are of, in the order of its indices."""
+    return step.parameters["dimension_numbers"].scatter_dims_to_operand_dims
+
+
+def _everywhere(c: Context, x: Array, indices: Array, updates: Array, *, place: int) -> Array:
+    """As `x[:, j] = updates`, where `x[i, j] += updates` is meant, for the index in this place."""
+    for index in range(x.shape[_indexed(c.step)[place]]):
+        x = _overwritten(c, x, _at_one(indices, place, index), updates, last=True)
+    return x
+
+
+def _added_everywhere(c: Context, x: Array, indices: Array, updates: Array, *, place: int) -> Array:
+    """The same, added where indices repeat."""
+    for index in range(x.shape[_indexed(c.step)[place]]):
+        x = c.again(x, _at_one(indices, place, index), updates)
+    return x
+
+
+def _at_one(indices: Array, place: int, index: int) -> Array:
+    moved = indices.copy()
+    moved[..., place] = index
+    return moved
 
 
 def _averaged(c: Context, x: Array, indices: Array, updates: Array) -> Array:
