@@ -945,6 +945,24 @@ def test_sizes_are_often_1_and_often_all_different_and_more_than_1() -> None:
     assert np.mean([sizes["t"] > sizes["s"] for sizes in drawn]) > OFTEN
 
 
+def test_the_simplest_choices_make_the_smallest_case_that_is_valid() -> None:
+    class Simplest(Seeded):
+        def one_of(self, role: str, values: Sequence[Any]) -> Any:
+            del role
+            return values[0]
+
+    subject = InProcess(
+        {"x": "n c l"},
+        tanh,
+        d_tanh,
+        options={"size": (2, 3)},
+        valid=lambda sizes, options: sizes["l"] >= options["size"],
+    )
+    case = make(Simplest(np.random.default_rng(0)), subject, ("plain",))
+    assert case.sizes == {"n": 1, "c": 1, "l": 2}
+    assert case.options == {"size": 2}
+
+
 def test_cotangents_are_neither_ones_nor_zeros_and_differ_from_each_other() -> None:
     for case in seeded(InProcess(X, tanh, d_tanh), 100):
         (dy,) = case.cotangents([np.zeros((3, 4))])
