@@ -335,7 +335,7 @@ class Operations:
                 with seen:
                     return (*tracing.traced(partial(outputs, wrapped=wrapped), order["shapes"], folder), "")
             except Exception as error:  # noqa: BLE001 - whatever it is, it ends the attempt
-                why = why or f"{type(error).__name__}: {error}"
+                why = why or tracing.told(error, folder)
         return None, [], why[:300]
 
     def draw(self, path: list[Any], seed: int, shape: list[int], sizes: dict[str, int]) -> Value:

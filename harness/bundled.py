@@ -23,13 +23,14 @@ from properties.checks import check_gradient, copied
 from properties.comparison import named
 from properties.conventions import CONVENTIONS
 from properties.declaration import Declaration, Function, Module, Signature, read
-from properties.operation.cases import OperationCase, combinations, make, part_of
+from properties.operation.cases import OperationCase, combinations, make, numbered, part_of
 from properties.operation.programs import NoProgramError
 from properties.operation.truth import Judge
 from properties.problem import OUTPUT_OF
 from properties.search import Inconclusive, Violation
 from properties.strategies import DYADICS
 from reference.operations import KNOWN
+from reference.operations.operation import output_name
 
 Array = NDArray[Any]
 
@@ -266,12 +267,14 @@ def _calls(mistake: Mistake, case: OperationCase) -> str:
     """The lines that print a case's gradients by the page and by the mistake."""
     prefix = f"{mistake.operation}_" if hasattr(mistake.page, "OPERATIONS") else ""
     arguments = ", ".join([*case.inputs, *(f"{name}={name}" for name in case.options)])
-    dy = f"({', '.join(f'dy{i + 1}' for i in range(len(case.shapes)))})" if len(case.shapes) > 1 else "dy"
+    y = output_name([*case.inputs, *case.options])
+    several = ", ".join(numbered(f"d{y}", len(case.shapes)))
+    dy = f"({several})" if len(case.shapes) > 1 else several
     return f"""
 from {mistake.page.__name__} import {prefix}backward, {prefix}forward
 from manual_backprop.mistakes.operations import OPERATION_MISTAKES
 
-y, cache = {prefix}forward({arguments})
+{y}, cache = {prefix}forward({arguments})
 print("right", {prefix}backward({dy}, cache))
 print("wrong", OPERATION_MISTAKES["{mistake.operation}.{mistake.name}"].backward({dy}, cache))"""
 

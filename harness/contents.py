@@ -13,9 +13,10 @@ from harness.isolation import IsolatedModule, Limits, Sandbox
 from harness.loading import UnusableSubject
 from harness.operation_subject import OperationSubject, as_meant, contents_of
 from properties.declaration import Argument, Call, Declaration
-from properties.operation.cases import FEW, NoCaseError, Seeded, make
+from properties.operation.cases import FEW, NoCaseError, Seeded, make, numbered
 from properties.operation.programs import NoProgramError, operation_of
 from properties.search import SubjectGone, Violation
+from reference.operations.operation import output_name
 
 OPERATION = "?"
 """The request for the one operation of a file, whatever its name is; or else for the names of all."""
@@ -192,14 +193,18 @@ def calls(path: str, declared: Declaration, held: Sequence[str] | None = None) -
 
 def _body(declared: Declaration, gradients: str) -> list[str]:
     kind, every = declared.kind, declared.calls
+    y = output_name([*declared.inputs, *declared.options])
     match kind:
         case "backward":
             forward = f"{_name(every['forward'])}({_arguments(every['forward'])})"
             backward = _name(every["backward"])
             if declared.takes == "cache":
-                return [f"y, cache = {forward}", f"print({backward}(dy, cache))  # {gradients}"]
+                several, dy = (
+                    ("*", ", ".join(numbered(f"d{y}", declared.apart))) if declared.apart else ("", f"d{y}")
+                )
+                return [f"{several}{y}, cache = {forward}", f"print({backward}({dy}, cache))  # {gradients}"]
             arguments = _arguments(every["backward"])
-            return [f"y = {forward}", f"print({backward}(dy, {arguments}))  # {gradients}"]
+            return [f"{y} = {forward}", f"print({backward}(d{y}, {arguments}))  # {gradients}"]
         case "gradient" | "jacobian" | "value_and_gradient":
             return [f"print({_name(every[kind])}({_arguments(every[kind])}))  # {gradients}"]
         case "class":
@@ -213,7 +218,7 @@ def _body(declared: Declaration, gradients: str) -> list[str]:
                 f"layer = {_name(every['layer'])}({_arguments(every['layer'])})",
                 *parameters,
                 f"layer.forward({_arguments(every['forward'])})",
-                f"print(layer.backward(dy), *(getattr(layer, name) for name in {gradients_of!r}))",
+                f"print(layer.backward(d{y}), *(getattr(layer, name) for name in {gradients_of!r}))",
             ]
         case "jvp":
             inputs, moving = "".join(f"{name}, " for name in declared.inputs).strip(), declared.differentiable
@@ -223,7 +228,7 @@ def _body(declared: Declaration, gradients: str) -> list[str]:
                 f"tangents = [{zeros}]",
                 f"tangents[0].flat[0] = 1  # by the first number of {moving[0]}; and so by each of the others",
                 f"print({_name(every['jvp'])}(({inputs}), tuple(tangents){keywords}))",
-                f"# summed with dy: the first number of d{moving[0]}",
+                f"# summed with d{y}: the first number of d{moving[0]}",
             ]
         case _:
             return []

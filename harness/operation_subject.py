@@ -28,7 +28,7 @@ from properties.operation.cases import numbered
 from properties.operation.programs import NoProgramError
 from properties.search import SubjectGone
 from reference import operations
-from reference.operations.operation import Input, Operation
+from reference.operations.operation import Input, Operation, output_name
 from reference.transcript import Transcript, TranscriptError, read_transcript
 
 Array: TypeAlias = NDArray[Any]
@@ -115,6 +115,7 @@ class OperationSubject:
         self.declaration = declaration
         self._module = module
         self._plan = plan_of(declaration)
+        self._output = output_name([*declaration.inputs, *declaration.options])
         self.check_limit: Callable[[], None] = lambda: None
         """Called before each call: it may end the verification."""
         self._processor: dict[int, float] = {}  # by worker
@@ -139,7 +140,7 @@ class OperationSubject:
         done = self._do("forward", inputs, (), options, name, layout, seed)
         values = done.value if isinstance(done.value, list) else [done.value]
         outputs = self._outputs(values, name)
-        manners = self._manners(done, numbered("y", len(values)))
+        manners = self._manners(done, numbered(self._output, len(values)), of_forward=True)
         if done.once:
             remark = f"{done.once}, which can be read once: a second backward pass finds it empty"
             manners = replace(manners, remarks=(*manners.remarks, remark))
@@ -178,8 +179,7 @@ class OperationSubject:
         sent = tuple(one for one, flag in zip(given, self._flags(len(given)), strict=True) if flag)
         order = {"do": "backward", "plan": self._plan, "run": forward.run, "again": again}
         done = self._operate(order, () if again else sent, forward.options, function, layout)
-        names = [f"d{name}" for name in declared.differentiable]
-        manners = self._manners(done, names)
+        manners = self._manners(done, numbered(self._output, len(forward.outputs)), of_forward=False)
         gradients = self._gradients(done, forward, given, function)
         return Backward(gradients, manners, done.seconds)
 
@@ -639,35 +639,49 @@ class OperationSubject:
                 f"and it has to be {', '.join(names)}."
             )
 
-    def _manners(self, done: Operated, results: Sequence[str]) -> Manners:
-        """What a call did, by names."""
+    def _manners(self, done: Operated, outputs: Sequence[str], *, of_forward: bool) -> Manners:
+        """What a call did, by names; outputs are called so."""
         inputs = list(self.declaration.inputs)
 
         def argument(place: tuple[int, ...]) -> str:
             group, index = place[0], place[1] if len(place) > 1 else 0
             if group == 0:
                 return inputs[index] if index < len(inputs) else "a tangent"
-            return "dy" if index == 0 else f"dy{index + 1}"
+            return f"d{self._output}" if index == 0 else f"d{self._output}{index + 1}"
 
-        def result(place: tuple[int, ...], names: Sequence[str]) -> str:
-            index = place[-1] if place else 0
-            return names[index] if index < len(names) else "a result"
-
-        def earlier(who: str, place: tuple[int, ...]) -> str:
-            return result(
-                place, ["y"] if who == "forward" else [f"d{one}" for one in self.declaration.differentiable]
-            )
+        def result(place: tuple[int, ...], *, of_forward: bool) -> str:
+            if not of_forward:
+                return self._called(done, place)
+            index = place[0] if place else 0
+            return outputs[index] if index < len(outputs) else "a result"
 
         return Manners(
             mutated=(*map(argument, done.changed), *done.cache),
             aliased=tuple(
-                (result(place, results), argument(owner) if owner else label)
+                (result(place, of_forward=of_forward), argument(owner) if owner else label)
                 for place, owner, label in done.aliased
             ),
-            reused=tuple(result(place, results) for place in done.reused),
-            overwritten=tuple(earlier(who, place) for who, place in done.overwritten),
+            reused=tuple(result(place, of_forward=of_forward) for place in done.reused),
+            overwritten=tuple(result(place, of_forward=who == "forward") for who, place in done.overwritten),
             warnings=done.warnings,
         )
+
+    def _called(self, done: Operated, place: tuple[int, ...]) -> str:
+        """What the gradient is called that lies there in what a backward pass returns."""
+        declared, names = self.declaration, list(self.declaration.differentiable)
+        called = [f"d{name}" for name in names]
+        if declared.kind == "class":  # what it returns, and the attributes
+            attributes = [one.gradient for one in declared.parameters]
+            held = {one.name for one in declared.parameters}
+            called = attributes if place[:1] == (1,) else [f"d{name}" for name in names if name not in held]
+            place = place[1:]
+        elif done.keys is not None:
+            called = [f"d{key}" if key in names else key for key in done.keys]
+        elif isinstance(done.value, list | tuple) and len(done.value) == len(declared.inputs) > len(names):
+            called = [f"d{name}" for name in declared.inputs]
+        if len(called) == 1:  # its numbers may come as a list
+            return called[0]
+        return called[place[0]] if place and place[0] < len(called) else "a result"
 
 
 def plan_of(declaration: Declaration) -> dict[str, Any]:

@@ -1031,6 +1031,58 @@ which = 0
             assert again.manners.overwritten == (("dx",) if which == 0 else ())
 
 
+OVERWRITTEN = {
+    "an attribute": (
+        """
+OPERATION = {"x": "n d", "g": "d"}
+class LAYER:
+    def __init__(self, d): self.g, self.dg = np.ones(d), np.zeros(d)
+    def forward(self, x):
+        self.x = x
+        return x * self.g
+    def backward(self, dy):
+        self.dg += (dy * self.x).sum(0)
+        return dy * self.g
+PARAMETERS = {"g": "dg"}
+""",
+        "dg",
+    ),
+    "of a dict": (
+        """
+OPERATION = {"x": "n d", "g": "d"}
+last = np.zeros(3)
+def forward(x, g): return x * g, (x, g)
+def backward(dy, cache):
+    last[...] = (dy * cache[0]).sum(0)
+    return {"g": last, "x": dy * cache[1]}
+""",
+        "dg",
+    ),
+    "after one that has none": (
+        """
+OPERATION = {"which": {"axes": "n", "values": "counts"}, "x": "n d", "g": "d"}
+last = np.zeros(3)
+def forward(which, x, g): return x * g, (x, g)
+def backward(dy, cache):
+    last[...] = (dy * cache[0]).sum(0)
+    return None, dy * cache[1], last
+""",
+        "dg",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OVERWRITTEN)
+def test_the_result_that_is_overwritten_is_the_one_that_is_named(name: str, tmp_path: Path) -> None:
+    source, expected = OVERWRITTEN[name]
+    with loaded(tmp_path, source) as found:
+        (subject,) = found.subjects
+        every = {"which": np.arange(len(X)), "x": X, "g": X[0]}
+        forward = subject.forward({one: every[one] for one in subject.declaration.inputs})
+        subject.backward(forward, [X])
+        assert subject.backward(forward, [X + 1]).manners.overwritten == (expected,)
+
+
 def test_a_cache_that_can_be_read_once_is_a_remark_and_its_second_reading_an_error(tmp_path: Path) -> None:
     source = f"""{ELEMENTWISE}
 def forward(x): return x * 2, (x, (row for row in x))
@@ -1371,6 +1423,30 @@ OF_A_JVP = """
 """
 
 
+OF_AN_INPUT_CALLED_Y = """
+    OPERATION = {"x": "n d", "y": "n d"}
+    def forward(x, y): return 3 * x * y
+    def backward(dout, x, y): return 3 * dout * y, 3 * dout * x
+"""
+
+
+def test_an_input_called_y_is_not_taken_for_the_output_of_that_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with loaded(tmp_path, OF_AN_INPUT_CALLED_Y) as found:
+        (subject,) = found.subjects
+        case = OperationCase(
+            {"x": np.array([[1.0, 4.0]]), "y": np.array([[5.0, 6.0]])},
+            {},
+            {"n": 1, "d": 2},
+            np.zeros(9, int),
+            calls=calls(str(tmp_path / "mine.py"), subject.declaration),
+        )
+        case.shapes.append((1, 2))
+        exec(case.as_python().replace("dout = ", "dout = 0 * x + 2  # "), {})  # noqa: S102  (our own lines)
+        assert "[[30., 36.]]" in capsys.readouterr().out  # 3 · 2 · y, of the input
+
+
 @pytest.mark.parametrize(("source", "said"), [(OF_A_CLASS, "[[10. 12.]] [2. 8.]"), (OF_A_JVP, "[5. 0.]")])
 def test_a_case_can_be_pasted_and_says_what_the_derivative_is(
     source: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -1386,3 +1462,28 @@ def test_a_case_can_be_pasted_and_says_what_the_derivative_is(
         case.shapes.append(arrays["x"].shape)
         exec(case.as_python().replace("dy = ", "dy = 2 + 0 * x  # "), {})  # noqa: S102  (our own lines)
     assert said in capsys.readouterr().out
+
+
+OF_A_TUPLE = """
+    OPERATION = {"x": "n"}
+    def forward(x): return (3 * x, x * x), x
+    def backward(dy, cache): return 3 * dy[0] + 2 * cache * dy[1]
+"""
+OF_TWO_COTANGENTS = """
+    OPERATION = {"x": "n"}
+    def forward(x): return 3 * x, x * x, x
+    def backward(da, db, cache): return 3 * da + 2 * cache * db
+"""
+
+
+@pytest.mark.parametrize("source", [OF_A_TUPLE, OF_TWO_COTANGENTS])
+def test_a_case_of_several_outputs_can_be_pasted(
+    source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with loaded(tmp_path, source) as found:
+        x, lines = np.array([1.0, 4.0]), calls(str(tmp_path / "mine.py"), found.subjects[0].declaration)
+        case = OperationCase({"x": x}, {}, {"n": 2}, np.arange(9), calls=lines, shapes=[(2,), (2,)])
+        exec(case.as_python(), {})  # noqa: S102  (our own lines)
+    one, other = case.cotangents([x, x])
+    assert not np.array_equal(one, other)
+    assert str(3 * one + 2 * x * other) in capsys.readouterr().out

@@ -233,6 +233,147 @@ def test_a_likelihood_that_no_library_has_is_judged_to_the_last_digit(tmp_path: 
     assert re.search(r"An error of \de-1[3-6] in a typical entry would have failed", outcome.remark)
 
 
+NO_PROGRAM = {
+    "a branch on a number": (
+        "if x[0, 0] > 0: pass",
+        "the value of a number is asked for at mine.py:5, as by float() or an if",
+    ),
+    "a function that is not known": (
+        "import scipy.special; scipy.special.psi(abs(x) + 1)",
+        "JAX has no psi (mine.py:5)",
+    ),
+    "a step that is not read": (
+        "x = x + 0 * np.linalg.solve(np.eye(len(x)) + x @ x.T, x)",
+        "the primitive custom_linear_solve is not read",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NO_PROGRAM)
+def test_where_no_program_is_read_the_verdict_says_why_and_suggests_none(name: str, tmp_path: Path) -> None:
+    line, why = NO_PROGRAM[name]
+    source = f"""
+    OPERATION = {{"x": "n d"}}
+    def forward(x):
+        {line}
+        return np.sin(x) * x, x
+    def backward(dy, x): return dy * (np.cos(x) * x + np.sin(x))
+    """
+    outcome = judged(tmp_path, source)
+    assert f"your own forward pass, of which no program is read ({why})." in outcome.remark
+    assert "REFERENCE" not in outcome.remark
+
+
+SIZES = {
+    "of an axis": ("np.sin(x).mean(axis=1)", "dy[:, None] * np.cos(x)", "the division by d is left out"),
+    "of two": ("np.sin(x).mean()", "dy * np.cos(x)", "the division by (n d) is left out"),
+    "at which there is no other program": (
+        "sum(np.sin(x[:, j]) for j in range(x.shape[1])) / x.shape[1]",
+        "dy[:, None] * np.cos(x)",
+        "the division by the number in `sum(np.sin(x[:, j]) for j in range(x.shape[1])) / x.shape[1]` is left out",
+    ),
+    "a number": ("(np.sin(x) / 4).sum(axis=1)", "dy[:, None] * np.cos(x)", "the division by 4 is left out"),
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_a_number_that_is_a_size_is_told_by_the_name_of_the_size_or_by_its_line(
+    name: str, tmp_path: Path
+) -> None:
+    value, gradient, told = SIZES[name]
+    source = f"""
+    OPERATION = {{"x": "n d"}}
+    def forward(x): return {value}, x
+    def backward(dy, x): return {gradient}
+    """
+    outcome = judged(tmp_path, source)
+    assert outcome.diagnosis is not None
+    assert told in outcome.diagnosis.sentence
+
+
+PARTS = {
+    "of the variable of a power": (
+        '{"x": {"axes": "n", "values": "positive"}, "p": {"axes": "n", "values": "positive"}}',
+        "x, p",
+        "x**p",
+        "(dy * p * x ** (p - 1), dy * x**p * np.log(p))",
+        "dp: p stands in the place of the part of x in the slope of `x**p`",
+    ),
+    "of an array that is moved": (
+        '{"x": "6", "w": "3"}',
+        "x, w",
+        'np.correlate(x, w, mode="valid")',
+        '(np.convolve(dy, w[::-1], mode="full"), np.correlate(x, dy, mode="valid"))',
+        "dx: w stands in the place of w reversed",
+    ),
+    "of another turn of a loop": (
+        '{"x": "n d", "V": "d d"}',
+        "x, V",
+        "turned(x, V)[-1]",
+        "turned_back(dy, x, V)",
+        "an earlier `np.tanh(hs[-1] @ V)` stands in the place of `np.tanh(hs[-1] @ V)`",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_what_stands_in_the_place_of_something_is_told_of_what_it_is(name: str, tmp_path: Path) -> None:
+    axes, takes, value, gradient, told = PARTS[name]
+    source = f"""
+    OPERATION = {axes}
+    def turned(x, V):
+        hs = [x]
+        for _ in range(3):
+            hs.append(np.tanh(hs[-1] @ V))
+        return hs
+    def turned_back(dy, x, V):
+        hs, dV = turned(x, V), 0
+        for t in (3, 2, 1):
+            dz = dy * (1 - hs[t] ** 2)
+            dV, dy = dV + hs[max(0, t - 2)].T @ dz if t > 2 else dV + hs[t - 1].T @ dz, dz @ V.T
+        return dy, dV
+    def forward({takes}): return {value}, ({takes})
+    def backward(dy, cache):
+        {takes} = cache
+        return {gradient}
+    """
+    outcome = judged(tmp_path, source)
+    assert outcome.diagnosis is not None
+    assert told in outcome.diagnosis.sentence
+
+
+def test_the_cotangent_is_not_called_as_the_gradient_of_an_input(tmp_path: Path) -> None:
+    source = """
+    OPERATION = {"x": "n d", "y": "n d"}
+    def forward(x, y): return np.sin(x) * y + y**3, (x, y)
+    def backward(dout, cache):
+        x, y = cache
+        return np.cos(x) * y, np.sin(x) + 3 * y**2
+    """
+    outcome = judged(tmp_path, source)
+    assert outcome.diagnosis is not None
+    assert outcome.diagnosis.sentence.startswith("dx, dy: dout is ignored, as if it were 1")
+
+
+def test_labels_of_all_samples_are_not_taken_for_all_classes(tmp_path: Path) -> None:
+    source = """
+    OPERATION = {"X": "n d", "W": "d c", "y": {"axes": "n c", "values": "onehot", "constant": True}}
+    SIZES = {"n": [5], "c": [2]}
+    def forward(X, W, y):
+        z = X @ W
+        return (np.log(np.exp(z).sum(1)) - (y * z).sum(1)).mean(), (X, W, z, y)
+    def backward(dy, cache):
+        X, W, z, y = cache
+        p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+        p[:, y.argmax(1)] -= 1
+        dz = dy * p / len(y)
+        return dz @ W.T, X.T @ dz
+    """
+    outcome = judged(tmp_path, source)
+    assert outcome.diagnosis is not None
+    assert "left out" not in outcome.diagnosis.sentence  # so it is where every class has a sample
+
+
 RESIDUAL = """
     OPERATION = {"x": "n d", "V": "d d", "W": "d k"}
     def forward(x, V, W):

@@ -18,6 +18,7 @@ from __future__ import annotations
 import importlib
 import linecache
 import sys
+import traceback
 import types
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -50,6 +51,9 @@ MAKERS = (  # functions of NumPy that make an array, and don't ask what they mak
     *("arange", "linspace", "tri", "zeros_like", "ones_like", "empty_like", "full_like"),
 )  # fmt: skip
 
+ASKING = frozenset(  # errors of JAX
+    {"ConcretizationTypeError", "TracerArrayConversionError", "TracerIntegerConversionError"}
+)
 LIBRARIES = frozenset({"math", "scipy"})  # whose functions don't ask an array to answer for itself
 RENAMED = {"lgamma": "gammaln"}  # of math, in SciPy
 
@@ -60,7 +64,29 @@ Index = Any
 
 
 class UntraceableError(Exception):
-    """The forward pass can't be read as a program."""
+    """The forward pass can't be read as a program; the message says why."""
+
+
+def told(error: Exception, folder: str) -> str:
+    """Why an attempt to trace ended with an error, and at which line of the subject, on one line."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    own = [
+        f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+        for frame in frames
+        if is_own(Path(frame.f_code.co_filename), folder)
+    ]
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    where = f" at {own[-1]}" if own else ""
+    if kinds & ASKING:
+        return f"the value of a number is asked for{where}, as by float() or an if"
+    if isinstance(error, UntraceableError):
+        return f"{error}{where and f' ({own[-1]})'}"
+    first = next(iter(str(error).splitlines()), "")
+    return (
+        f"it raises {type(error).__name__}{where}: {first}"
+        if first
+        else f"it raises {type(error).__name__}{where}"
+    )
 
 
 def framework(name: str) -> Any:
@@ -115,7 +141,7 @@ class Traced(NDArrayOperatorsMixin):
     def _at(self, ufunc: Any, array: Value, index: Index, value: Value) -> None:
         """np.add.at, np.subtract.at."""
         if not isinstance(array, Traced) or ufunc.__name__ not in {"add", "subtract"}:
-            raise UntraceableError(f"{ufunc.__name__}.at")
+            raise UntraceableError(f"{ufunc.__name__}.at is not read")
         added = plain(value) if ufunc.__name__ == "add" else -plain(value)
         array.replace(jax().numpy.asarray(array.value).at[of_arrays(index)].add(added))
 
@@ -259,7 +285,7 @@ def _put_along(array: Traced, index: Value, new: Value, axis: int) -> None:
     """Where the place along the axis is the index."""
     index = plain(index)
     if index.shape[axis] != 1:
-        raise UntraceableError("put_along_axis")
+        raise UntraceableError("put_along_axis puts several numbers in each place")
     places = np.moveaxis(np.arange(array.shape[axis]).reshape(-1, *(1,) * (array.ndim - 1)), 0, axis)
     array.replace(jax().numpy.where(index == places, plain(new), array.value))
 
@@ -288,7 +314,7 @@ class Selected(NDArrayOperatorsMixin):
         """Of each entry, with numbers and with what the same mask selects of others."""
         given = [one.whole if isinstance(one, Selected) else plain(one) for one in inputs]
         if method != "__call__" or any(np.ndim(one) not in {0, self.whole.ndim} for one in given):
-            raise UntraceableError("a mask")
+            raise UntraceableError("what a mask selects is not a number for each entry")
         found = counterpart(ufunc.__name__)(*given)
         if out is None:
             return Selected(found, self.mask)
@@ -401,7 +427,7 @@ def counterpart(name: str, inner: str = "") -> Callable[..., Value]:
             found = getattr(framework(place), RENAMED.get(name, name), None)
             if found is not None:
                 return found
-    raise UntraceableError(name)
+    raise UntraceableError(f"JAX has no {name}")
 
 
 def made(name: str) -> Callable[..., Value]:
@@ -502,15 +528,18 @@ def numpy_seen(modules: Sequence[types.ModuleType]) -> Generator[None]:
             names.update(was)
 
 
+def is_own(path: Path, folder: str) -> bool:
+    """Whether a file is the subject's: it lies in its folder."""
+    return Path(folder) in path.parents and "site-packages" not in path.parts and path != HERE
+
+
 def own_modules(folder: str) -> list[types.ModuleType]:
     """The modules of the subject: those that lie in its folder."""
     found: list[types.ModuleType] = []
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)
-        if isinstance(file, str):
-            path = Path(file)
-            if Path(folder) in path.parents and "site-packages" not in path.parts and path != HERE:
-                found.append(module)
+        if isinstance(file, str) and is_own(Path(file), folder):
+            found.append(module)
     return found
 
 
@@ -551,7 +580,7 @@ class Transcription:
                 needed.update(one[1])
                 kept.append(one)
         if len(kept) > MOST:
-            raise UntraceableError(f"{len(kept)} equations")
+            raise UntraceableError(f"it takes {len(kept)} steps, and {MOST} are read")
         constants = [(slot, array) for slot, array in self.constants if slot in needed]
         program = {
             "inputs": inputs,
@@ -591,7 +620,12 @@ class Transcription:
                 found = self.inline(equation.params[INLINED[name]], given, line)
             else:
                 found = [self.new() for _ in equation.outvars]
-                parameters = {key: written(one) for key, one in equation.params.items() if key not in UNUSED}
+                try:
+                    parameters = {
+                        key: written(one) for key, one in equation.params.items() if key not in UNUSED
+                    }
+                except UntraceableError:
+                    raise UntraceableError(f"the primitive {name} is not read") from None
                 self.equations.append([name, given, found, parameters, line])
             slots.update(zip(equation.outvars, found))  # noqa: B905 - as above
         return [slot(one) for one in jaxpr.outvars]
@@ -602,7 +636,7 @@ class Transcription:
             frames = framework("jax._src.source_info_util").user_frames  # no public name
             for frame in frames(equation.source_info.traceback):
                 path = Path(frame.file_name)
-                if Path(self.folder) in path.parents and "site-packages" not in path.parts and path != HERE:
+                if is_own(path, self.folder):
                     place = f"{path.name}:{int(frame.start_line)} ({frame.function_name})"[:LONGEST]
                     text = expression(frame)
                     return f"{place} «{text}»" if text else place

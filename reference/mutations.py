@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from reference.arithmetic.floats import RULES, Floats, plain
 from reference.arithmetic.reading import Rule
 from reference.operations.by_hand import ByHand
-from reference.operations.operation import Operation
+from reference.operations.operation import Operation, output_name
 from reference.operations.tracing import abstract_inputs
 from reference.precision import in_double_precision
 from reference.program import Derivative, Equation, Instance, Program, Slot, as_tuple, derivative, flattened
@@ -228,7 +228,8 @@ class Passage:
         names = tuple(operation.inputs)
         self.gradients = tuple(names[i] for i in self.traced.differentiable)
         self.program = _normalised(self.traced.program, len(names), self.traced.outputs)
-        cotangents = ("dy",) if len(self.traced.pulled) == 1 else tuple(f"dy{i}" for i in self.traced.pulled)
+        dy = f"d{output_name([*names, *operation.options])}"
+        cotangents = (dy,) if len(self.traced.pulled) == 1 else tuple(f"{dy}{i}" for i in self.traced.pulled)
         self._names = dict(zip(self.program.inputs, (*names, *cotangents), strict=True))
         self.ends = self.program.outputs[self.traced.outputs :]
         self.cotangents = self.program.inputs[len(names) :]
@@ -258,6 +259,22 @@ class Passage:
         same = [(one.primitive, one.inputs) for one in self.flow.steps]
         return other if [(one.primitive, one.inputs) for one in other.flow.steps] == same else None
 
+    @property
+    def is_of_sizes(self) -> bool:
+        """Whether it was traced with sizes that are numbers, so that its own may be those."""
+        return bool(self._fixed)
+
+    @property
+    def numbers(self) -> list[Slot]:
+        """The constants of the program that are one number."""
+        constants = self.program.constants.items()
+        return [slot for slot, one in constants if np.size(one) == 1 and np.asarray(one).dtype.kind in "fi"]
+
+    def number_in(self, slot: Slot) -> str:
+        """A number by the line where it is used first, "the number in `x.mean()`"."""
+        said = (expression(one.line, one.primitive) for one in self.program.equations if slot in one.inputs)
+        return f"the number in {next(said, 'the program')}"
+
     def call(self, names: Mapping[Slot, str]) -> None:
         """Call variables by these names in sentences."""
         self._names.update(names)
@@ -283,6 +300,9 @@ class Passage:
     def say(self, edit: Edit) -> str:
         """The sentence of an edit."""
         called = [self._called(slot, edit.at) for slot in edit.slots]
+        for k, (slot, name) in enumerate(zip(edit.slots, called, strict=True)):
+            if k and slot != edit.slots[0] and name == called[0]:  # of a loop that is written out
+                called[k] = f"{'an earlier' if slot < edit.slots[0] else 'a later'} {name}"
         paths = {f"via{k}": text.removeprefix("the gradient of ") for k, text in enumerate(called)}
         return edit.text.format(*called, **paths)
 
@@ -350,11 +370,37 @@ class Passage:
                 if one in self._names and one in self.program.inputs
             ]
             said = f"{said} (with {', '.join(known)})" if known else said
-        if made[slot].primitive in {"reshape", "broadcast_in_dim", "convert_element_type", "copy"}:
+        if made[slot].primitive in _AS_IT_IS:
             return self._called(made[slot].inputs[0], (0,)) if program is self.program else said
         if self.hand or slot in values:
             return said
-        return f"the gradient of {said}" if slot in carried else f"the slope of {said}"
+        if slot in carried or program is not self.program:
+            return f"the {'gradient' if slot in carried else 'slope'} of {said}"
+        return self._slope(slot, said)
+
+    def _slope(self, slot: Slot, said: str) -> str:
+        """What is computed for the way back alone: an array that is moved, a slope, or a part of one."""
+        step = self._made[slot]
+        if step.primitive in _MOVED:
+            return f"{self._called(step.inputs[0], (0,))} {_MOVED[step.primitive]}"
+        made_of = dict.fromkeys(self._called(one, (0,)) for one in self._made_of(slot))
+        if made_of and not self._meets_a_cotangent(slot):
+            return f"the part of {' and '.join(made_of)} in the slope of {said}"
+        return f"the slope of {said}"
+
+    def _meets_a_cotangent(self, slot: Slot) -> bool:
+        """Whether a slope is what the way back multiplies by, and nothing of which that is made."""
+        uses = self.flow.uses.get(slot, ())
+        passed_on = (self.flow.steps[j].outputs[0] for j in uses if self.flow.steps[j].primitive in _AS_IT_IS)
+        return any(map(self.flow.backward, uses)) or any(map(self._meets_a_cotangent, passed_on))
+
+    def _made_of(self, slot: Slot) -> Iterator[Slot]:
+        """The variables of the forward pass of which a part of a slope is made."""
+        for one in self._made[slot].inputs:
+            if one in self.slopes:
+                yield from self._made_of(one)
+            elif one not in self.program.constants:
+                yield one
 
 
 @in_double_precision
@@ -1059,6 +1105,11 @@ class _Level:
             text = "the parts of {0} are put back side by side, though they were taken further apart"
             yield self.rule("scatter", text, _side_by_side, 2, slot, also=also)
         yield self.rule("scatter", "{0} is averaged where indices repeat, not added", _averaged, 1, slot)
+        axes, named = _indexed(self.step), dict(self._axes(self.step.outputs[0]))
+        for place, axis in enumerate(axes) if len(axes) > 1 else ():
+            for rule in (_everywhere, _added_everywhere) if axis in named else ():
+                text = f"{{0}} goes everywhere along {named[axis]}, as with : in the place of the index there"
+                yield self.rule("scatter", text, partial(rule, place=place), 0.9, slot)
 
     def _size(self) -> Iterator[Edit]:
         yield self.value("factor", "{0} − 1 stands in the place of {0}", lambda v: v - 1, 2)
@@ -1244,6 +1295,31 @@ def _overwritten(c: Context, x: Array, indices: Array, updates: Array, *, last: 
     return _again(replace(c.step, primitive="scatter", parameters=how), (x, indices, updates))
 
 
+def _indexed(step: Equation) -> Sequence[int]:
+    """The axes that the indices of a scatter are of, in the order of its indices."""
+    return step.parameters["dimension_numbers"].scatter_dims_to_operand_dims
+
+
+def _everywhere(c: Context, x: Array, indices: Array, updates: Array, *, place: int) -> Array:
+    """As `x[:, j] = updates`, where `x[i, j] += updates` is meant, for the index in this place."""
+    for index in range(x.shape[_indexed(c.step)[place]]):
+        x = _overwritten(c, x, _at_one(indices, place, index), updates, last=True)
+    return x
+
+
+def _added_everywhere(c: Context, x: Array, indices: Array, updates: Array, *, place: int) -> Array:
+    """The same, added where indices repeat."""
+    for index in range(x.shape[_indexed(c.step)[place]]):
+        x = c.again(x, _at_one(indices, place, index), updates)
+    return x
+
+
+def _at_one(indices: Array, place: int, index: int) -> Array:
+    moved = indices.copy()
+    moved[..., place] = index
+    return moved
+
+
 def _averaged(c: Context, x: Array, indices: Array, updates: Array) -> Array:
     """The mean of the updates that have the same index."""
     count = c.again(np.zeros_like(x), indices, np.ones_like(updates))
@@ -1298,6 +1374,10 @@ _OPERATORS: Mapping[str, tuple[type[ast.operator], ...]] = {
     "dot_general": (ast.MatMult,), "integer_pow": (ast.Pow, ast.Div), "pow": (ast.Pow,),
 }  # fmt: skip
 _SPELLED = {"select_n": "where"}
+_AS_IT_IS = frozenset({"reshape", "broadcast_in_dim", "convert_element_type", "copy"})
+"""What a sentence passes over: the numbers are the same, in the same order."""
+_MOVED: Mapping[str, str] = {"rev": "reversed", "transpose": "transposed"}
+"""What is said of a variable that is moved on the way back."""
 WIDTH = 60
 """Letters of an expression that are shown."""
 

@@ -48,6 +48,8 @@ LISTED = range(1, 17)
 """Sizes of which a list of wrong ones is made."""
 PARTS = range(2, 9)
 """Sizes of blocks."""
+KINDS_OF_DRAWS: Sequence[Mapping[str, Any]] = ({"wide": EVERY}, {}, {"wide": EVERY, "together": True})
+"""Among which a case is looked for: where one axis bounds another it takes two long ones, for numbers few of them."""
 BISECTIONS, BISECTIONS_SLOWLY = 8, 4
 """Of the interval in which a threshold lies: a 256th of it is left, or a 16th."""
 
@@ -130,8 +132,8 @@ class Population(ABC, Generic[C]):
     is_quick: bool
 
     @abstractmethod
-    def drawn(self, wide: Sequence[int] = (), *, near: bool = False) -> C | None:
-        """Any case, one axis of which may be wide; or one with the sizes and options of the example, but for one."""
+    def drawn(self, wide: Sequence[int] = (), *, near: bool = False, together: bool = False) -> C | None:
+        """Any case, one axis of which may be wide, or all; or the example's sizes and options, but for one."""
 
     @abstractmethod
     def of_size(self, axis: str, size: int) -> C | None:
@@ -250,9 +252,8 @@ class _Search(Generic[C]):
         """What is left after cases on which the conditions differ, of sizes between the usual ones too, and others."""
         in_vain = 0
         for number in range((MORE if self.is_quick else MORE_SLOWLY) if left else 0):
-            draws = (
-                self._dividing(left) for _ in range(LOOKED_AT if len(left) > 1 and in_vain < IN_VAIN else 0)
-            )
+            looks = range(LOOKED_AT if len(left) > 1 and in_vain < IN_VAIN else 0)
+            draws = (self._dividing(left, **kind) for kind in KINDS_OF_DRAWS for _ in looks)
             dividing = next(filter(None, draws), None)
             in_vain = 0 if dividing else in_vain + 1
             self._ask(dividing or self.population.drawn(EVERY, near=number % 2 == 1))
@@ -261,8 +262,8 @@ class _Search(Generic[C]):
                 break
         return left
 
-    def _dividing(self, left: Sequence[Condition[C]]) -> C | None:
-        case = self.population.drawn(EVERY)
+    def _dividing(self, left: Sequence[Condition[C]], **kind: Any) -> C | None:
+        case = self.population.drawn(**kind)
         return case if case is not None and len({one.holds(case) for one in left}) > 1 else None
 
     def _plain(self) -> Iterator[Condition[C]]:

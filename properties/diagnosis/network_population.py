@@ -82,10 +82,13 @@ class NetworkPopulation(Population[NetworkCase]):
             if like.inputs[name].size
         }
 
-    def drawn(self, wide: Sequence[int] = (), *, near: bool = False) -> NetworkCase | None:
+    def drawn(
+        self, wide: Sequence[int] = (), *, near: bool = False, together: bool = False
+    ) -> NetworkCase | None:
         """Any sizes, or those of the example but for one; half of the cases have numbers of size 1."""
         random, maker = self.maker.random, self.maker
-        any_size = {axis: self._size(axis, range(1, LARGEST + 1)) for axis in self.axes}
+        usual = wide if together else range(1, LARGEST + 1)
+        any_size = {axis: self._size(axis, usual) for axis in self.axes}
         free = str(random.choice([axis for axis in self.axes if not self._pinned(axis)] or self.axes))
         sizes = {**seen(maker.like).sizes, free: any_size[free]} if near else any_size
         sizes[free] = self._size(free, wide or (sizes[free],))

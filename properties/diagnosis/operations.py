@@ -34,16 +34,19 @@ from properties.diagnosis.search import (
     room,
 )
 from properties.diagnosis.trials import (
+    NUMBERS,
     UNIT,
     Answer,
     Array,
     Trial,
+    factors,
     named_factor,
     of_state,
     ratio,
     value_of,
 )
 from properties.generic_cases import Case
+from properties.search import Inconclusive
 from reference.mutations import CURES, Edit, Passage, Reading, edits
 from reference.operations import OPERATIONS
 from reference.operations.operation import Operation
@@ -110,6 +113,37 @@ class OperationForm:
     def applies(self, trial: Trial) -> bool:
         """Whether the trial's options make the same program."""
         return self.reading(trial) is not None
+
+    def call_numbers(self, trials: Sequence[Asked]) -> None:
+        """Call numbers of the program by the sizes that they are, by what they are at other sizes.
+
+        One that has no such name, or may be a size at which there is no other program, is the number in a line.
+        """
+        if not self.passage.is_of_sizes:
+            return
+        seen = [(one, found.passage) for one in trials if (found := self.reading(one))]
+        first, kept = seen[0][0], dict[str, int]()
+        for axis, size in first.case.sizes.items():
+            if all(one.case.sizes[axis] == size for one, _ in seen):
+                moved = replace(first.case, sizes={**first.case.sizes, axis: size + 1})
+                if (found := self._elsewhere(moved)) is None:
+                    kept[axis] = size
+                else:
+                    seen.append((replace(first, case=moved), found))
+        every = [one for one, _ in seen]
+        maybe = {value for said, (value, _) in factors(kept).items() if said not in NUMBERS}
+        for slot in self.passage.numbers:
+            values = [float(found.program.constants[slot]) for _, found in seen]
+            called = named_factor(values, every) if min(values) < max(values) else None
+            if called or min(values) < max(values) or values[0] in maybe:
+                self.passage.call({slot: called[0] if called else self.passage.number_in(slot)})
+
+    def _elsewhere(self, case: Case) -> Passage | None:
+        """The same program at other sizes, where there is any."""
+        try:
+            return self.passage.with_options(case.options, case.sizes)
+        except (Inconclusive, ValueError, TypeError, ArithmeticError, LookupError):
+            return None
 
     def _read(self, case: Case) -> Reading | None:
         own = self.passage
@@ -481,7 +515,10 @@ def diagnose(
         passage,
         *(Passage(operation, passage.options, first.case.sizes, one) for one in operation.formulations),
     ]
-    told = explain(_Problem(operation, first.case, [OperationForm(one) for one in forms]), trials)
+    ways = [OperationForm(one) for one in forms]
+    for one in ways:
+        one.call_numbers(trials)
+    told = explain(_Problem(operation, first.case, ways), trials)
     told = replace(told, findings=_together(told.findings), census=remarks)
     if told.verdict not in {"located", "none known"}:
         return told

@@ -104,6 +104,25 @@ def test_fewer_cases_do_where_each_is_measured(text: str) -> None:
     assert found.sentence == f"always and only where {text}"
 
 
+def test_a_condition_is_not_narrower_than_the_cases_where_one_axis_bounds_another() -> None:
+    def forward(x: Array, w: Array) -> Any:
+        return np.sin(x) * np.cosh(x) * w.sum(), (x, w)
+
+    def backward(dy: Array, cache: Any) -> Any:
+        x, w = cache
+        slope = (np.cos(x) * np.cosh(x) + np.sin(x) * np.sinh(x)) * w.sum()
+        dw = np.full_like(w, (dy * np.sin(x) * np.cosh(x)).sum())
+        return dy * slope * (1 if len(w) % 3 else 2), dw
+
+    judge = Judge(
+        InProcess({"x": "n l", "w": "k"}, forward, backward, valid=lambda sizes, _: sizes["k"] <= sizes["l"])
+    )
+    example = make(Seeded(np.random.default_rng(0)), judge, ("plain",), sizes=(3,))
+    found = condition_of(judge, example)
+    assert found is not None
+    assert found.sentence == "always and only where k is a multiple of 3"
+
+
 def test_a_threshold_of_the_only_axis_is_found_where_each_is_measured() -> None:
     def forward(x: Array) -> Any:
         return np.sin(x) * np.cosh(x), x

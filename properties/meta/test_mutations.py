@@ -13,6 +13,7 @@ from properties.generic_cases import Case, generic_cases
 from reference.arithmetic.floats import Floats
 from reference.mutations import CURES, Passage, Reading, edits
 from reference.operations import OPERATIONS
+from reference.operations.operation import Input, Operation
 from reference.program import derivative
 from reference.truth import truth
 
@@ -135,6 +136,29 @@ def test_the_path_through_the_mean_is_told_by_the_reference_s_own_name() -> None
 def test_a_slope_at_the_output_is_told_as_the_slope_that_it_is() -> None:
     (finding,) = diagnosed("tanh", lambda dy, x: (dy * (1 - np.tanh(np.tanh(x)) ** 2),)).findings
     assert finding.sentence == "tanh' at `jnp.tanh(x)` stands in the place of the slope of `jnp.tanh(x)`"
+
+
+def test_an_index_in_whose_place_is_a_colon_is_told() -> None:
+    def picked(x: Any, labels: Any) -> Any:
+        return (x * x).sum(1) - x[np.arange(x.shape[0]), labels]
+
+    def subject(
+        inputs: Mapping[str, Array],
+        options: Mapping[str, Any],
+        cotangents: Sequence[Array],
+        sizes: Mapping[str, int],
+    ) -> dict[str, Array]:
+        del options, sizes
+        dx = 2 * inputs["x"] * cotangents[0][:, None]
+        dx[:, inputs["labels"]] -= cotangents[0]
+        return {"x": dx}
+
+    axes = {"x": Input("n k"), "labels": Input("n", "labels", below="k")}
+    operation = Operation("picked", picked, axes, concrete=("n",))
+    (finding,) = diagnose(operation, subject, generic_cases(operation, {})).findings
+    assert finding.sentence.endswith(
+        "goes everywhere along axis 0, as with : in the place of the index there"
+    )
 
 
 def test_a_cotangent_that_is_ignored_is_told_before_anything_else() -> None:

@@ -409,6 +409,34 @@ def test_two_inputs_that_tie_do_not_both_get_the_whole_gradient() -> None:
     assert "a[0] and b[0] tie, da[0] + db[0] is 2, and should be 1" in told
 
 
+def relu_of_a_line(w: Any, b: Any) -> Any:
+    return np.maximum(b - 2 * w, 0), (w, b)
+
+
+def distance(w: Any, b: Any) -> Any:
+    return abs(w - b), (w, b)
+
+
+KINKS: dict[str, tuple[Callable[..., Any], Backward]] = {
+    "a threshold": (relu_of_a_line, lambda dy, wb: (-dy * (wb[1] > 2 * wb[0]), dy * (wb[1] > 2 * wb[0]))),
+    "a distance": (distance, lambda dy, wb: (dy * np.sign(wb[0] - wb[1]), dy * np.sign(wb[0] - wb[1]))),
+}
+
+
+@pytest.mark.parametrize("name", KINKS)
+def test_only_where_one_of_equal_numbers_is_taken_is_it_told_that_their_shares_add_up(name: str) -> None:
+    forward, backward = KINKS[name]
+    judge = Judge(InProcess({"w": Input("", "ties"), "b": Input("", "ties")}, forward, backward))
+    at_the_kink = {"w": np.array(0.5), "b": np.array(1.0 if name == "a threshold" else 0.5)}
+    case = OperationCase(at_the_kink, {}, {}, np.zeros(16, int), differentiable=("w", "b"))
+    lines = judge.right(case).lines
+    assert lines is not None
+    off = {"w": np.array(0.75), "b": np.array(0.5)}
+    told = lines.contradicted(off, judge.right(case).gradients)
+    assert told.endswith("should be 0.")
+    assert "tie" not in told
+
+
 # --- Labels -----------------------------------------------------------------------------------------------------
 
 LABELLED = {"x": "n k", "labels": Input("n", "labels", below="k", ignore=-100)}
@@ -537,12 +565,10 @@ def centred(x: Any) -> Any:
     return x - x.mean(axis=0), x
 
 
-def test_samples_that_mix_are_told_so_unless_the_operation_is_known_to() -> None:
+def test_what_depends_on_each_other_along_an_axis_is_told_so_unless_the_operation_is_known_to() -> None:
     mixing = Judge(InProcess(X, centred, lambda dy, x: dy - dy.mean(axis=0)))
     (told,) = mixing.notes(passes=False)
-    assert re.fullmatch(
-        r"Samples mix along n: y\[0\] changes with x\[\d\], as under batch normalisation.", told
-    )
+    assert re.fullmatch(r"What lies along n depends on each other: y\[0\] changes with x\[\d\]\.", told)
     assert Judge(TANH).notes(passes=False) == []
     units = Judge(InProcess({"x": "k d"}, centred, lambda dy, x: dy - dy.mean(axis=0)))
     assert units.notes(passes=False) == []
@@ -1011,6 +1037,24 @@ def test_sizes_are_often_1_and_often_all_different_and_more_than_1() -> None:
     assert np.mean([len(set(sizes.values())) == 4 > min(sizes.values()) > 1 for sizes in drawn]) > OFTEN / 10
     assert np.mean([sizes["t"] < sizes["s"] for sizes in drawn]) > OFTEN
     assert np.mean([sizes["t"] > sizes["s"] for sizes in drawn]) > OFTEN
+
+
+def test_the_simplest_choices_make_the_smallest_case_that_is_valid() -> None:
+    class Simplest(Seeded):
+        def one_of(self, role: str, values: Sequence[Any]) -> Any:
+            del role
+            return values[0]
+
+    subject = InProcess(
+        {"x": "n c l"},
+        tanh,
+        d_tanh,
+        options={"size": (2, 3)},
+        valid=lambda sizes, options: sizes["l"] >= options["size"],
+    )
+    case = make(Simplest(np.random.default_rng(0)), subject, ("plain",))
+    assert case.sizes == {"n": 1, "c": 1, "l": 2}
+    assert case.options == {"size": 2}
 
 
 def test_cotangents_are_neither_ones_nor_zeros_and_differ_from_each_other() -> None:

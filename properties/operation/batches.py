@@ -188,7 +188,7 @@ def _passes(
         found = _shared(np.asarray(y), dy, given, [len(one) for one in parts], order)
         if found is None:
             raise NotApplicable(
-                f"samples mix along {samples.axis}: a batch has different values than its samples alone"
+                f"what lies along {samples.axis} depends on each other: together it has other values than each alone"
             )
         for part, share in zip(shares, found, strict=True):
             part.append(share)

@@ -10,10 +10,10 @@ ties and zeros on purpose; `wide`, one axis so long that blocks of a fixed size 
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from itertools import product
+from itertools import islice, product
 from math import prod
 from typing import Any, Protocol
 
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from properties.declaration import Declaration
 from properties.search import Example
 from properties.strategies import COARSE, DYADICS, POWERS, WIDE
-from reference.operations.operation import Input, size_of
+from reference.operations.operation import Input, output_name, size_of
 
 Array = NDArray[Any]
 Sizes = Mapping[str, int]
@@ -207,8 +207,10 @@ class OperationCase(Example):
         used = set(re.findall(r"\w+", self.calls)) - {*self.inputs, *self.options}
         lines += [f"{name} = {size}" for name, size in self.sizes.items() if name in used]
         cotangents = self.cotangents([np.zeros(shape) for shape in self.shapes])
-        names = numbered("dy", len(cotangents))
-        return lines + [f"{name} = {literal(dy)}" for name, dy in zip(names, cotangents, strict=True)]
+        dy = f"d{output_name([*self.inputs, *self.options])}"
+        names = numbered(dy, len(cotangents))
+        lines += [f"{name} = {literal(one)}" for name, one in zip(names, cotangents, strict=True)]
+        return [*lines, f"{dy} = {', '.join(names)}"] if dy in used and names != [dy] else lines
 
 
 def numbered(letter: str, count: int) -> list[str]:
@@ -306,14 +308,22 @@ def make(
 def _combination(
     source: Source, caller: Caller, free: Sequence[int], wide: Sequence[int]
 ) -> tuple[dict[str, int], dict[str, Any]]:
-    """Sizes and options that go together; where the source doesn't meet any, from one of some fixed sequences."""
+    """Sizes and options that go together; where the source doesn't meet any, from one of some fixed sequences.
+
+    The first of these begins with the smallest: a case whose choices are all the simplest ones is as small as can be.
+    """
     open_axes = [axis for axis in caller.declaration.axes if axis not in caller.declaration.sizes]
     for attempt in range(TRIES):
         long = {source.one_of(f"wide {attempt}", open_axes): wide} if wide and open_axes else {}
         found = _tried(source, caller, free, str(attempt), long)
         if found is not None:
             return found
-    fixed = Seeded(np.random.default_rng(source.one_of("sequence", range(8))))
+    sequence = source.one_of("sequence", range(8))
+    smallest = islice(_smallest_first(caller.declaration), LAST_TRIES if sequence == 0 else 0)
+    found = next((one for one in smallest if _together(caller, *one)), None)
+    if found is not None:
+        return found
+    fixed = Seeded(np.random.default_rng(sequence))
     for _ in range(LAST_TRIES):
         found = _tried(fixed, caller, SIZES)
         if found is not None:
@@ -341,9 +351,32 @@ def _tried(
     options = {
         name: source.one_of(f"option {name} {attempt}", values) for name, values in declared.options.items()
     }
-    if not _fits(declared, sizes) or (wide and _largest(declared, sizes) > WIDEST_INPUT):
+    if wide and _largest(declared, sizes) > WIDEST_INPUT:
         return None
-    return (sizes, options) if caller.valid(sizes, options) else None
+    return (sizes, options) if _together(caller, sizes, options) else None
+
+
+def _together(caller: Caller, sizes: dict[str, int], options: dict[str, Any]) -> bool:
+    """Whether sizes and options are possible, and go together."""
+    return _fits(caller.declaration, sizes) and caller.valid(sizes, options)
+
+
+def _smallest_first(declared: Declaration) -> Iterator[tuple[dict[str, int], dict[str, Any]]]:
+    """All combinations of sizes and options, those with the smallest sizes first."""
+    pools = [sorted(declared.sizes.get(axis, SIZES)) for axis in declared.axes]
+    for steps in range(sum(map(len, pools)) - len(pools) + 1):
+        for places in _adding_up_to(steps, [len(one) for one in pools]):
+            sizes = {a: int(one[i]) for a, one, i in zip(declared.axes, pools, places, strict=True)}
+            yield from ((sizes, options) for options in combinations(declared.options))
+
+
+def _adding_up_to(total: int, counts: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """Numbers, each from 0 to below its count, with this sum; the last ones are raised first."""
+    if not counts:
+        yield from [()] if total == 0 else []
+        return
+    for first in range(min(total, counts[0] - 1) + 1):
+        yield from ((first, *rest) for rest in _adding_up_to(total - first, counts[1:]))
 
 
 def _fits(declared: Declaration, sizes: Sizes) -> bool:

@@ -128,14 +128,14 @@ def scaling_the_cotangent_scales_the_gradient(judge: Judge, case: OperationCase)
     By powers of 2 nothing is rounded, so the two are equal to the last digit in any order of summation; but for what
     rounds otherwise for a larger dy, as what iterates until it is near enough.
     """
-    forward = judge.subject.forward(case.inputs, case.options)
+    dy, forward = f"d{judge.output}", judge.subject.forward(case.inputs, case.options)
     cotangents = case.cotangents(forward.outputs)
     once = {
         name: np.array(one) for name, one in judge.subject.backward(forward, cotangents).gradients.items()
     }
     for factor in (0.0, -2.0):
         forward = judge.subject.forward(case.inputs, case.options)
-        scaled = tuple((dy * factor).astype(dy.dtype) for dy in cotangents)
+        scaled = tuple((one * factor).astype(one.dtype) for one in cotangents)
         found = judge.subject.backward(forward, scaled).gradients
         for name, array in found.items():
             known = np.isfinite(once[name])
@@ -146,8 +146,8 @@ def scaling_the_cotangent_scales_the_gradient(judge: Judge, case: OperationCase)
             if not _equal(array, expected):
                 if factor == 0:
                     raise Violation(
-                        f"d{name} is not 0 where the cotangent dy is 0: a backward pass multiplies by dy, and this one "
-                        "ignores it, or adds to it"
+                        f"d{name} is not 0 where the cotangent {dy} is 0: a backward pass multiplies by {dy}, and this "
+                        "one ignores it, or adds to it"
                     )
                 if _within_half_the_digits(array, expected) and _alike(
                     judge, case, once, {**once, name: found[name] / factor}
@@ -157,7 +157,8 @@ def scaling_the_cotangent_scales_the_gradient(judge: Judge, case: OperationCase)
                 place = f"d{name}[{', '.join(map(str, map(int, at)))}]" if array.ndim else f"d{name}"
                 is_now, should = told_apart(float(array[at]), float(expected[at]))
                 raise Violation(
-                    f"{place} is {is_now} for the cotangent -2 dy, and should be {should}, -2 times what it is for dy"
+                    f"{place} is {is_now} for the cotangent -2 {dy}, and should be {should}, -2 times what it is "
+                    f"for {dy}"
                 )
 
 
@@ -195,7 +196,7 @@ def second_backward_gives_the_same(judge: Judge, case: OperationCase) -> None:
             judge, case, kept, second.gradients
         ):
             raise Violation(
-                f"a second backward pass with the same dy and cache gives a different d{name}{why}"
+                f"a second backward pass with the same d{judge.output} and cache gives a different d{name}{why}"
             )
     if changed:
         judge.remark(

@@ -16,6 +16,7 @@ from properties.operation.cases import NoCaseError, OperationCase, Seeded, make
 from properties.operation.truth import Judge, Reading, sizes_of
 from properties.search import Violation
 from properties.strategies import WIDEST
+from reference.operations.operation import Input, size_of
 
 Array = NDArray[Any]
 
@@ -72,7 +73,14 @@ class _Asked:
         wide = self._drawn(rng, holds, range(1, WIDEST + 1)) if holds or len(drawn) < CASES else []
         every = [*drawn[:1], *wide, *drawn[1:]]
         first, others = every[:1], [one for one in every[1:] if one.sizes != every[0].sizes]
-        best = [*first, *others[: CASES - 2], *(every[-1:] if wide else every[1:2])]
+        seen = {self._classes(one) for one in [*first, *others[:1]]}
+        apart = [one for one in (*others, *every) if self._classes(one) not in seen]
+        best = [
+            *first,
+            *others[:1],
+            *(apart or others[1:])[: CASES - 3],
+            *(every[-1:] if wide else every[1:2]),
+        ]
         best += first * (CASES - len(best))  # of the same sizes, with numbers of its own
         return [found for one in best if (found := self._case(_generic(one, self.judge, rng))) is not None]
 
@@ -90,6 +98,15 @@ class _Asked:
             if self.judge.valid(one.sizes, self.options) and (holds is None or holds(one)):
                 found.append(one)
         return found
+
+    def _classes(self, case: OperationCase) -> tuple[bool, ...]:
+        """Of each input of labels, whether some class is that of no sample: else those of all samples are all."""
+        inputs = self.judge.declaration.inputs
+        return tuple(
+            _leaves_a_class_out(inputs[name], array, case.sizes)
+            for name, array in case.inputs.items()
+            if inputs[name].values in {"onehot", "labels"}
+        )
 
     def _case(self, case: OperationCase) -> steps.Case | None:
         arrays = self.reading.inputs(case, self.judge.declaration)
@@ -141,6 +158,13 @@ def _telling(case: OperationCase) -> tuple[int, int]:
     """How many different sizes a case has, and how many are above 1."""
     sizes = [size for size in case.sizes.values() if size > 1]
     return len(set(sizes)), len(sizes)
+
+
+def _leaves_a_class_out(one: Input, array: Array, sizes: Mapping[str, int]) -> bool:
+    if one.values == "onehot":
+        return not np.any(array, axis=tuple(range(np.ndim(array) - 1))).all()
+    below = size_of(one.below, sizes) if isinstance(one.below, str) else one.below
+    return not set(range(below or 0)) <= set(np.ravel(array).tolist())
 
 
 def _generic(case: OperationCase, judge: Judge, rng: np.random.Generator) -> OperationCase:

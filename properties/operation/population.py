@@ -58,12 +58,17 @@ class OperationPopulation(Population[OperationCase]):
         self.is_quick = judge.reading is not None and not judge.reading.own
         self._regimes = (*REGULAR, *EDGES) if example.regime in EDGES else REGULAR
 
-    def drawn(self, wide: Sequence[int] = (), *, near: bool = False) -> OperationCase | None:
+    def drawn(
+        self, wide: Sequence[int] = (), *, near: bool = False, together: bool = False
+    ) -> OperationCase | None:
         """Any, or near the example."""
         names = [*self.example.sizes, *self.example.options] if near else []
         free = names[int(self._rng.integers(len(names)))] if names else ""
         return self._made(
-            {"size": self.example.sizes, "option": self.example.options} if near else {}, free, wide
+            {"size": self.example.sizes, "option": self.example.options} if near else {},
+            free,
+            wide,
+            wide if together else (),
         )
 
     def of_size(self, axis: str, size: int) -> OperationCase | None:
@@ -75,11 +80,15 @@ class OperationPopulation(Population[OperationCase]):
         return self._made({"size": self.example.sizes, "option": self.example.options})
 
     def _made(
-        self, known: Mapping[str, Mapping[str, Any]], free: str = "", wide: Sequence[int] = ()
+        self,
+        known: Mapping[str, Mapping[str, Any]],
+        free: str = "",
+        wide: Sequence[int] = (),
+        sizes: Sequence[int] = (),
     ) -> OperationCase | None:
         try:
             source = _Near(Seeded(self._rng), known, free)
-            return make(source, self.judge, self._regimes, sizes=self.judge.pool, wide=wide)
+            return make(source, self.judge, self._regimes, sizes=sizes or self.judge.pool, wide=wide)
         except NoCaseError:
             return None
 
@@ -108,7 +117,7 @@ class OperationPopulation(Population[OperationCase]):
         self.wrong |= {name for name, entries in found.items() if entries.off.any()}
         beside = {
             called: np.array(one, float)
-            for letter, arrays in (("y", outputs), ("dy", cotangents))
+            for letter, arrays in ((self.judge.output, outputs), (f"d{self.judge.output}", cotangents))
             for called, one in zip(numbered(letter, len(arrays)), arrays, strict=True)
             if np.asarray(one).dtype.kind == "f"
         }

@@ -36,7 +36,7 @@ from properties.operation.staircases import is_staircase
 from properties.search import Inconclusive, NotApplicable, Violation
 from reference.arithmetic.reading import UnknownPrimitiveError
 from reference.operations import KNOWN
-from reference.operations.operation import Operation, names_of, size_of
+from reference.operations.operation import Operation, names_of, output_name, size_of
 from reference.program import derivative
 from reference.projections import Projection, projections
 from reference.slopes import NotRepeatableError, Vjp, slopes
@@ -323,18 +323,23 @@ class Lines:
 
     def contradicted(self, gradients: Mapping[str, Array], right: Mapping[str, Enclosed]) -> str:
         """How a gradient differs from the derivative along a line; empty where it does along none."""
-        each = self.shares, self.along(gradients), self.value, self.off(gradients)
-        for moved, along, slope, is_off in zip(*each, strict=True):
+        each = self.shares, self.along(gradients), self.value, self.error + self.open, self.off(gradients)
+        for moved, along, slope, may_be_off, is_off in zip(*each, strict=True):
             if not is_off:
                 continue
             unit = next(iter(moved.values()))
-            is_now, should = told_apart(float(along) / unit, float(slope) / unit)
+            is_now, should = told_apart(float(along) / unit, float(slope) / unit + 0.0)  # of -0.0, 0.0
             if len(moved) > SPELLED:
                 return (
                     "Along a direction through all numbers at once the gradient gives "
                     f"{is_now}, and should give {should}."
                 )
-            tied = all(right[name].open[index] > right[name].error[index] for name, index in moved)
+            whole = float(slope) / unit
+            slack = float(may_be_off) / abs(unit)
+            tied = len(moved) > 1 and all(
+                share == unit and _is_share(right[name], index, whole, slack)
+                for (name, index), share in moved.items()
+            )
             where = f"Where {_listed([_told(*place) for place in moved])} tie, " if tied else ""
             why = ": at a tie the shares of all who take part add up to one whole" if tied else ""
             return f"{where}{_sum(moved, unit)} is {is_now}, and should be {should}{why}."
@@ -345,6 +350,16 @@ SPELLED = 9
 """Numbers that tie and are told one by one: a window of three by three."""
 TIED = 16
 """Numbers that lie at a kink and are moved together, at most: those of some windows."""
+
+
+def _is_share(one: Enclosed, index: tuple[int, ...], whole: float, slack: float) -> bool:
+    """Whether an entry is open, and any of its slopes is a part of the whole: so it is where the largest is taken.
+
+    At another kink, as that of relu(w x + b) or |a - b|, each has slopes of its own.
+    """
+    value, error, opened = (float(part[index]) for part in one)
+    low, high = min(0.0, whole) - error - slack, max(0.0, whole) + error + slack
+    return opened > error and low <= value - opened and value + opened <= high
 
 
 def _told(name: str, index: tuple[int, ...]) -> str:
@@ -435,12 +450,15 @@ class Judge:
         self._valid: dict[Any, bool] = {}
         self._followed: set[Any] = set()
         self._is_distrusted = False
+        self._no_program = ""
+        """Why the forward pass is not judged by its own program, as far as that was asked."""
 
     def in_format(self, fmt: str) -> "Judge":
         """The same under the bound of another format."""
         other = Judge(self.subject, fmt, self.calls)
         other.remarks, other._last, other._valid = self.remarks, self._last, self._valid
         other._followed, other._is_distrusted = self._followed, self._is_distrusted
+        other._no_program = self._no_program
         if "reading" in vars(self):
             vars(other)["reading"] = self.reading
         return other
@@ -454,6 +472,11 @@ class Judge:
     def name(self) -> str:
         """What reports call it."""
         return self.subject.name
+
+    @property
+    def output(self) -> str:
+        """What an output is called: y, where that is no input's name."""
+        return output_name([*self.declaration.inputs, *self.declaration.options])
 
     def draw(self, name: str, seed: int, shape: Sequence[int], sizes: Mapping[str, int]) -> Array:
         """See `Caller`."""
@@ -498,13 +521,16 @@ class Judge:
             )
         elif self.seen and (self.reading is None or self.reading.own):
             counterpart = self.declaration.counterpart
-            why = (
-                f"it is not {counterpart.operation} as we know it"
-                if counterpart is not None
-                else 'if it is a known operation, say which, as in REFERENCE = "layer_norm"'
-            )
-            how = "Measured by differences" if self.reading is None else "Judged by the program"
-            found.append(f"{how} of your own forward pass: {why}.")
+            if self.reading is not None:
+                how = "Judged by the program of your own forward pass"
+            else:
+                why = f", of which no program is read ({self._no_program})" if self._no_program else ""
+                how = f"Measured by differences of your own forward pass{why}"
+            if counterpart is not None:
+                how += f": it is not {counterpart.operation} as we know it"
+            elif self.reading is not None:
+                how += ': if it is a known operation, say which, as in REFERENCE = "layer_norm"'
+            found.append(f"{how}.")
         if passes and self.seen:
             error = float(np.median(self.seen))
             found.append(
@@ -526,9 +552,9 @@ class Judge:
         return any(differ(one, other) for one, other in zip(*both, strict=True))
 
     def _mixed(self) -> str:
-        """Whether an output of a sample depends on another sample; empty where it does not, or is known to.
+        """Whether an output's part along an axis depends on another part of an input; empty where not, or known to.
 
-        Along an axis called n or b, of which inputs and outputs have an entry for each sample in front.
+        Along an axis called n or b, which inputs and outputs have in front: it may be one of samples, or none.
         """
         if self.is_random or (self.reading is not None and self.reading.operation.mixes):
             return ""
@@ -553,11 +579,9 @@ class Judge:
                         and np.shape(one)[:1] == np.shape(other)[:1] == (n,)
                         and differ(one[:-1], other[:-1])
                     ):
-                        y = numbered("y", len(outputs))[i]
-                        return (
-                            f"Samples mix along {axis}: {y}[0] changes with {batched[0]}[{n - 1}], as under batch "
-                            "normalisation."
-                        )
+                        y = numbered(self.output, len(outputs))[i]
+                        x = f"{batched[0]}[{n - 1}]"
+                        return f"What lies along {axis} depends on each other: {y}[0] changes with {x}."
         return ""
 
     def run(self, case: OperationCase) -> tuple[tuple[Array, ...], tuple[Array, ...], dict[str, Array]]:
@@ -644,12 +668,14 @@ class Judge:
     def _own(self) -> Reading | None:
         """The program of the subject's own forward pass, where on some cases it is what the subject computes."""
         declared = self.declaration
-        if (
-            declared.dtype != "float64"
-            or declared.arrays == "torch"
-            or declared.once
-            or declared.has("stand_in")
-        ):
+        unsuitable = {
+            f"its DTYPE is {declared.dtype}": declared.dtype != "float64",
+            "it takes arrays of torch": declared.arrays == "torch",
+            "ONCE says that there is one object for all cases": declared.once,
+            "stand_in is meant": declared.has("stand_in"),
+        }
+        self._no_program = next((why for why, applies in unsuitable.items() if applies), "")
+        if self._no_program:
             return None
         rng, found = np.random.default_rng(0), None
         for _ in range(SAMPLES):
@@ -661,9 +687,14 @@ class Judge:
                 known = self._by_program(found, case, cotangents)
             except (NoCaseError, Violation):
                 continue
-            except NoProgramError:
+            except NoProgramError as error:
+                self._no_program = str(error)
                 return None
-            if known is None or not self._is_program(case, outputs, cotangents, known):
+            if known is None:
+                self._no_program = "what was read can't be differentiated"
+                return None
+            if not self._is_program(case, outputs, cotangents, known):
+                self._no_program = "what was read has other values or slopes than it"
                 return None
         return found
 

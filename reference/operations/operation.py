@@ -139,6 +139,15 @@ def names_of(dimensions: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for one in dimensions for name in re.findall(r"[A-Za-z_]\w*", one)))
 
 
+def output_name(names: Iterable[str]) -> str:
+    """What an output is called beside inputs and options of these names: "y", unless that or "dy" is one of theirs."""
+    taken = {other for name in names for other in (name, f"d{name}")}
+    for said in ("y", "out", *(f"out_{number}" for number in range(len(taken)))):
+        if not any(re.fullmatch(rf"d?{said}\d*", one) for one in taken):
+            return said
+    raise AssertionError("of more names than are taken one is free")
+
+
 def size_of(dimension: str, sizes: Mapping[str, int]) -> int:
     """The size of a dimension such as "4*k" for the sizes of its names.
 
