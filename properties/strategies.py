@@ -99,7 +99,7 @@ def cases(
         regimes: which of the regimes to draw from, the simplest first.
         dtype: one format in place of those claimed.
     """
-    raw_numbers = _raw_numbers(draw, tuple(claims))
+    text = draw(TEXT)
     claim = claims[_one_of(draw, "claim", tuple(range(len(claims))))]
     regime = _one_of(draw, "regime", tuple(regime for regime in regimes for _ in range(_WEIGHTS[regime])))
     output, loss = _one_of(draw, "output and loss", claim.pairs())
@@ -107,7 +107,7 @@ def cases(
     names["reduction"] = _one_of(draw, "reduction", claim.reduction)
     kind = _one_of(draw, "targets", claim.targets)
     sizes = _sizes(draw, claim, regime, output)
-    raw = raw_numbers(sizes.numbers())
+    raw = numbers_of(numbers_in(text))(sizes.numbers())
     fmt = np.dtype(dtype or _one_of(draw, "dtype", claim.dtype))
 
     numbers = (COARSE[raw % len(COARSE)] if regime == "coarse" else DYADICS[raw]).astype(fmt)
@@ -169,42 +169,34 @@ def _sizes(draw: DrawFn, claim: Claim, regime: str, output: str) -> _Sizes:
     return _Sizes(tuple(units), samples, bias=_one_of(draw, "bias", claim.bias))
 
 
-@cache
-def _most_numbers(claims: tuple[Claim, ...]) -> int:
-    """As many numbers as any case of these claims takes that is not wide."""
-
-    def most(claim: Claim) -> int:
-        inputs, width, outputs, samples = (
-            min(max(sizes, default=LARGEST), LARGEST)
-            for sizes in (claim.inputs, claim.width, claim.outputs, claim.samples)
-        )
-        units = (inputs, *[width] * (max(claim.layers) - 1), outputs)
-        return _Sizes(units, samples, bias=True).numbers()
-
-    return max(_SEED, *map(most, claims))
-
-
+MOST = 96
+"""Numbers that are drawn one by one: more than a smallest case has, and few, since the time of shrinking grows with the
+square of how many. The first of them seed a generator of the others."""
+TEXT = st.binary(min_size=2 * MOST, max_size=2 * MOST)
+"""Of one length in all cases: Hypothesis varies its examples, and would put zeros for a string of another length."""
 _SEED = 8
 """Numbers that seed a generator of more."""
 
 
-def _raw_numbers(draw: DrawFn, claims: tuple[Claim, ...]) -> Callable[[int], NDArray[np.intp]]:
-    """Numbers from 0 to 65535: the first of one string of bytes, or random ones from it as a seed.
+def numbers_of(raw: NDArray[np.intp]) -> Callable[[int], NDArray[np.intp]]:
+    """What gives the next so many numbers from 0 to 65535: first those at hand, and then those that they seed."""
+    place, more = 0, None
 
-    The string has one length in all cases: Hypothesis varies its examples, and would put zeros for a
-    string that no longer has the length asked for. It is no longer than it has to be, since the time of
-    shrinking grows with its square.
-    """
-    most = _most_numbers(claims)
-    text = draw(st.binary(min_size=2 * most, max_size=2 * most))
-    numbers = np.frombuffer(text, dtype=">u2").astype(np.intp)
+    def following(count: int) -> NDArray[np.intp]:
+        nonlocal place, more
+        found = raw[place : place + count]
+        place += len(found)
+        if len(found) == count:
+            return found
+        more = np.random.default_rng(raw[:_SEED]) if more is None else more
+        return np.concatenate([found, more.integers(0, 2**16, count - len(found))]).astype(np.intp)
 
-    def first(count: int) -> NDArray[np.intp]:
-        if count <= most:
-            return numbers[:count]
-        return np.random.default_rng(numbers[:_SEED]).integers(0, 2**16, count)
+    return following
 
-    return first
+
+def numbers_in(text: bytes) -> NDArray[np.intp]:
+    """The numbers of a string."""
+    return np.frombuffer(text, dtype=">u2").astype(np.intp)
 
 
 def _parameters(numbers: Array, sizes: _Sizes) -> tuple[Parameters, Array]:

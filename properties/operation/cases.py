@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from properties.declaration import Declaration
 from properties.search import Example
-from properties.strategies import COARSE, DYADICS, POWERS, WIDE
+from properties.strategies import COARSE, DYADICS, POWERS, TEXT, WIDE, numbers_in, numbers_of
 from reference.operations.operation import Input, output_name, size_of
 
 Array = NDArray[Any]
@@ -40,9 +40,6 @@ FEW = (1, 2, 3)
 """The same where the truth is measured coordinate by coordinate."""
 WIDEST_INPUT = 2**14
 """Numbers of an input, at most, where an axis is wide: a size may stand in a product."""
-MOST = 96
-"""Numbers that are drawn one by one; a larger case takes them from a generator that these seed."""
-_SEED = 8
 TRIES = 8
 """Draws of sizes and options, each with choices of its own, for a combination that `valid` accepts."""
 LAST_TRIES = 2000
@@ -75,9 +72,6 @@ def _places(role: str, count: int) -> SearchStrategy[tuple[str, int]]:
     return st.sampled_from([(role, i) for i in range(count)])
 
 
-_TEXT = st.binary(min_size=2 * MOST, max_size=2 * MOST)
-
-
 @dataclass
 class Drawn:
     """The choices of Hypothesis."""
@@ -92,8 +86,7 @@ class Drawn:
 
     def numbers(self) -> Callable[[int], NDArray[np.intp]]:
         """From one string of bytes of fixed length."""
-        text = self.draw(_TEXT)
-        return _numbers(np.frombuffer(text, dtype=">u2").astype(np.intp))
+        return numbers_of(numbers_in(self.draw(TEXT)))
 
 
 @dataclass
@@ -110,20 +103,6 @@ class Seeded:
     def numbers(self) -> Callable[[int], NDArray[np.intp]]:
         """From the generator."""
         return lambda count: self.rng.integers(0, 2**16, count).astype(np.intp)
-
-
-def _numbers(raw: NDArray[np.intp]) -> Callable[[int], NDArray[np.intp]]:
-    place, more = 0, None
-
-    def following(count: int) -> NDArray[np.intp]:
-        nonlocal place, more
-        if place + count <= len(raw):
-            place += count
-            return raw[place - count : place]
-        more = np.random.default_rng(raw[:_SEED]) if more is None else more
-        return more.integers(0, 2**16, count).astype(np.intp)
-
-    return following
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +127,7 @@ class OperationCase(Example):
     def cotangents(self, outputs: Sequence[Array]) -> tuple[Array, ...]:
         """A cotangent for each output, all entries different and none 0, as far as the string goes; 0 for integers."""
         found: list[Array] = []
-        numbers = _numbers(self.raw)
+        numbers = numbers_of(self.raw)
         for output in outputs:
             if output.dtype.kind != "f":
                 found.append(np.zeros(output.shape))
