@@ -197,7 +197,10 @@ def test_a_broken_module_fails_or_is_an_error_with_the_reason(
 def test_zeros_break_each_comparison_with_the_truth(judged: dict[str, Any]) -> None:
     verdicts = {one["name"]: one["verdict"] for one in judged["returns_zeros"]["properties"]}
     against_the_truth = {one.name for one in PROPERTIES if one.kind in {Kind.TRUTH, Kind.EDGES}}
-    assert {verdicts[name] for name in against_the_truth} <= {"FAIL", "NOT APPLICABLE"}
+    decided = {verdicts[name] for name in against_the_truth} - {
+        "INCONCLUSIVE"
+    }  # of two cases one may saturate
+    assert decided == {"FAIL", "NOT APPLICABLE"}
     assert list(verdicts.values()).count("PASS") > 5
 
 
