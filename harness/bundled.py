@@ -30,7 +30,6 @@ from properties.problem import OUTPUT_OF
 from properties.search import Inconclusive, Violation
 from properties.strategies import DYADICS
 from reference.operations import KNOWN
-from reference.operations.operation import output_name
 
 Array = NDArray[Any]
 
@@ -267,7 +266,7 @@ def _calls(mistake: Mistake, case: OperationCase) -> str:
     """The lines that print a case's gradients by the page and by the mistake."""
     prefix = f"{mistake.operation}_" if hasattr(mistake.page, "OPERATIONS") else ""
     arguments = ", ".join([*case.inputs, *(f"{name}={name}" for name in case.options)])
-    y = output_name([*case.inputs, *case.options])
+    y = case.output
     several = ", ".join(numbered(f"d{y}", len(case.shapes)))
     dy = f"({several})" if len(case.shapes) > 1 else several
     return f"""

@@ -16,7 +16,6 @@ from properties.declaration import Argument, Call, Declaration
 from properties.operation.cases import FEW, NoCaseError, Seeded, make, numbered
 from properties.operation.programs import NoProgramError, operation_of
 from properties.search import SubjectGone, Violation
-from reference.operations.operation import output_name
 
 OPERATION = "?"
 """The request for the one operation of a file, whatever its name is; or else for the names of all."""
@@ -193,7 +192,7 @@ def calls(path: str, declared: Declaration, held: Sequence[str] | None = None) -
 
 def _body(declared: Declaration, gradients: str) -> list[str]:
     kind, every = declared.kind, declared.calls
-    y = output_name([*declared.inputs, *declared.options])
+    y = declared.output
     match kind:
         case "backward":
             forward = f"{_name(every['forward'])}({_arguments(every['forward'])})"

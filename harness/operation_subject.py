@@ -28,7 +28,7 @@ from properties.operation.cases import numbered
 from properties.operation.programs import NoProgramError
 from properties.search import SubjectGone
 from reference import operations
-from reference.operations.operation import Input, Operation, output_name
+from reference.operations.operation import Input, Operation
 from reference.transcript import Transcript, TranscriptError, read_transcript
 
 Array: TypeAlias = NDArray[Any]
@@ -115,7 +115,6 @@ class OperationSubject:
         self.declaration = declaration
         self._module = module
         self._plan = plan_of(declaration)
-        self._output = output_name([*declaration.inputs, *declaration.options])
         self.check_limit: Callable[[], None] = lambda: None
         """Called before each call: it may end the verification."""
         self._processor: dict[int, float] = {}  # by worker
@@ -140,7 +139,7 @@ class OperationSubject:
         done = self._do("forward", inputs, (), options, name, layout, seed)
         values = done.value if isinstance(done.value, list) else [done.value]
         outputs = self._outputs(values, name)
-        manners = self._manners(done, numbered(self._output, len(values)), of_forward=True)
+        manners = self._manners(done, numbered(self.declaration.output, len(values)), of_forward=True)
         if done.once:
             remark = f"{done.once}, which can be read once: a second backward pass finds it empty"
             manners = replace(manners, remarks=(*manners.remarks, remark))
@@ -179,7 +178,9 @@ class OperationSubject:
         sent = tuple(one for one, flag in zip(given, self._flags(len(given)), strict=True) if flag)
         order = {"do": "backward", "plan": self._plan, "run": forward.run, "again": again}
         done = self._operate(order, () if again else sent, forward.options, function, layout)
-        manners = self._manners(done, numbered(self._output, len(forward.outputs)), of_forward=False)
+        manners = self._manners(
+            done, numbered(self.declaration.output, len(forward.outputs)), of_forward=False
+        )
         gradients = self._gradients(done, forward, given, function)
         return Backward(gradients, manners, done.seconds)
 
@@ -647,7 +648,7 @@ class OperationSubject:
             group, index = place[0], place[1] if len(place) > 1 else 0
             if group == 0:
                 return inputs[index] if index < len(inputs) else "a tangent"
-            return f"d{self._output}" if index == 0 else f"d{self._output}{index + 1}"
+            return f"d{self.declaration.output}" if index == 0 else f"d{self.declaration.output}{index + 1}"
 
         def result(place: tuple[int, ...], *, of_forward: bool) -> str:
             if not of_forward:

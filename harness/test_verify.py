@@ -194,13 +194,13 @@ def test_a_broken_module_fails_or_is_an_error_with_the_reason(
     assert "harness" not in outcome["message"]
 
 
-def test_zeros_break_each_comparison_with_the_truth(judged: dict[str, Any]) -> None:
-    verdicts = {one["name"]: one["verdict"] for one in judged["returns_zeros"]["properties"]}
+def test_zeros_break_each_comparison_with_the_truth(tmp_path: Path) -> None:
+    mine = tmp_path / "returns_zeros.py"
+    mine.write_text(f"{HEADER}{BROKEN['returns_zeros'][0]}\n", "utf-8")
+    _, (found,), output = verify(mine, "--cases", "40", "--seed", "1", folder=tmp_path)
+    verdicts = {one["name"]: one["verdict"] for one in found["properties"]}
     against_the_truth = {one.name for one in PROPERTIES if one.kind in {Kind.TRUTH, Kind.EDGES}}
-    decided = {verdicts[name] for name in against_the_truth} - {
-        "INCONCLUSIVE"
-    }  # of two cases one may saturate
-    assert decided == {"FAIL", "NOT APPLICABLE"}
+    assert {verdicts[name] for name in against_the_truth} <= {"FAIL", "NOT APPLICABLE"}, output
     assert list(verdicts.values()).count("PASS") > 5
 
 

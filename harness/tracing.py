@@ -82,11 +82,7 @@ def told(error: Exception, folder: str) -> str:
     if isinstance(error, UntraceableError):
         return f"{error}{where and f' ({own[-1]})'}"
     first = next(iter(str(error).splitlines()), "")
-    return (
-        f"it raises {type(error).__name__}{where}: {first}"
-        if first
-        else f"it raises {type(error).__name__}{where}"
-    )
+    return f"it raises {type(error).__name__}{where}{first and f': {first}'}"
 
 
 def framework(name: str) -> Any:

@@ -1,8 +1,8 @@
 """Where the cases come from: Hypothesis strategies, built to tell a right gradient from a wrong one.
 
-Drawing many small arrays is slow, so the numbers of a case are one string of bytes, cut up: two bytes
-choose one of 65,536 dyadic numbers in [-4, 4), sorted from simple to complicated, so that a
-counterexample shrinks to numbers such as 1, -2 and 0.5. They are exact in float32 and as fractions.
+Drawing many small arrays is slow, so the first numbers of a case are one string of bytes, cut up, which seed a
+generator of the others: two bytes choose one of 65,536 dyadic numbers in [-4, 4), sorted from simple to complicated,
+so that a counterexample shrinks to numbers such as 1, -2 and 0.5. They are exact in float32 and as fractions.
 
 Every case has a regime:
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from properties.functions import Function, Signature
-from reference.operations.operation import Input, names_of
+from reference.operations.operation import Input, names_of, output_name
 
 Argument: TypeAlias = "str | Mapping[str, str]"
 """What a call passes: the input or the option of that name, or a dict of such: {"stride": "stride"}."""
@@ -107,6 +107,11 @@ class Declaration:
     def differentiable(self) -> tuple[str, ...]:
         """The inputs that have a gradient."""
         return tuple(name for name, one in self.inputs.items() if one.differentiable)
+
+    @property
+    def output(self) -> str:
+        """What an output is called: y, where no input or option has that name."""
+        return output_name([*self.inputs, *self.options])
 
     def has(self, role: str) -> bool:
         """Whether the file has a function for the role."""

@@ -26,9 +26,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def named(operation: str, gradients: Sequence[Array]) -> dict[str, Array]:
+def named(of: Operation, gradients: Sequence[Array]) -> dict[str, Array]:
     """Gradients by the names of the inputs that have one."""
-    of = OPERATIONS[operation]
     names = tuple(of.inputs)
     return dict(zip((names[i] for i in of.differentiable), gradients, strict=True))
 
@@ -37,11 +36,12 @@ def right(operation: str, case: Case) -> dict[str, Array]:
     """The right gradients."""
     traced = derivative(OPERATIONS[operation], case.options, case.sizes)
     values = [*case.inputs.values(), *case.cotangents]
-    return named(operation, Floats().read(traced.program, values, case.sizes)[traced.outputs :])
+    return named(OPERATIONS[operation], Floats().read(traced.program, values, case.sizes)[traced.outputs :])
 
 
-def diagnosed(operation: str, backward: Callable[..., Any], **changed: Any) -> Explanation:
+def diagnosed(operation: str | Operation, backward: Callable[..., Any], **changed: Any) -> Explanation:
     """The diagnosis of backward(dy, *inputs, **options)."""
+    of = OPERATIONS[operation] if isinstance(operation, str) else operation
 
     def subject(
         inputs: Mapping[str, Array],
@@ -50,10 +50,10 @@ def diagnosed(operation: str, backward: Callable[..., Any], **changed: Any) -> E
         sizes: Mapping[str, int],
     ) -> dict[str, Array]:
         del sizes
-        return named(operation, backward(*cotangents, *inputs.values(), **options))
+        return named(of, backward(*cotangents, *inputs.values(), **options))
 
-    options = {**OPTIONS[operation], **changed}
-    return diagnose(OPERATIONS[operation], subject, generic_cases(OPERATIONS[operation], options))
+    options = {**{name: values[0] for name, values in of.options.items()}, **changed}
+    return diagnose(of, subject, generic_cases(of, options))
 
 
 @pytest.mark.parametrize(
@@ -142,20 +142,14 @@ def test_an_index_in_whose_place_is_a_colon_is_told() -> None:
     def picked(x: Any, labels: Any) -> Any:
         return (x * x).sum(1) - x[np.arange(x.shape[0]), labels]
 
-    def subject(
-        inputs: Mapping[str, Array],
-        options: Mapping[str, Any],
-        cotangents: Sequence[Array],
-        sizes: Mapping[str, int],
-    ) -> dict[str, Array]:
-        del options, sizes
-        dx = 2 * inputs["x"] * cotangents[0][:, None]
-        dx[:, inputs["labels"]] -= cotangents[0]
-        return {"x": dx}
+    def backward(dy: Any, x: Any, labels: Any) -> tuple[Any]:
+        dx = 2 * x * dy[:, None]
+        dx[:, labels] -= dy
+        return (dx,)
 
     axes = {"x": Input("n k"), "labels": Input("n", "labels", below="k")}
     operation = Operation("picked", picked, axes, concrete=("n",))
-    (finding,) = diagnose(operation, subject, generic_cases(operation, {})).findings
+    (finding,) = diagnosed(operation, backward).findings
     assert finding.sentence.endswith(
         "goes everywhere along axis 0, as with : in the place of the index there"
     )

@@ -179,6 +179,11 @@ class OperationCase(Example):
         return "\n".join([*lines, call if self.before else self.calls]).rstrip()
 
     @property
+    def output(self) -> str:
+        """What an output is called beside these inputs and options."""
+        return output_name([*self.inputs, *self.options])
+
+    @property
     def assignments(self) -> list[str]:
         """The inputs, the options and the cotangents, a line of Python each."""
         lines = [f"{name} = {literal(array)}" for name, array in self.inputs.items()]
@@ -186,8 +191,7 @@ class OperationCase(Example):
         used = set(re.findall(r"\w+", self.calls)) - {*self.inputs, *self.options}
         lines += [f"{name} = {size}" for name, size in self.sizes.items() if name in used]
         cotangents = self.cotangents([np.zeros(shape) for shape in self.shapes])
-        dy = f"d{output_name([*self.inputs, *self.options])}"
-        names = numbered(dy, len(cotangents))
+        names = numbered(dy := f"d{self.output}", len(cotangents))
         lines += [f"{name} = {literal(one)}" for name, one in zip(names, cotangents, strict=True)]
         return [*lines, f"{dy} = {', '.join(names)}"] if dy in used and names != [dy] else lines
 

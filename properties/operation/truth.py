@@ -7,10 +7,11 @@ itself is read as a program, if it can be (`programs`), and is held against its 
 differenced (`reference.slopes`).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
@@ -36,7 +37,7 @@ from properties.operation.staircases import is_staircase
 from properties.search import Inconclusive, NotApplicable, Violation
 from reference.arithmetic.reading import UnknownPrimitiveError
 from reference.operations import KNOWN
-from reference.operations.operation import Operation, names_of, output_name, size_of
+from reference.operations.operation import Operation, names_of, size_of
 from reference.program import derivative
 from reference.projections import Projection, projections
 from reference.slopes import NotRepeatableError, Vjp, slopes
@@ -476,7 +477,7 @@ class Judge:
     @property
     def output(self) -> str:
         """What an output is called: y, where that is no input's name."""
-        return output_name([*self.declaration.inputs, *self.declaration.options])
+        return self.declaration.output
 
     def draw(self, name: str, seed: int, shape: Sequence[int], sizes: Mapping[str, int]) -> Array:
         """See `Caller`."""
@@ -597,13 +598,11 @@ class Judge:
     @cached_property
     def reading(self) -> Reading | None:
         """The known operation whose values are those of the forward pass; None where there is none."""
-        candidates = self.candidates
-        rng, agreed = np.random.default_rng(0), False
-        for _ in range(SAMPLES):
+        candidates, agreed = self.candidates, False
+        for case in self._samples(SIZES):
             try:
-                case = make(Seeded(rng), self, ("plain",), sizes=SIZES)
                 outputs = self.subject.forward(case.inputs, case.options).outputs
-            except (NoCaseError, Violation):
+            except Violation:
                 continue
             candidates = [one for one in candidates if self._distance(one, case, outputs).holds]
             agreed = True
@@ -611,15 +610,21 @@ class Judge:
                 return self._of_backward() or self._own()
         return candidates[0] if agreed and candidates else None
 
+    def _samples(self, sizes: Sequence[int]) -> Iterator[OperationCase]:
+        """Some cases, the same ones each time, by which it is found out what the subject is."""
+        rng = np.random.default_rng(0)
+        for _ in range(SAMPLES):
+            with suppress(NoCaseError, Violation):
+                yield make(Seeded(rng), self, ("plain",), sizes=sizes, calls=self.calls)
+
     def _of_backward(self) -> Reading | None:
         """The declared reference where backward is its derivative: it is forward that is wrong, and told so."""
         counterpart = self.declaration.counterpart
         if counterpart is None or not counterpart.said or self.declaration.has("stand_in"):
             return None
-        candidates, rng, agreed = self.candidates, np.random.default_rng(0), False
-        for _ in range(SAMPLES):
-            with suppress(NoCaseError, Violation):
-                case = make(Seeded(rng), self, ("plain",), sizes=SIZES)
+        candidates, agreed = self.candidates, False
+        for case in self._samples(SIZES):
+            with suppress(Violation):
                 _, cotangents, gradients = self.run(case)
                 known = [self._by_program(one, case, cotangents) for one in candidates]
                 candidates = [
@@ -635,13 +640,10 @@ class Judge:
         """A case on which forward is not the reference that backward is the derivative of; None where it may be."""
         if self.reading is None or not self.reading.backward:
             return None
-        for sizes in (FEW, SIZES):
-            rng = np.random.default_rng(0)
-            for _ in range(SAMPLES):
-                with suppress(NoCaseError, Violation, NotApplicable):
-                    case = make(Seeded(rng), self, ("plain",), sizes=sizes, calls=self.calls)
-                    if self.difference(case, self.run(case)[0]):
-                        return case
+        for case in chain(self._samples(FEW), self._samples(SIZES)):
+            with suppress(Violation, NotApplicable):
+                if self.difference(case, self.run(case)[0]):
+                    return case
         return None
 
     @cached_property
@@ -677,15 +679,14 @@ class Judge:
         self._no_program = next((why for why, applies in unsuitable.items() if applies), "")
         if self._no_program:
             return None
-        rng, found = np.random.default_rng(0), None
-        for _ in range(SAMPLES):
+        found = None
+        for case in self._samples(FEW):
             try:
-                case = make(Seeded(rng), self, ("plain",), sizes=FEW)
                 found = found or self._traced(case)
                 outputs = self.subject.forward(case.inputs, case.options).outputs
                 cotangents = case.cotangents(outputs)
                 known = self._by_program(found, case, cotangents)
-            except (NoCaseError, Violation):
+            except Violation:
                 continue
             except NoProgramError as error:
                 self._no_program = str(error)
