@@ -168,6 +168,7 @@ class Operations:
             value = run.object.forward(
                 *arguments(run, plan["calls"]["forward"]), **keywords(run, plan["calls"]["forward"])
             )
+            self.look_for_replaced(run)
             run.outputs = as_list(value)
         elif kind == "function":
             self.trace(run)
@@ -197,6 +198,19 @@ class Operations:
         run.object = self.objects[key]
         for name, attribute, _ in plan["parameters"]:
             place(run.object, attribute, run.given[name])
+
+    def look_for_replaced(self, run: Run) -> None:
+        """Raises Broken where `forward` has put other numbers in the place of a parameter that was set before it."""
+        for name, attribute, _ in run.plan["parameters"]:
+            given, now = run.given[name], None
+            with suppress(Exception):
+                now = walk(run.object, steps(attribute))
+            old, new = np.asarray(from_subject(given)), np.asarray(from_subject(now))
+            if now is not given and new.shape == old.shape and not np.array_equal(new, old, equal_nan=True):
+                raise Broken(
+                    f"forward puts other numbers in the place of {attribute}, which was set before it: give {name} its "
+                    "first values where the layer is made, not in forward"
+                )
 
     def trace(self, run: Run) -> None:
         """Call a framework's function so that it can be differentiated by the framework."""

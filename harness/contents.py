@@ -4,7 +4,6 @@ import ast
 from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,8 +11,7 @@ from harness.held import HeldModule
 from harness.isolation import IsolatedModule, Limits, Sandbox
 from harness.loading import UnusableSubject
 from harness.operation_subject import OperationSubject, as_meant, contents_of
-from properties.declaration import Argument, Call, Declaration
-from properties.operation.cases import FEW, NoCaseError, Seeded, make, numbered
+from properties.operation.cases import FEW, NoCaseError, Seeded, make
 from properties.operation.programs import NoProgramError, operation_of
 from properties.search import SubjectGone, Violation
 
@@ -161,89 +159,3 @@ def _check_reference(subject: OperationSubject) -> None:
             f"REFERENCE is {counterpart.operation}, which can't be traced by JAX ({error}): write it in jax.numpy, "
             "with branches on shapes and options alone."
         ) from None
-
-
-# --- a case as Python to paste -------------------------------------------------------------------------------
-
-
-def calls(path: str, declared: Declaration, held: Sequence[str] | None = None) -> str:
-    """The lines that call an operation of a file on the inputs, options and cotangents of a case, and print.
-
-    Or one that is `held`, after lines that give its functions their names. An empty line is between what is there once
-    and the call.
-    """
-    names = dict.fromkeys(call.function.path[0] for call in declared.calls.values())
-    file = Path(path)
-    if held is not None:
-        lines = ["", *held]
-    elif file.suffix == ".py":
-        lines = [
-            "",
-            "import runpy, sys",
-            f"sys.path.insert(0, {str(file.parent)!r})",
-            f"module = runpy.run_path({str(file)!r})",
-        ]
-        lines += [f"{name} = module[{name!r}]" for name in names]
-    else:
-        lines = ["", f"from {path} import {', '.join(map(str, names))}"]
-    gradients = ", ".join(f"d{name}" for name in declared.differentiable)
-    return "\n".join([*lines, "", *_body(declared, gradients)])
-
-
-def _body(declared: Declaration, gradients: str) -> list[str]:
-    kind, every = declared.kind, declared.calls
-    y = declared.output
-    match kind:
-        case "backward":
-            forward = f"{_name(every['forward'])}({_arguments(every['forward'])})"
-            backward = _name(every["backward"])
-            if declared.takes == "cache":
-                several, dy = (
-                    ("*", ", ".join(numbered(f"d{y}", declared.apart))) if declared.apart else ("", f"d{y}")
-                )
-                return [f"{several}{y}, cache = {forward}", f"print({backward}({dy}, cache))  # {gradients}"]
-            arguments = _arguments(every["backward"])
-            return [f"{y} = {forward}", f"print({backward}(d{y}, {arguments}))  # {gradients}"]
-        case "gradient" | "jacobian" | "value_and_gradient":
-            return [f"print({_name(every[kind])}({_arguments(every[kind])}))  # {gradients}"]
-        case "class":
-            parameters = [
-                f"layer.{one.attribute} = {one.name}"
-                for one in declared.parameters
-                if one.attribute.isidentifier()
-            ]
-            gradients_of = [one.gradient for one in declared.parameters if one.gradient.isidentifier()]
-            return [
-                f"layer = {_name(every['layer'])}({_arguments(every['layer'])})",
-                *parameters,
-                f"layer.forward({_arguments(every['forward'])})",
-                f"print(layer.backward(d{y}), *(getattr(layer, name) for name in {gradients_of!r}))",
-            ]
-        case "jvp":
-            inputs, moving = "".join(f"{name}, " for name in declared.inputs).strip(), declared.differentiable
-            zeros = ", ".join(f"np.zeros_like({name})" for name in moving)
-            keywords = "".join(f", {name}={name}" for name in every["jvp"].keywords)
-            return [
-                f"tangents = [{zeros}]",
-                f"tangents[0].flat[0] = 1  # by the first number of {moving[0]}; and so by each of the others",
-                f"print({_name(every['jvp'])}(({inputs}), tuple(tangents){keywords}))",
-                f"# summed with d{y}: the first number of d{moving[0]}",
-            ]
-        case _:
-            return []
-
-
-def _name(call: Call) -> str:
-    first, *rest = call.function.path
-    return str(first) + "".join(f"[{one!r}]" for one in rest)
-
-
-def _arguments(call: Call) -> str:
-    parts = [_argument(one) for one in call.arguments]
-    return ", ".join([*parts, *(f"{name}={name}" for name in call.keywords)])
-
-
-def _argument(one: Argument) -> Any:
-    if isinstance(one, str):
-        return one
-    return "{" + ", ".join(f"{key!r}: {name}" for key, name in one.items()) + "}"

@@ -168,12 +168,12 @@ class _Held(worker.Subject):
             return True
         return bool(self.folder) and _is_in(self.folder, _file(value))
 
-    def own(self, filename: str | None) -> str:
+    def shown(self, filename: str | None) -> str:
         """The file's name, unless it is one of Python's, of a library, or ours; a cell has a file that is not there."""
         path = Path(filename or "")
         if not filename or path.resolve() in OURS or worker.LIBRARY in path.parents:
             return ""
-        if "site-packages" in path.parts or filename.startswith("<frozen"):
+        if worker.INSTALLED.intersection(path.parts) or filename.startswith("<frozen"):
             return ""
         is_cell = filename.startswith("<ipython-input-") or not (filename.startswith("<") or path.is_file())
         return "the cell" if is_cell else path.name

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from harness.clock import Clock
-from harness.contents import OPERATION, SeveralOperations, calls, load_operation
+from harness.contents import OPERATION, SeveralOperations, load_operation
 from harness.held import HeldModule
 from harness.isolation import Limits, Sandbox
 from harness.loading import FileSubject, UnusableSubject, load
+from harness.pasted import calls
 from harness.pool import Answer, Order
 from harness.verification import Explanations, Verification, own_failure, with_fault
 from harness.worker import printable

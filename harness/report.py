@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
@@ -137,9 +138,10 @@ def _cell(value: float) -> Text:
 
 
 def script(outcome: Outcome, case: Example) -> str:
-    """The smallest case as Python to paste, which prints both gradients; of a large one its sizes alone."""
+    """The smallest case as Python to paste, with both gradients; of a large one its sizes alone."""
     if not is_printed(case) or not isinstance(case, Case):
-        return f"{as_text(case)}\n# {outcome.again}"
+        right = _right(outcome) if is_printed(case) and not getattr(case, "after", ()) else []
+        return "\n".join([as_text(case), *right, f"# {outcome.again}"])
     path = Path("" if outcome.aliases is not None else outcome.path or outcome.subject)
     choices = case.choices.items() if outcome.takes_keywords else ()
     keywords = ", ".join(f"{key}={value!r}" for key, value in choices)
@@ -181,6 +183,19 @@ def script(outcome: Outcome, case: Example) -> str:
         lines.append(f"    {name!r}: np.array({array.tolist()}),")
     lines += ["}", *(_AS_IT_IS if _breaks_the_contract(outcome) else _SIDE_BY_SIDE)]
     return "\n".join(lines)
+
+
+def _right(outcome: Outcome) -> list[str]:
+    """The right gradients of the example that is shown, where they are what was compared, as comments."""
+    record = outcome.shown[0] if outcome.shown else None
+    if record is None or record.kind not in {Kind.TRUTH, Kind.EDGES}:
+        return []
+    return [f"# right: {name} = {_rounded(one).tolist()}" for name, one in outcome.right.items()]
+
+
+def _rounded(array: Any) -> Any:
+    """To as many digits as anybody compares: measured ones end before the last."""
+    return np.reshape([float(f"{one:.12g}") for one in np.ravel(array)], np.shape(array))
 
 
 _AS_IT_IS = ["print('yours', yours, 'right', right, sep='\\n')"]

@@ -273,6 +273,20 @@ def test_the_trace_holds_the_frames_of_the_subject_alone(subject: Subject, tmp_p
     ]
 
 
+def test_the_innermost_frame_may_lie_outside_of_the_subjects_folder(subject: Subject, tmp_path: Path) -> None:
+    elsewhere = tmp_path.parent / f"{tmp_path.name}_beside"
+    elsewhere.mkdir()
+    (elsewhere / "layers.py").write_text("def backward(W):\n    return W @ W\n")
+    source = f"import sys\nsys.path.append({str(elsewhere)!r})\nimport layers\n\n"
+    source += "def gradient(parameters, *_):\n    return layers.backward(parameters[0][0])\n"
+    fault = fault_of(subject(source))
+    assert str(fault).endswith(f"(line 2 of ../{elsewhere.name}/layers.py).")
+    assert fault.trace.splitlines()[-3:-1] == [
+        f'  File "../{elsewhere.name}/layers.py", line 2, in backward',
+        "    return W @ W",
+    ]
+
+
 INSTALL = "install it for this interpreter, or choose the interpreter that has it (--python PATH)."
 IMPORTS = {  # the source, the kind of its fault, and the sentence
     "syntax": ("x = 1\n\ndef f(:\n", "syntax", "mine.py has a syntax error in line 3: invalid syntax."),

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from harness import worker
-from harness.contents import calls
 from harness.contract import ContractError
 from harness.isolation import Limits
 from harness.loading import UnusableSubject
 from harness.operation_subject import KNOWN as KNOWN_OPERATIONS
 from harness.operation_subject import Loaded, OperationSubject, load_operations
+from harness.pasted import calls
 from properties.conventions import CONVENTIONS
 from properties.operation.cases import OperationCase, Seeded, make
 from properties.search import SubjectGone
@@ -1462,6 +1462,29 @@ def test_a_case_can_be_pasted_and_says_what_the_derivative_is(
         case.shapes.append(arrays["x"].shape)
         exec(case.as_python().replace("dy = ", "dy = 2 + 0 * x  # "), {})  # noqa: S102  (our own lines)
     assert said in capsys.readouterr().out
+
+
+def test_a_layer_whose_forward_makes_its_parameters_anew_is_told_so(tmp_path: Path) -> None:
+    source = """
+        OPERATION = {"x": "n d", "W": "d m"}
+        class Layer:
+            def __init__(self, m): self.m, self.params, self.grads = m, {}, {}
+            def forward(self, x):
+                self.params["W"], self.x = np.ones((x.shape[1], self.m)), x
+                return x @ self.params["W"]
+            def backward(self, dy):
+                self.grads["W"] = self.x.T @ dy
+                return dy @ self.params["W"].T
+        LAYER = Layer
+        PARAMETERS = {"params['W']": "grads['W']"}
+    """
+    inputs = {"x": np.array([[3.0]]), "W": np.array([[2.0]])}
+    with loaded(tmp_path, source) as found, pytest.raises(ContractError) as broken:
+        found.subjects[0].forward(inputs, {})
+    assert str(broken.value).startswith(
+        "forward puts other numbers in the place of params['W'], which was set before it: give W its first values "
+        "where the layer is made, not in forward"
+    )
 
 
 OF_A_TUPLE = """

@@ -325,6 +325,92 @@ def test_a_case_that_is_wrong_after_another_call_alone_is_printed_with_that_call
     assert not all(np.array_equal(one, other) for one, other in zip(after, right, strict=True))
 
 
+# --- What is printed shows what is wrong ------------------------------------------------------------------------
+
+OF_SQUARES = """
+OPERATION = {"x": "n d"}
+def forward(x): return x**2, x
+"""
+SHOWN = {  # a property, and a file of which it does not hold
+    "second_backward_gives_the_same": """
+OPERATION = {"x": "n d", "g": "d"}
+def forward(x, g): return x * g, {"x": x, "g": g, "dg": np.zeros_like(g)}
+def backward(dy, cache):
+    cache["dg"] += (dy * cache["x"]).sum(axis=0)
+    return dy * cache["g"], cache["dg"].copy()
+""",
+    "memory_layout_does_not_matter": OF_SQUARES
+    + "def backward(dy, x): return (2 if x.flags.c_contiguous else 1) * x * dy",
+    "same_call_gives_the_same_answer": """
+OPERATION = {"x": "n d"}
+def forward(x):
+    m = np.random.default_rng().random(x.shape)
+    return x * m, m
+def backward(dy, m): return dy * m
+""",
+    "scaling_the_cotangent_scales_the_gradient": OF_SQUARES + "def backward(dy, x): return 2 * x * abs(dy)",
+    "gradient_of_a_batch_is_that_of_its_samples": OF_SQUARES
+    + "def backward(dy, x): return 2 * x * dy * (1 + (len(x) > 1))",
+}
+
+
+def printed(outcome: Outcome) -> list[str]:
+    """What the smallest case prints where it is pasted, a text for each call of `print`."""
+    assert outcome.counterexample is not None
+    told, path = list[str](), list(sys.path)
+    names = {"print": lambda *values: told.append(" ".join(map(str, values)))}
+    exec(outcome.counterexample[1].as_python(), names)  # noqa: S102  (that is the claim)
+    sys.path[:] = path
+    return told
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_the_smallest_case_that_is_printed_shows_that_the_property_does_not_hold(
+    name: str, tmp_path: Path
+) -> None:
+    first, second, *_ = printed(
+        verified(written(tmp_path, SHOWN[name]), effort=Effort(40, 1, shrinking=60), only=(name,))
+    )
+    assert first != second
+
+
+def test_an_input_that_is_changed_is_printed_afterwards(tmp_path: Path) -> None:
+    source = OF_SQUARES + "def backward(dy, x):\n    x *= 2\n    return x * dy"
+    outcome = verified(written(tmp_path, source), only=("forward_leaves_its_inputs_alone",))
+    assert outcome.message == "backward changes its input x in place: work on a copy"
+    assert outcome.counterexample is not None
+    case: Any = outcome.counterexample[1]
+    assert printed(outcome)[1] == str(2 * case.inputs["x"])
+
+
+def test_a_second_derivative_that_is_wrong_is_printed(tmp_path: Path) -> None:
+    source = """
+        OPERATION = {"x": "d"}
+        def forward(x): return (x**4).sum()
+        def gradient(x): return 4 * x**3
+        def hessian(x): return np.diag(12 * x)
+    """
+    outcome = verified(written(tmp_path, source))
+    found = re.fullmatch(r"hessian\[0, 0\] is (\S+), and should be .*", outcome.message)
+    assert found is not None
+    assert float(found[1]) == float(printed(outcome)[1].strip("[] "))
+
+
+def test_a_forward_pass_that_gives_nothing_to_go_back_from_is_called_alone(tmp_path: Path) -> None:
+    source = OF_SQUARES.replace("x**2", "x > 0") + "def backward(dy, x): return 0 * x"
+    outcome = verified(written(tmp_path, source))
+    assert outcome.message == "what forward returns has dtype bool; it has to hold floats."
+    assert printed(outcome) == ["[[False]]"]
+
+
+def test_a_size_is_printed_where_a_call_takes_it_and_nowhere_else(tmp_path: Path) -> None:
+    (tmp_path / "n").mkdir()
+    source = OF_SQUARES + "def backward(dy, x): return x * dy"
+    outcome = verified(written(tmp_path / "n", source))
+    assert outcome.counterexample is not None
+    assert "n = " not in outcome.counterexample[1].as_python()
+
+
 # --- Declared besides -------------------------------------------------------------------------------------------
 
 OF_A_SCORE = """

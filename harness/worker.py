@@ -129,6 +129,7 @@ HERE = Path(__file__).resolve()
 ADAPTERS, TRACING = HERE.with_name("adapters.py"), HERE.with_name("tracing.py")
 ROOT = HERE.parents[1]
 LIBRARY = Path(os.__file__).parent
+INSTALLED = frozenset({"site-packages", "dist-packages"})  # folders of libraries
 
 Place = tuple[int, ...]  # where a value stands: an index for each list or tuple that it is in
 Arrays = list[tuple[Place, Any]]
@@ -861,8 +862,8 @@ class Subject:
         self, error: BaseException, doing: str, text: str, where: str
     ) -> tuple[str, str] | None:
         """The kind of the fault and its sentence, for an error that has a kind of its own."""
-        if isinstance(error, SyntaxError) and self.own(error.filename):
-            place = f"{self.own(error.filename)} has a syntax error in line {error.lineno}"
+        if isinstance(error, SyntaxError) and self.shown(error.filename):
+            place = f"{self.shown(error.filename)} has a syntax error in line {error.lineno}"
             return "syntax", f"{place}: {one_line(error.msg)}"
         if isinstance(error, MemoryError):
             allowed = (
@@ -885,12 +886,12 @@ class Subject:
         return None
 
     def frames(self) -> list[tuple[str, int, str, str]]:
-        """Of the error that is being handled, the frames in the subject's files: file, line, scope, code."""
+        """Of the error that is being handled, the frames outside of libraries and of us: file, line, scope, code."""
         found: list[tuple[str, int, str, str]] = []
         traceback = exc_info()[2]
         while traceback is not None:
             code, line = traceback.tb_frame.f_code, traceback.tb_lineno
-            file = self.own(code.co_filename)
+            file = self.shown(code.co_filename)
             if file:
                 found.append((file, line, code.co_name, getline(code.co_filename, line).strip()))
             traceback = traceback.tb_next
@@ -898,11 +899,18 @@ class Subject:
 
     def own(self, filename: str | None) -> str:
         """The file's path in the subject's folder; empty for one of a library, or of ours."""
-        path, folder = Path(filename or ""), Path(self.folder)
-        if folder not in path.parents or LIBRARY in path.parents or path in (HERE, ADAPTERS, TRACING):
+        return self.shown(filename) if Path(self.folder) in Path(filename or "").parents else ""
+
+    def shown(self, filename: str | None) -> str:
+        """The file's path from the subject's folder, wherever it is; empty for one of a library, or of ours."""
+        path = Path(filename or "")
+        if not path.is_absolute() or LIBRARY in path.parents or path in (HERE, ADAPTERS, TRACING):
             return ""
-        inner = path.relative_to(folder)
-        return "" if "site-packages" in inner.parts else str(inner)
+        try:
+            inner = Path(os.path.relpath(path, self.folder))
+        except ValueError:  # on another drive of Windows
+            inner = Path(path.name)
+        return "" if INSTALLED.intersection(inner.parts) else str(inner)
 
 
 def load_file(path: str) -> types.ModuleType:

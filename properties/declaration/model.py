@@ -26,6 +26,24 @@ class Call:
     arguments: tuple[Argument, ...] = ()
     keywords: tuple[str, ...] = ()
 
+    @property
+    def called(self) -> str:
+        """The function as Python, `backward` or `layers['affine']`."""
+        first, *rest = self.function.path
+        return str(first) + "".join(f"[{one!r}]" for one in rest)
+
+    @property
+    def given(self) -> str:
+        """The arguments as Python, `x, gain, eps=eps`."""
+        parts = [_argument(one) for one in self.arguments]
+        return ", ".join([*parts, *(f"{name}={name}" for name in self.keywords)])
+
+
+def _argument(one: Argument) -> str:
+    if isinstance(one, str):
+        return one
+    return "{" + ", ".join(f"{key!r}: {name}" for key, name in one.items()) + "}"
+
 
 @dataclass(frozen=True)
 class Parameter:

@@ -126,7 +126,7 @@ def _difference(
     Raises:
         NotApplicable: where the values of the whole are not those of the parts.
     """
-    samples = Samples.of(judge)
+    samples, drawn = Samples.of(judge), case
     generic = _generic(judge, case)
     found = _passes(judge, generic, whole, parts, order)  # a 0 hides which of the samples a mask has
     try:
@@ -156,6 +156,13 @@ def _difference(
             at = np.unravel_index(int(off.argmax()), array.shape)
             index = f"[{', '.join(map(str, map(int, at)))}]" if array.ndim else ""
             mine, should = told_apart(float(array[at]), float(expected[at]))
+            drawn.cotangents(judge.subject.forward(drawn.inputs, drawn.options).outputs)
+            together, *alone = (
+                replace(samples.part(case, one), given=tuple(given))
+                for one, given in zip((whole, *parts), (cotangents, *shares), strict=True)
+            )
+            is_new = together.assignments != drawn.assignments
+            drawn.shows(*(["# the batch", together] if is_new else []), "# its parts", *alone)
             return f"d{name}{index} is {mine}, and is {should} by those"
     return ""
 

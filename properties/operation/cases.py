@@ -9,6 +9,7 @@ ties and zeros on purpose; `wide`, one axis so long that blocks of a fixed size 
 `extreme`, each real input scaled by a power of ten from 1e-8 to 1e8, and `saturated`, inputs 8 to 512 times larger.
 """
 
+import ast
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -110,7 +111,9 @@ class OperationCase(Example):
     """What an operation is called with: arrays by name, options, and what its cotangents are made of.
 
     `calls` are the lines that call it, for the case as Python to paste: what is there once, an empty line, and the
-    call. `before` are the calls, in order, of which something is kept that shows in this one.
+    call. `before` are the calls, in order, of which something is kept that shows in this one; `after` is what shows
+    that a property does not hold, where the call alone does not: lines, and other cases. `given` are cotangents in
+    place of those that it makes.
     """
 
     inputs: Mapping[str, Array]
@@ -123,9 +126,13 @@ class OperationCase(Example):
     calls: str = ""
     shapes: list[tuple[int, ...]] = field(default_factory=list[tuple[int, ...]], compare=False)
     before: list["OperationCase"] = field(default_factory=list["OperationCase"], compare=False)
+    after: list["str | OperationCase"] = field(default_factory=list["str | OperationCase"], compare=False)
+    given: tuple[Array, ...] | None = None
 
     def cotangents(self, outputs: Sequence[Array]) -> tuple[Array, ...]:
         """A cotangent for each output, all entries different and none 0, as far as the string goes; 0 for integers."""
+        if self.given is not None:
+            return self.given
         found: list[Array] = []
         numbers = numbers_of(self.raw)
         for output in outputs:
@@ -170,13 +177,48 @@ class OperationCase(Example):
         return ", ".join([*arrays, *(f"{name}={value!r}" for name, value in self.options.items())])
 
     def as_python(self) -> str:
-        """The inputs and the cotangents as Python to paste, after those of the calls that come before."""
-        once, _, call = self.calls.rpartition("\n\n")
-        lines = ["import numpy as np", *filter(None, [once])] if self.before else ["import numpy as np"]
-        for one in self.before:
-            lines += ["", *one.assignments, call]
-        lines += ["", *(["# and after that"] if self.before else []), *self.assignments]
-        return "\n".join([*lines, call if self.before else self.calls]).rstrip()
+        """The inputs and the cotangents as Python to paste, with the calls that come before and what is shown after."""
+        once, given = self.calls.rpartition("\n\n")[0], self.assignments
+        lines = ["import numpy as np"]
+        if self.before:
+            lines += [once]
+            for one in (replace(one, calls=self.calls) for one in self.before):
+                lines += ["", *one.assignments, *one.call]
+            lines += ["", "# and after that", *given, *self.call]
+        else:
+            lines += ["", *given, *([once, ""] if once else []), *self.call]
+        for one in self.after:
+            if isinstance(one, str):
+                lines += ["", one] if one.startswith("#") else [one]
+            else:
+                lines += [*(line for line in one.assignments if line not in given), *one.call]
+                given = one.assignments
+        return "\n".join(lines).rstrip()
+
+    @property
+    def call(self) -> list[str]:
+        """The lines that call it; where nothing came back that has a cotangent, those that need none."""
+        lines = self.calls.rpartition("\n\n")[2].splitlines()
+        if self.shapes or not any(map(self._cotangent.search, lines)):
+            return lines
+        return [*(line for line in lines if not self._cotangent.search(line)), *self.printed_output]
+
+    @property
+    def _cotangent(self) -> re.Pattern[str]:
+        """The name of one, or of all."""
+        return re.compile(rf"\bd{self.output}\d*\b")
+
+    @property
+    def printed_output(self) -> list[str]:
+        """A line that prints what forward returned, where the call keeps that."""
+        return [f"print({self.output})"] if self.output in _names(self.calls) else []
+
+    def shows(self, *after: "str | OperationCase") -> None:
+        """Say what shows that a property does not hold, where the call alone does not."""
+        self.after[:] = [
+            one if isinstance(one, str) else replace(one, before=[], after=[], shapes=[*self.shapes])
+            for one in after
+        ]
 
     @property
     def output(self) -> str:
@@ -188,12 +230,19 @@ class OperationCase(Example):
         """The inputs, the options and the cotangents, a line of Python each."""
         lines = [f"{name} = {literal(array)}" for name, array in self.inputs.items()]
         lines += [f"{name} = {value!r}" for name, value in self.options.items()]
-        used = set(re.findall(r"\w+", self.calls)) - {*self.inputs, *self.options}
+        used = _names(self.calls) - {*self.inputs, *self.options}
         lines += [f"{name} = {size}" for name, size in self.sizes.items() if name in used]
         cotangents = self.cotangents([np.zeros(shape) for shape in self.shapes])
         names = numbered(dy := f"d{self.output}", len(cotangents))
+        if not cotangents or (self.calls and not self._cotangent.search(self.calls)):
+            return lines
         lines += [f"{name} = {literal(one)}" for name, one in zip(names, cotangents, strict=True)]
         return [*lines, f"{dy} = {', '.join(names)}"] if dy in used and names != [dy] else lines
+
+
+def _names(lines: str) -> set[str]:
+    """The names that lines of Python use."""
+    return {node.id for node in ast.walk(ast.parse(lines)) if isinstance(node, ast.Name)}
 
 
 def numbered(letter: str, count: int) -> list[str]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from properties.comparison import Comparison, compare, told_apart
-from properties.operation.cases import EDGES, REGULAR, OperationCase, cases
+from properties.operation.cases import EDGES, REGULAR, OperationCase, cases, literal
 from properties.operation.truth import Judge, alike, compared_outputs, differ, not_finite
 from properties.search import INCONSTANT, Inconclusive, NoGradient, NotApplicable, Violation, Weakness
 from reference.slopes import NotRepeatableError, slopes
@@ -112,12 +112,14 @@ def value_equals_the_reference(judge: Judge, case: OperationCase) -> Comparison:
         meant = judge.reading is not None and judge.reading.backward
         whose = counterpart.operation if meant else "*your* forward"
         backward = "backward is wrong as well" if judge.is_wrong else f"backward is right for {whose}"
+        case.shows(*case.printed_output)
         raise Violation(f"forward differs from {counterpart.operation}, its REFERENCE: {told}; {backward}.")
     known = judge.known(case)
     if known is None:
         raise Inconclusive("the known operation has different shapes")
     found = compared_outputs(outputs, known)
     if not found.holds:
+        case.shows(*case.printed_output)
         raise Violation(f"forward: {found.worst}.")
     return found
 
@@ -144,6 +146,7 @@ def scaling_the_cotangent_scales_the_gradient(judge: Judge, case: OperationCase)
             expected = np.where(known, once[name] * factor, 0).astype(array.dtype)
             array = np.where(known, array, 0)  # noqa: PLW2901  (of the others nothing is known)
             if not _equal(array, expected):
+                case.shows(f"# with {factor:g} {dy}", replace(case, given=scaled))
                 if factor == 0:
                     raise Violation(
                         f"d{name} is not 0 where the cotangent {dy} is 0: a backward pass multiplies by {dy}, and this "
@@ -152,6 +155,7 @@ def scaling_the_cotangent_scales_the_gradient(judge: Judge, case: OperationCase)
                 if _within_half_the_digits(array, expected) and _alike(
                     judge, case, once, {**once, name: found[name] / factor}
                 ):
+                    case.shows()
                     continue
                 at = np.unravel_index(int(np.argmax(np.abs(array - expected))), array.shape)
                 place = f"d{name}[{', '.join(map(str, map(int, at)))}]" if array.ndim else f"d{name}"
@@ -195,6 +199,7 @@ def second_backward_gives_the_same(judge: Judge, case: OperationCase) -> None:
         if not np.array_equal(array, kept[name], equal_nan=True) and not _alike(
             judge, case, kept, second.gradients
         ):
+            case.shows(*case.call[-1:])
             raise Violation(
                 f"a second backward pass with the same d{judge.output} and cache gives a different d{name}{why}"
             )
@@ -211,6 +216,7 @@ def forward_leaves_its_inputs_alone(judge: Judge, case: OperationCase) -> None:
     for who, done in (("forward", forward), ("backward", backward)):
         changed = [name for name in done.manners.mutated if name in case.inputs]
         if changed:
+            case.shows(f"print({changed[0]})  # {who} has changed it")
             raise Violation(f"{who} changes its input {changed[0]} in place: work on a copy")
         judge.remark_manners(who, done.manners)
 
@@ -232,7 +238,9 @@ def same_call_gives_the_same_answer(judge: Judge, case: OperationCase) -> None:
     is_random = any(differ(one, before) for one, before in zip(forward.outputs, outputs, strict=True))
     if is_random or not (same or _alike(judge, case, kept, again)):
         told = RANDOM if is_random or judge.is_random else KEPT
-        if told is KEPT:
+        if told is RANDOM:
+            case.shows("# and once more", *case.call)
+        else:
             case.before[:] = [replace(case, before=[]), replace(case, inputs=other, before=[])]
         raise Violation(f"{INCONSTANT} {told}")
 
@@ -266,7 +274,13 @@ def memory_layout_does_not_matter(judge: Judge, case: OperationCase) -> None:
         forward = judge.subject.forward(case.inputs, case.options, layout=layout)
         found = judge.subject.backward(forward, cotangents, layout=layout).gradients
         if not _alike(judge, case, straight, found):
-            what = "Fortran's order matters" if layout == "F" else "strides in memory matter"
+            order = layout == "F"
+            what = "Fortran's order matters" if order else "strides in memory matter"
+            moved = "asfortranarray({})" if order else "repeat({}, 2, axis=-1)[..., ::2]"
+            given = {**case.inputs, **dict(zip([f"d{judge.output}"], cotangents, strict=False))}
+            arrays = [name for name, array in given.items() if np.ndim(array) and len(cotangents) == 1]
+            moves = (f"{name} = np.{moved.format(name)}" for name in arrays)
+            case.shows(f"# {'in Fortran order' if order else 'with strides'}", *moves, *case.call)
             raise Violation(
                 f"{what}: the same numbers in a different memory layout give a different gradient"
             )
@@ -313,7 +327,11 @@ def second_derivative_is_that_of_the_gradient(judge: Judge, case: OperationCase)
         actual = np.concatenate([product[name].ravel() for name in declared.differentiable])
         second, error, opened = along @ second, np.abs(along) @ error, np.abs(along) @ opened
         what = "hvp"
+        given, tangents = ("".join(f"{one}, " for one in some) for some in (names, map(literal, v.values())))
+        case.shows(f"inputs, tangents = ({given.strip()}), ({tangents.strip()})")
+    call = declared.calls[what]
     comparison = compare({what: actual}, {what: second}, {what: error}, {what: opened})
     if not comparison.holds:
+        case.after.append(f"print({call.called}({call.given}))")
         raise Violation(f"{comparison.worst}: it is not the derivative of the gradient")
     return comparison

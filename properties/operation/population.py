@@ -1,13 +1,13 @@
 """Cases of an operation on which conditions are told apart, and what a subject makes of them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from properties.diagnosis.conditions import Entries, Judged, Population
+from properties.diagnosis.conditions import Condition, Entries, Judged, Population
 from properties.operation.cases import (
     EDGES,
     REGULAR,
@@ -42,6 +42,10 @@ class _Near:
     def numbers(self) -> Callable[[int], NDArray[np.intp]]:
         """As drawn."""
         return self.source.numbers()
+
+
+def _rows(array: Any) -> Any:
+    return array.reshape(-1, array.shape[-1])
 
 
 class OperationPopulation(Population[OperationCase]):
@@ -122,6 +126,22 @@ class OperationPopulation(Population[OperationCase]):
             if np.asarray(one).dtype.kind == "f"
         }
         return Judged(case, entries=found, beside=beside, is_wrong=True)
+
+    def more(self) -> Iterator[Condition[OperationCase]]:
+        """Of what has no gradient: labels that come twice, and which numbers are 0."""
+        for name, array in self.example.inputs.items():
+            if name in self.gradients or not np.ndim(array):
+                continue
+            for sentence, holds in {
+                f"two entries of {name} are equal": lambda a: np.unique(a).size < a.size,
+                f"two entries of a row of {name} are equal": lambda a: any(
+                    np.unique(r).size < r.size for r in _rows(a)
+                ),
+                f"an entry of {name} is 0": lambda a: not np.all(a),
+                f"no entry of {name} is 0": np.all,
+                f"a row of {name} is 0": lambda a: not _rows(a).any(axis=1).all(),
+            }.items():
+                yield Condition(sentence, lambda c, n=name, f=holds: bool(f(np.asarray(c.inputs[n]))))
 
     def scaled(self, case: OperationCase, name: str, factor: float) -> OperationCase:
         """With one input larger."""

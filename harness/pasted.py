@@ -1,0 +1,112 @@
+"""A call of an operation as Python to paste, which prints what came back."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from properties.declaration import Declaration
+from properties.operation.cases import numbered
+
+_FRAMEWORKS = {
+    "jax": ["import jax", 'jax.config.update("jax_enable_x64", True)'],
+    "torch": ["import torch"],
+}
+"""What a file in a framework's arrays needs: JAX makes single precision of what it is given, unless it is told."""
+
+
+def calls(path: str, declared: Declaration, held: Sequence[str] | None = None) -> str:
+    """The lines that call an operation of a file on the inputs, options and cotangents of a case, and print.
+
+    Or one that is `held`, after lines that give its functions their names. An empty line is between what is there once
+    and the call.
+    """
+    names = dict.fromkeys(call.function.path[0] for call in declared.calls.values())
+    file, lines = Path(path), ["", *_FRAMEWORKS.get(declared.arrays, [])]
+    if held is not None:
+        lines += held
+    elif file.suffix == ".py":
+        lines += [
+            "import runpy, sys",
+            f"sys.path.insert(0, {str(file.parent)!r})",
+            f"module = runpy.run_path({str(file)!r})",
+        ]
+        lines += [f"{name} = module[{name!r}]" for name in names]
+    else:
+        lines += [f"from {path} import {', '.join(map(str, names))}"]
+    gradients = ", ".join(f"d{name}" for name in declared.differentiable)
+    body = _of_a_framework(declared, gradients) if declared.kind == "function" else _body(declared, gradients)
+    return "\n".join([*lines, "", *_converted(declared), *body])
+
+
+def _body(declared: Declaration, gradients: str) -> list[str]:
+    kind, every = declared.kind, declared.calls
+    y = declared.output
+    match kind:
+        case "backward":
+            forward = f"{every['forward'].called}({every['forward'].given})"
+            backward = every["backward"].called
+            if declared.takes == "cache":
+                several, dy = (
+                    ("*", ", ".join(numbered(f"d{y}", declared.apart))) if declared.apart else ("", f"d{y}")
+                )
+                return [f"{several}{y}, cache = {forward}", f"print({backward}({dy}, cache))  # {gradients}"]
+            arguments = every["backward"].given
+            return [f"{y} = {forward}", f"print({backward}(d{y}, {arguments}))  # {gradients}"]
+        case "gradient" | "jacobian" | "value_and_gradient":
+            return [f"print({every[kind].called}({every[kind].given}))  # {gradients}"]
+        case "class":
+            parameters, of_them = (
+                [f"layer.{one.attribute} = {one.name}" for one in declared.parameters],
+                "".join(f", layer.{one.gradient}" for one in declared.parameters),
+            )
+            return [
+                f"layer = {every['layer'].called}({every['layer'].given})",
+                *parameters,
+                f"{y} = layer.forward({every['forward'].given})",
+                f"print(layer.backward(d{y}){of_them})  # {gradients}",
+            ]
+        case "jvp":
+            inputs, moving = _listed([*declared.inputs]), declared.differentiable
+            zeros = ", ".join(f"np.zeros_like({name})" for name in moving)
+            return [
+                f"inputs, tangents = ({inputs}), ({zeros},)",
+                f"tangents[0].flat[0] = 1  # by the first number of {moving[0]}; and so by each of the others",
+                f"print({every['jvp'].called}({every['jvp'].given}))",
+                f"# summed with d{y}: the first number of d{moving[0]}",
+            ]
+        case _:
+            return []
+
+
+def _of_a_framework(declared: Declaration, gradients: str) -> list[str]:
+    """A function that has its derivative from its framework: a pull back of JAX, or the gradient of torch."""
+    forward, y, inputs = declared.calls["forward"], declared.output, ", ".join(declared.differentiable)
+    if declared.arrays == "jax":
+        return [
+            f"{y}, pull = jax.vjp(lambda {inputs}: {forward.called}({forward.given}), {inputs})",
+            f"print(pull(d{y}))  # {gradients}",
+        ]
+    called = f'getattr({forward.called}, "apply", {forward.called})'
+    return [
+        f"{y} = {called}({forward.given})",
+        f"print(torch.autograd.grad({y}, [{inputs}], d{y}, allow_unused=True))  # {gradients}",
+    ]
+
+
+def _converted(declared: Declaration) -> list[str]:
+    """Inputs and cotangents as arrays of the framework whose arrays the file takes."""
+    if declared.arrays not in _FRAMEWORKS:
+        return []
+    takes_one = declared.kind in {"backward", "class", "function"}
+    names = _listed([*declared.inputs, *[f"d{declared.output}"] * takes_one])
+    if declared.arrays == "jax":
+        return [f"{names} = jax.tree.map(jax.numpy.asarray, ({names}))"]
+    moving = [f"{name}.requires_grad_()" for name in declared.differentiable]
+    return [
+        f"{names} = map(torch.as_tensor, ({names}))",
+        *(moving if declared.kind == "function" else []),
+    ]
+
+
+def _listed(names: Sequence[str]) -> str:
+    """`x, w`, or `x,` of one: as the elements of a tuple."""
+    return ", ".join(names) if len(names) > 1 else f"{names[0]},"
