@@ -102,7 +102,7 @@ def _converted(declared: Declaration) -> list[str]:
         return [f"{names} = jax.tree.map(jax.numpy.asarray, ({names}))"]
     moving = [f"{name}.requires_grad_()" for name in declared.differentiable]
     return [
-        f"{names} = map(torch.as_tensor, ({names}))",
+        f"{names} = map(torch.as_tensor, map(np.asarray, ({names})))",
         *(moving if declared.kind == "function" else []),
     ]
 

@@ -325,6 +325,50 @@ def test_a_case_that_is_wrong_after_another_call_alone_is_printed_with_that_call
     assert not all(np.array_equal(one, other) for one, other in zip(after, right, strict=True))
 
 
+# --- Without a program ------------------------------------------------------------------------------------------
+
+OF_LOOPS = """
+    OPERATION = {{"x": "n d", "W": "d m", "b": "m"}}
+    def forward(x, W, b):
+        y = np.array([[float(row @ column + one) for column, one in zip(W.T, b)] for row in x])
+        return np.tanh(y), (x, W, y)
+    def backward(dy, cache):
+        x, W, y = cache
+        slope = 1 / np.cosh(y) ** 2
+        d = dy * slope
+        return d @ W.T, {dW}, {db}
+"""
+"""No program is read of a number that is asked for."""
+
+
+@pytest.mark.parametrize(
+    ("dW", "db", "told"),
+    [
+        (
+            "-x.T @ d",
+            "d[0]",
+            "dW is −1 times the right one; db comes from the first entries of the cotangent's axis 0",
+        ),
+        ("x.T @ slope", "0 * d[0]", "dW is right for a cotangent of ones: the cotangent is ignored; db is 0"),
+        (
+            "x.T @ d",
+            "dy.mean(axis=0) * slope.sum(axis=0)",
+            "db is right for the mean of the cotangent over axis 0",
+        ),
+        ("x.T @ d * len(x)", "d.mean(axis=0)", "dW is n times the right one; db is 1/n times the right one"),
+        ("x.T @ d + W", "np.sort(d.sum(axis=0))", ""),
+    ],
+)
+def test_what_the_numbers_show_by_themselves_is_told_where_no_program_is_read(
+    dW: str, db: str, told: str, tmp_path: Path
+) -> None:
+    outcome = verified(written(tmp_path, OF_LOOPS.format(dW=dW, db=db)))
+    assert outcome.verdict is Verdict.FAIL
+    assert outcome.diagnosis is not None
+    assert outcome.diagnosis.explanation.startswith(told)
+    assert bool(outcome.diagnosis.explanation) == bool(told)
+
+
 # --- What is printed shows what is wrong ------------------------------------------------------------------------
 
 OF_SQUARES = """

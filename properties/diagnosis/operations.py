@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import product
 from math import sqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -380,9 +380,16 @@ def _together(found: Sequence[Finding]) -> tuple[Finding, ...]:
 # --- no program ----------------------------------------------------------------------------------------------
 
 
+class Seen(NamedTuple):
+    """What the numbers of a gradient show, and what to do."""
+
+    sentence: str
+    cure: str
+
+
 def census(
     cases: Sequence[Case], right: Callable[[Case], Answer], answers: Sequence[Answer], *, unit: float = UNIT
-) -> tuple[str, ...]:
+) -> tuple[Seen, ...]:
     """What wrong gradients show without a program, where it is so on all cases.
 
     Args:
@@ -399,41 +406,66 @@ def census(
     return tuple(filter(None, (_seen(name, some, right) for name, some in every if some)))
 
 
-def _seen(name: str, trials: Sequence[Asked], right: Callable[[Case], Answer]) -> str:
+def _seen(name: str, trials: Sequence[Asked], right: Callable[[Case], Answer]) -> Seen | None:
     numbers = [ratio(one, name, one.answer[name], one.right[name]) for one in trials]
     known = [one for one in numbers if one is not None]
     called = named_factor(known, trials) if len(known) == len(numbers) else None
+    if called and called[0] == "0":
+        return Seen(f"d{name} is 0", f"Compute d{name}: every input that has a gradient needs one.")
     if called:
-        return f"d{name} is 0" if called[0] == "0" else f"d{name} is {called[0]} times the right one"
+        return Seen(f"d{name} is {called[0]} times the right one", CURES["factor"])
     return next(
         (
-            said
-            for said, make in _candidates(name, trials[0], right)
+            seen
+            for seen, make in _candidates(name, trials[0], right)
             if all(
                 one.answer[name].shape == make(one).shape and one.is_explained(name, make(one))
                 for one in trials
             )
         ),
-        "",
+        None,
     )
 
 
 def _candidates(
     name: str, first: Asked, right: Callable[[Case], Answer]
-) -> Iterator[tuple[str, Callable[[Asked], Array]]]:
+) -> Iterator[tuple[Seen, Callable[[Asked], Array]]]:
     """What a gradient may be, in words, and its value at a case."""
-    yield f"d{name} is the transpose of the right one", lambda t: t.right[name].T
-    refilled = f"d{name} has the entries of the right one in another order"
-    yield refilled, lambda t: t.right[name].reshape(t.right[name].shape[::-1]).T
-    ones = lambda t: right(replace(t.case, cotangents=tuple(map(np.ones_like, t.case.cotangents))))[name]  # noqa: E731
-    yield f"d{name} is right for a cotangent of ones: the cotangent is ignored", ones
+    seen = Seen(
+        f"d{name} is the transpose of the right one", "Look at the order of the factors in the product."
+    )
+    yield seen, lambda t: t.right[name].T
+    seen = Seen(
+        f"d{name} has the entries of the right one in another order", "Look for a reshape or a transpose."
+    )
+    yield seen, lambda t: t.right[name].reshape(t.right[name].shape[::-1]).T
+    every = "Every path begins with the cotangent: multiply by it."
+    seen = Seen(f"d{name} is right for a cotangent of ones: the cotangent is ignored", every)
+    yield seen, partial(_with, right, name, lambda dy: np.ones_like(dy))  # noqa: PLW0108  (a name of its own)
     for other in first.right:
-        yield f"d{name} is what d{other} should be", lambda t, other=other: t.right[other]
+        seen = Seen(
+            f"d{name} is what d{other} should be", "Look at the order in which the gradients are returned."
+        )
+        yield seen, lambda t, other=other: t.right[other]
+    for axis in range(max(dy.ndim for dy in first.case.cotangents)):
+        text = f"d{name} is right for the mean of the cotangent over axis {axis}: it is averaged first"
+        seen = Seen(text, "Multiply by the cotangent of each entry, and sum or average afterwards.")
+        yield seen, partial(_with, right, name, partial(_averaged, axis))
     for place, dy in enumerate(first.case.cotangents):
         ends = (("first", slice(0, 1)), ("last", slice(-1, None)))
         for axis, (said, keep) in product(range(dy.ndim), ends):
             text = f"d{name} comes from the {said} entries of the cotangent's axis {axis} alone: outputs are dropped"
-            yield text, partial(_of_some, right, name, place, axis, keep)
+            seen = Seen(text, "Every output adds to the gradient: sum over all of them.")
+            yield seen, partial(_of_some, right, name, place, axis, keep)
+
+
+def _with(right: Callable[[Case], Answer], name: str, of: Callable[[Array], Array], trial: Trial) -> Array:
+    """The right gradient of a case with other cotangents."""
+    return right(replace(trial.case, cotangents=tuple(map(of, trial.case.cotangents))))[name]
+
+
+def _averaged(axis: int, dy: Array) -> Array:
+    return dy.mean(axis=axis, keepdims=True) + 0 * dy if axis < dy.ndim else dy
 
 
 def _of_some(
@@ -524,4 +556,4 @@ def diagnose(
         return told
     answers = [{name[1:]: array for name, array in one.answer.items()} for one in trials]
     seen = census([one.case for one in trials], partial(_right, passage), answers, unit=unit)
-    return replace(told, census=(*seen, *remarks))
+    return replace(told, census=(*(one.sentence for one in seen), *remarks))

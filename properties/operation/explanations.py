@@ -9,14 +9,11 @@ import numpy as np
 
 from properties.diagnosis import Diagnosis
 from properties.diagnosis.conditions import condition
-from properties.operation.cases import NoCaseError, OperationCase, Seeded, make
-from properties.operation.mistakes import named
+from properties.operation.cases import OperationCase
+from properties.operation.mistakes import named, seen
 from properties.operation.population import OperationPopulation
 from properties.operation.truth import Judge, differ, off
 from properties.search import Example, Inconclusive, Violation
-
-GENERIC, TOLD_BY, ONE_RATIO = 5, 2, 1e-6
-"""Cases on which a ratio has to be one, how many have to tell it, and how far it may differ from entry to entry."""
 
 NUDGES = tuple(range(-48, -18, 3))
 """log₂ of how far the numbers of a case are moved, relative to their sizes, to see whether an error is noise."""
@@ -126,29 +123,30 @@ class OperationExplanations:
     def diagnosis(self, subject: Judge, example: Example) -> Diagnosis:
         """What the mistake is, as far as anybody can tell."""
         case = _case(example)
-        where, note, explanation, answer = "", "", "", ""
+        where, note, shown = "", "", ()
         found: Diagnosis | None = None
         with np.errstate(all="ignore"):
             population = OperationPopulation(subject, case)
             told = condition(population)
             with suppress(Violation, Inconclusive):  # these are told already
                 where = _census(subject, case, population.wrong)
-                explanation, answer = _ratio(subject)
                 note = subject.comparison_of_the_forward_pass(case) if subject.is_wrong else ""
-                found = named(subject, case, told.of_cases.holds if told and told.of_cases else None)
+                holds = told.of_cases.holds if told and told.of_cases else None
+                found = named(subject, case, holds)
+                shown = () if found else seen(subject, case, holds)
         where = "; ".join(filter(None, (where, told.sentence if told else "")))
         if found is not None:
             return replace(found, where=where, place=where, note="; ".join(filter(None, [note, found.note])))
         return Diagnosis(
             mistakes=(),
-            explanation=explanation,
-            evidence="on generic cases, in every entry" if explanation else "no single step explains it",
+            explanation="; ".join(one.sentence for one in shown),
+            evidence="on generic cases, in every entry" if shown else "no single step explains it",
             contributions=None,
             where=where,
             note=note,
             sentence="",
             hint="",
-            answer=answer,
+            answer=" ".join(dict.fromkeys(one.cure for one in shown)),
             place=where,
         )
 
@@ -205,45 +203,6 @@ def _census(judge: Judge, case: OperationCase, elsewhere: set[str]) -> str:
     if others and parts:
         parts.append(f"{', '.join(others)} {'is' if len(others) == 1 else 'are'} right")
     return ", ".join(parts)
-
-
-def _ratio(judge: Judge) -> tuple[str, str]:
-    """What is wrong with a gradient, and what to do, where on every case it is 0, or the right one times a ratio.
-
-    The ratio is one number, or the size of an axis, or one over that.
-    """
-    rng, ratios = np.random.default_rng(0), dict[str, list[tuple[OperationCase, Any]]]()
-    for _ in range(GENERIC):
-        with suppress(Violation, Inconclusive, NoCaseError):
-            case = make(Seeded(rng), judge, ("plain",), sizes=judge.pool)
-            _, _, gradients = judge.run(case)
-            for name, right in judge.right(case).gradients.items():
-                seen = np.abs(right.value) > right.error + right.open
-                ratios.setdefault(name, []).append((case, (gradients[name] / right.value)[seen]))
-    for name, asked in ratios.items():
-        found = [(case, one) for case, one in asked if one.size]
-        every = np.concatenate([np.empty(0), *(np.ravel(one) for _, one in found)])
-        if len(found) < TOLD_BY or len(every) < GENERIC or not np.isfinite(every).all():
-            continue
-        if not every.any():
-            return f"d{name} is 0", f"Compute d{name}: every input that has a gradient needs one."
-        told = {f"{every[0]:.6g} times": [float(every[0])] * len(found)}
-        for axis in judge.declaration.axes:
-            told[f"{axis} times"] = [float(case.sizes[axis]) for case, _ in found]
-            told[f"one {axis}-th of"] = [1 / max(1, case.sizes[axis]) for case, _ in found]
-        for sentence, expected in told.items():
-            apart = [
-                abs(one / ratio - 1).max(initial=0)
-                for (_, one), ratio in zip(found, expected, strict=True)
-                if ratio
-            ]
-            if (
-                len(apart) == len(found)
-                and max(apart) < ONE_RATIO
-                and max(abs(one - 1) for one in expected) > ONE_RATIO
-            ):
-                return f"d{name} is {sentence} the right gradient", ""
-    return "", ""
 
 
 def _digits(judge: Judge, case: OperationCase) -> int:

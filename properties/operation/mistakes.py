@@ -4,6 +4,7 @@ The search of `properties.diagnosis.operations`, asked with cases that the subje
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -12,9 +13,9 @@ from numpy.typing import NDArray
 
 from properties.diagnosis import Diagnosis
 from properties.diagnosis import operations as steps
-from properties.operation.cases import NoCaseError, OperationCase, Seeded, make
+from properties.operation.cases import SIZES, NoCaseError, OperationCase, Seeded, make
 from properties.operation.truth import Judge, Reading, sizes_of
-from properties.search import Violation
+from properties.search import Inconclusive, Violation
 from properties.strategies import WIDEST
 from reference.operations.operation import Input, size_of
 
@@ -24,6 +25,8 @@ CASES = 4
 """One is searched, and the others confirm: of other numbers, and of other sizes."""
 REPLACED = f"the right program with this step replaced gives the same gradients in {CASES} cases"
 OF_OTHER_SIZES = f"{REPLACED} of other sizes"
+SEEN = 3
+"""Cases on which numbers are looked at by themselves."""
 TRIED = 60
 """Draws of sizes and options of which the most telling are taken."""
 
@@ -55,6 +58,76 @@ def named(
     return _told(found, asked.own, is_own=reading.own)
 
 
+def seen(
+    judge: Judge, case: OperationCase, holds: Callable[[OperationCase], bool] | None = None
+) -> tuple[steps.Seen, ...]:
+    """What wrong gradients show by themselves, on cases of other numbers and sizes (see `steps.census`).
+
+    A right gradient is all that it takes, as it is measured where there is no program. Arguments as of `named`.
+    """
+    rng = np.random.default_rng(1)
+    drawn = sorted(_drawn(judge, case.options, rng, holds, sizes=judge.pool), key=_telling, reverse=True)
+    others = [one for one in drawn[1:] if one.sizes != drawn[0].sizes]
+    asked, answers = list[steps.Case](), list[dict[str, Array]]()
+
+    def right(one: steps.Case) -> dict[str, Array]:
+        return {name: known.value for name, known in judge.right(_called(judge, case, one)).gradients.items()}
+
+    for one in [*drawn[:1], *others[: SEEN - 1], *drawn[1:SEEN]][:SEEN]:
+        with suppress(Violation, Inconclusive):
+            whole = _generic(one, judge, rng)
+            outputs = judge.subject.forward(whole.inputs, whole.options).outputs
+            dys = tuple(rng.standard_normal(np.shape(y)).astype(case.dtype) for y in outputs)
+            generic = steps.Case(whole.sizes, whole.options, whole.inputs, dys)
+            right(generic)
+            _, _, gradients = judge.run(_called(judge, case, generic))
+            if all(np.isfinite(array).all() for array in gradients.values()):
+                answers.append({name: np.array(array, float) for name, array in gradients.items()})
+                asked.append(generic)
+    if len(asked) < 2:  # noqa: PLR2004  (one alone confirms nothing)
+        return ()
+    with suppress(Violation, Inconclusive):
+        return steps.census(asked, right, answers, unit=2.0**-24 if judge.format == "float32" else steps.UNIT)
+    return ()
+
+
+def _called(judge: Judge, like: OperationCase, case: steps.Case) -> OperationCase:
+    """A case as the judge calls it; outputs that have no derivative get a cotangent of zeros."""
+    flags = judge.declaration.outputs or (True,) * len(case.cotangents)
+    given = tuple(dy if flag else 0 * dy for dy, flag in zip(case.cotangents, flags, strict=True))
+    return replace(
+        like,
+        inputs=case.inputs,
+        options=case.options,
+        sizes=case.sizes,
+        regime="plain",
+        shapes=[],
+        before=[],
+        after=[],
+        given=given,
+    )
+
+
+def _drawn(
+    judge: Judge,
+    options: Mapping[str, Any],
+    rng: np.random.Generator,
+    holds: Callable[[OperationCase], bool] | None,
+    wide: Sequence[int] = (),
+    sizes: Sequence[int] = SIZES,
+) -> list[OperationCase]:
+    """Cases with these options, on which a condition holds."""
+    found: list[OperationCase] = []
+    for _ in range(TRIED):
+        try:
+            one = replace(make(Seeded(rng), judge, ("plain",), wide=wide, sizes=sizes), options=dict(options))
+        except NoCaseError:
+            continue
+        if judge.valid(one.sizes, options) and (holds is None or holds(one)):
+            found.append(one)
+    return found
+
+
 class _Asked:
     """The subject as the search calls it: by the names and options of the known operation."""
 
@@ -69,8 +142,9 @@ class _Asked:
     def cases(self, holds: Callable[[OperationCase], bool] | None) -> list[steps.Case]:
         """Generic numbers, with sizes that differ from each other as far as the subject takes such."""
         rng = np.random.default_rng(1)
-        drawn = sorted(self._drawn(rng, holds, ()), key=_telling, reverse=True)
-        wide = self._drawn(rng, holds, range(1, WIDEST + 1)) if holds or len(drawn) < CASES else []
+        drawn = sorted(_drawn(self.judge, self.options, rng, holds), key=_telling, reverse=True)
+        is_wide = bool(holds) or len(drawn) < CASES
+        wide = _drawn(self.judge, self.options, rng, holds, range(1, WIDEST + 1)) if is_wide else []
         every = [*drawn[:1], *wide, *drawn[1:]]
         first, others = every[:1], [one for one in every[1:] if one.sizes != every[0].sizes]
         seen = {self._classes(one) for one in [*first, *others[:1]]}
@@ -83,21 +157,6 @@ class _Asked:
         ]
         best += first * (CASES - len(best))  # of the same sizes, with numbers of its own
         return [found for one in best if (found := self._case(_generic(one, self.judge, rng))) is not None]
-
-    def _drawn(
-        self, rng: np.random.Generator, holds: Callable[[OperationCase], bool] | None, wide: Sequence[int]
-    ) -> list[OperationCase]:
-        found: list[OperationCase] = []
-        for _ in range(TRIED):
-            try:
-                one = replace(
-                    make(Seeded(rng), self.judge, ("plain",), wide=wide), options=dict(self.options)
-                )
-            except NoCaseError:
-                continue
-            if self.judge.valid(one.sizes, self.options) and (holds is None or holds(one)):
-                found.append(one)
-        return found
 
     def _classes(self, case: OperationCase) -> tuple[bool, ...]:
         """Of each input of labels, whether some class is that of no sample: else those of all samples are all."""
