@@ -59,6 +59,19 @@ def test_a_file_of_several_operations_tells_their_names() -> None:
     assert verified(EXAMPLES / "layer_norm.py").contents == ()
 
 
+def test_a_function_of_a_library_that_is_given_a_name_of_ours_is_meant(tmp_path: Path) -> None:
+    source = """
+        from numpy import gradient
+        from scipy.optimize import rosen, rosen_der
+        OPERATION, SIZES = {"x": "d"}, {"d": [3, 4]}
+        forward, gradient = rosen, GRADIENT
+    """
+    right = verified(written(tmp_path, source.replace("GRADIENT", "rosen_der")))
+    assert (right.verdict, right.message) == (Verdict.PASS, "")
+    numpys = verified(written(tmp_path, source.replace("GRADIENT", "gradient")))
+    assert "has forward and no derivative of it" in numpys.message
+
+
 # --- Verdicts ---------------------------------------------------------------------------------------------------
 
 

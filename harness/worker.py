@@ -723,7 +723,7 @@ class Subject:
             value = vars(module)[name]
             if name.isupper() and len(name) > 1:
                 constants[name] = Words().encode(value) if name in DECLARED else None
-            elif callable(value) and (self.owns(value) or (name in CONTRACT and not in_library(value))):
+            elif callable(value) and (self.owns(value) or (name in CONTRACT and not came_along(name, value))):
                 with suppress(Exception):  # one that can't be looked at is none that we could call
                     functions[name] = described(value)
         return {"constants": constants, "functions": functions, "jax": find_spec("jax") is not None}
@@ -938,6 +938,11 @@ def load_file(path: str) -> types.ModuleType:
 def in_library(value: Value) -> bool:
     """Whether a function is one of NumPy, or of its like, that a `from numpy import *` brought along."""
     return str(getattr(value, "__module__", "")).partition(".")[0] in LIBRARIES
+
+
+def came_along(name: str, value: Value) -> bool:
+    """Whether a library's function has its own name here: `forward = rosen` is somebody's choice."""
+    return in_library(value) and getattr(value, "__name__", name) == name
 
 
 def standing_alone(path: Path) -> Any:
