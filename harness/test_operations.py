@@ -382,6 +382,47 @@ def test_what_the_numbers_show_by_themselves_is_told_where_no_program_is_read(
     assert bool(outcome.diagnosis.explanation) == bool(told)
 
 
+def test_a_number_that_fits_one_size_alone_is_no_factor(tmp_path: Path) -> None:
+    source = """
+        OPERATION = {"a": "", "y": {"axes": "t", "constant": True}}
+        def value_and_gradient(a, y):
+            m, s, dm, ds = 0.0, 0.0, 0.0, 0.0
+            for one in y:
+                m, dm = a * m + one, m + a * dm
+                s, ds = s + m * m, ds + 2 * m * dm
+            return s, np.tanh(ds) + 0.3
+    """
+    outcome = verified(written(tmp_path, source))  # of a loop there is another program at each size
+    assert outcome.verdict is Verdict.FAIL
+    assert outcome.diagnosis is not None
+    assert (outcome.diagnosis.mistakes, outcome.diagnosis.explanation) == ((), "")
+
+
+def test_shares_of_a_tie_that_are_no_whole_are_wrong_where_the_program_has_others(tmp_path: Path) -> None:
+    source = """
+        OPERATION = {"x": {"axes": "n d", "values": "ties"}}
+        def forward(x):
+            middle = np.median(x, axis=1, keepdims=True)
+            return np.abs(x - middle).mean(axis=1), np.sign(x - middle) / x.shape[1]
+        def backward(dy, slope): return dy[:, None] * slope
+    """
+    outcome = verified(written(tmp_path, source), effort=Effort(100, 0, shrinking=60))
+    assert outcome.verdict is Verdict.FAIL
+    assert outcome.message.endswith("at a tie the shares of all who take part add up to one whole.")
+
+
+def test_what_is_wrong_is_named_where_the_file_draws_its_own_numbers(tmp_path: Path) -> None:
+    source = """
+        def apart(rng, shape, sizes): return 1 + rng.random(shape)
+        OPERATION = {"x": {"axes": "n d", "values": apart}}
+        def forward(x): return np.log(x), x
+        def backward(dy, x): return -dy / x
+    """
+    outcome = verified(written(tmp_path, source))
+    assert outcome.diagnosis is not None
+    assert outcome.diagnosis.sentence.startswith("dx: dx has the wrong sign")
+
+
 # --- What is printed shows what is wrong ------------------------------------------------------------------------
 
 OF_SQUARES = """

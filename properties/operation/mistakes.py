@@ -149,13 +149,10 @@ class _Asked:
         first, others = every[:1], [one for one in every[1:] if one.sizes != every[0].sizes]
         seen = {self._classes(one) for one in [*first, *others[:1]]}
         apart = [one for one in (*others, *every) if self._classes(one) not in seen]
-        best = [
-            *first,
-            *others[:1],
-            *(apart or others[1:])[: CASES - 3],
-            *(every[-1:] if wide else every[1:2]),
-        ]
-        best += first * (CASES - len(best))  # of the same sizes, with numbers of its own
+        again = [one for one in every[1:] if one.sizes == every[0].sizes] or first
+        best = [*first, *others[:1], *(apart or others[1:])[: CASES - 3], *(every[-1:] if wide else [])]
+        # A loop makes another program at other sizes: without these no other case would tell of the first's.
+        best += again[:1] + first * (CASES - 1 - len(best))
         return [found for one in best if (found := self._case(_generic(one, self.judge, rng))) is not None]
 
     def _classes(self, case: OperationCase) -> tuple[bool, ...]:
@@ -164,7 +161,7 @@ class _Asked:
         return tuple(
             _leaves_a_class_out(inputs[name], array, case.sizes)
             for name, array in case.inputs.items()
-            if inputs[name].values in {"onehot", "labels"}
+            if inputs[name].values in ("onehot", "labels")  # no set: what a file writes need have no hash
         )
 
     def _case(self, case: OperationCase) -> steps.Case | None:

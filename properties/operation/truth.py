@@ -906,6 +906,8 @@ class Judge:
         program = self.known(case)
         if program is None or not self._is_program(case, outputs, cotangents, program, gradients):
             return False
+        if any(program.at_kinks(name).any() for name in program.gradients):
+            return False  # of the slopes at a kink it has one, which need not be right along a line
         wrong, others = right.off(gradients), right.off(program.values)
         return any(map(np.any, wrong)) and not any(
             (one & ~other).any() for one, other in zip(wrong, others, strict=True)
