@@ -45,6 +45,7 @@ class Run:
     def __init__(self, plan: Plan, options: dict[str, Value], sizes: dict[str, int], decoder: Value) -> None:
         """Nothing is called yet. `decoder` knows which inputs are changed (see `worker.Decoder`)."""
         self.plan, self.options, self.sizes, self.decoder = plan, options, sizes, decoder
+        self.seed = 0  # of the global generators
         self.given: dict[str, Value] = {}  # inputs, as the subject gets them
         self.arrays: list[Any] = []  # the arrays behind them
         self.outputs: list[Value] = []  # all of them, those of an output (h, c) too
@@ -162,14 +163,11 @@ class Operations:
 
     def forward(self, run: Run) -> int:
         """Call the forward pass; the number by which the run is found again."""
-        plan, kind = run.plan, run.plan["kind"]
+        kind = run.plan["kind"]
         if kind == "class":
             self.make(run)
-            value = run.object.forward(
-                *arguments(run, plan["calls"]["forward"]), **keywords(run, plan["calls"]["forward"])
-            )
+            run.outputs = as_list(self.onward(run))
             self.look_for_replaced(run)
-            run.outputs = as_list(value)
         elif kind == "function":
             self.trace(run)
         elif kind == "value_and_gradient":
@@ -200,17 +198,32 @@ class Operations:
             place(run.object, attribute, run.given[name])
 
     def look_for_replaced(self, run: Run) -> None:
-        """Raises Broken where `forward` has put other numbers in the place of a parameter that was set before it."""
-        for name, attribute, _ in run.plan["parameters"]:
-            given, now = run.given[name], None
-            with suppress(Exception):
+        """Raises Broken where `forward` makes a parameter anew, whatever was set before it.
+
+        It has other numbers afterwards, and the same ones where others were set: what it clips or norms hangs on these.
+        """
+        plan = run.plan
+        for name, attribute, _ in plan["parameters"] if not plan["once"] else []:
+            other, now, then = Run(plan, run.options, run.sizes, None), None, None
+            with suppress(Exception):  # whatever a subject does here is no fault of its own
                 now = walk(run.object, steps(attribute))
-            old, new = np.asarray(from_subject(given)), np.asarray(from_subject(now))
-            if now is not given and new.shape == old.shape and not np.array_equal(new, old, equal_nan=True):
+                if now is run.given[name] or alike(now, run.given[name]):
+                    continue
+                other.given, other.seed = {**run.given, name: run.given[name] + 1}, run.seed
+                self.make(other)
+                seed_all(run.seed)
+                self.onward(other)
+                then = walk(other.object, steps(attribute))
+            if then is not None and alike(now, then):
                 raise Broken(
                     f"forward puts other numbers in the place of {attribute}, which was set before it: give {name} its "
                     "first values where the layer is made, not in forward"
                 )
+
+    def onward(self, run: Run) -> Value:
+        """What the forward pass of an object returns."""
+        call = run.plan["calls"]["forward"]
+        return run.object.forward(*arguments(run, call), **keywords(run, call))
 
     def trace(self, run: Run) -> None:
         """Call a framework's function so that it can be differentiated by the framework."""
@@ -481,6 +494,11 @@ def reached(run: Run, name: str, path: str) -> Value:
             f"After backward there is no {path}, where the gradient of {name} should be: say where it is with "
             f'PARAMETERS = {{"{name}": "{line}"}}'
         ) from None
+
+
+def alike(one: Value, other: Value) -> bool:
+    """Whether two arrays of any kind hold the same numbers."""
+    return np.array_equal(np.asarray(from_subject(one)), np.asarray(from_subject(other)), equal_nan=True)
 
 
 def seed_all(seed: int) -> None:

@@ -102,7 +102,7 @@ def _converted(declared: Declaration) -> list[str]:
         return [f"{names} = jax.tree.map(jax.numpy.asarray, ({names}))"]
     moving = [f"{name}.requires_grad_()" for name in declared.differentiable]
     return [
-        f"{names} = map(torch.as_tensor, map(np.asarray, ({names})))",
+        f"{names} = (torch.as_tensor(np.float64(one) if type(one) is float else one) for one in ({names}))",
         *(moving if declared.kind == "function" else []),
     ]
 

@@ -770,7 +770,8 @@ class Subject:
         else:
             count = len(plan["inputs"])
             run = self.operations.begin(plan, arrays[:count], options, order["sizes"], decoder)
-            adapters.seed_all(order["seed"])
+            run.seed = order["seed"]
+            adapters.seed_all(run.seed)
             if do == "forward":
                 answer["run"] = self.operations.forward(run)
                 answer["once"] = run.watch()

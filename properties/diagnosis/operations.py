@@ -441,7 +441,7 @@ def _candidates(
     yield seen, lambda t: t.right[name].reshape(t.right[name].shape[::-1]).T
     every = "Every path begins with the cotangent: multiply by it."
     seen = Seen(f"d{name} is right for a cotangent of ones: the cotangent is ignored", every)
-    yield seen, partial(_with, right, name, lambda dy: np.ones_like(dy))  # noqa: PLW0108  (a name of its own)
+    yield seen, partial(_with, right, name, np.ones_like)
     for other in first.right:
         seen = Seen(
             f"d{name} is what d{other} should be", "Look at the order in which the gradients are returned."
@@ -551,7 +551,8 @@ def diagnose(
     for one in ways:
         one.call_numbers(trials)
     told = explain(_Problem(operation, first.case, ways), trials)
-    told = replace(told, findings=_together(told.findings), census=remarks)
+    seen_on = [sum(map(one.candidate.applies, trials)) for one in told.findings]
+    told = replace(told, findings=_together(told.findings), census=remarks, cases=min(seen_on, default=0))
     if told.verdict not in {"located", "none known"}:
         return told
     answers = [{name[1:]: array for name, array in one.answer.items()} for one in trials]

@@ -210,6 +210,7 @@ class Explanation:
         census: what the numbers show besides.
         same: names of mistakes that would give the same numbers.
         both: two findings at once, where they do not explain an array each.
+        cases: on how many trials it was seen; others have another program, of which it says nothing.
     """
 
     verdict: str
@@ -218,6 +219,7 @@ class Explanation:
     census: tuple[str, ...] = ()
     same: tuple[str, ...] = ()
     both: Candidate | None = None
+    cases: int = 0
 
     def __str__(self) -> str:
         """The sentences, a line each."""

@@ -1,7 +1,8 @@
 """What holds of every right derivative of an operation: each check is a sentence, a subject and a case."""
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from hypothesis import strategies as st
@@ -146,8 +147,9 @@ def scaling_the_cotangent_scales_the_gradient(judge: Judge, case: OperationCase)
             expected = np.where(known, once[name] * factor, 0).astype(array.dtype)
             array = np.where(known, array, 0)  # noqa: PLW2901  (of the others nothing is known)
             if not _equal(array, expected):
-                case.shows(f"# with {factor:g} {dy}", replace(case, given=scaled))
+                shown = f"# with {factor:g} {dy}", replace(case, given=scaled)
                 if factor == 0:
+                    case.shows(*shown)
                     raise Violation(
                         f"d{name} is not 0 where the cotangent {dy} is 0: a backward pass multiplies by {dy}, and this "
                         "one ignores it, or adds to it"
@@ -155,8 +157,8 @@ def scaling_the_cotangent_scales_the_gradient(judge: Judge, case: OperationCase)
                 if _within_half_the_digits(array, expected) and _alike(
                     judge, case, once, {**once, name: found[name] / factor}
                 ):
-                    case.shows()
                     continue
+                case.shows(*shown)
                 at = np.unravel_index(int(np.argmax(np.abs(array - expected))), array.shape)
                 place = f"d{name}[{', '.join(map(str, map(int, at)))}]" if array.ndim else f"d{name}"
                 is_now, should = told_apart(float(array[at]), float(expected[at]))
@@ -267,20 +269,24 @@ def _alike(judge: Judge, case: OperationCase, one: Any, other: Any) -> bool:
     return alike(one, other, judge.right(case)).holds
 
 
+LAYOUTS: Mapping[Literal["F", "strided"], tuple[str, str, str]] = {
+    "F": ("Fortran's order matters", "# in Fortran's order", "np.asfortranarray({})"),
+    "strided": ("strides in memory matter", "# with strides", "np.repeat({}, 2, axis=-1)[..., ::2]"),
+}
+"""What is said of each, and the array in it as Python."""
+
+
 def memory_layout_does_not_matter(judge: Judge, case: OperationCase) -> None:
     """The same numbers in Fortran's order, strided, or as a broadcast cotangent have the same gradient."""
     _, cotangents, straight = judge.run(case)
-    for layout in ("F", "strided"):
+    for layout in LAYOUTS:
         forward = judge.subject.forward(case.inputs, case.options, layout=layout)
         found = judge.subject.backward(forward, cotangents, layout=layout).gradients
         if not _alike(judge, case, straight, found):
-            order = layout == "F"
-            what = "Fortran's order matters" if order else "strides in memory matter"
-            moved = "asfortranarray({})" if order else "repeat({}, 2, axis=-1)[..., ::2]"
+            what, called, moved = LAYOUTS[layout]
             given = {**case.inputs, **dict(zip([f"d{judge.output}"], cotangents, strict=False))}
             arrays = [name for name, array in given.items() if np.ndim(array) and len(cotangents) == 1]
-            moves = (f"{name} = np.{moved.format(name)}" for name in arrays)
-            case.shows(f"# {'in Fortran order' if order else 'with strides'}", *moves, *case.call)
+            case.shows(called, *(f"{name} = {moved.format(name)}" for name in arrays), *case.call)
             raise Violation(
                 f"{what}: the same numbers in a different memory layout give a different gradient"
             )
@@ -318,7 +324,7 @@ def second_derivative_is_that_of_the_gradient(judge: Judge, case: OperationCase)
             [np.reshape(found[one, other], (sizes[i], sizes[j])) for j, other in enumerate(order)]
             for i, one in enumerate(order)
         ]
-        actual, what = np.block(blocks), "hessian"
+        actual, what, shown = np.block(blocks), "hessian", list[str]()
     else:
         rng = np.random.default_rng(case.raw[:4])
         v = {name: rng.choice([-1.0, 1.0], np.shape(case.inputs[name])) for name in declared.differentiable}
@@ -328,14 +334,14 @@ def second_derivative_is_that_of_the_gradient(judge: Judge, case: OperationCase)
         second, error, opened = along @ second, np.abs(along) @ error, np.abs(along) @ opened
         what = "hvp"
         given, tangents = ("".join(f"{one}, " for one in some) for some in (names, map(literal, v.values())))
-        case.shows(f"inputs, tangents = ({given.strip()}), ({tangents.strip()})")
-    call = declared.calls[what]
+        shown = [f"inputs, tangents = ({given.strip()}), ({tangents.strip()})"]
     known = np.isfinite(error)
     if not known.any():
         raise Inconclusive("the gradient is not finite beside the case")
     actual = np.where(known, actual, second)
     comparison = compare({what: actual}, {what: second}, {what: error}, {what: opened})
     if not comparison.holds:
-        case.after.append(f"print({call.called}({call.given}))")
+        call = declared.calls[what]
+        case.shows(*shown, f"print({call.called}({call.given}))")
         raise Violation(f"{comparison.worst}: it is not the derivative of the gradient")
     return comparison

@@ -23,8 +23,8 @@ Array = NDArray[Any]
 
 CASES = 4
 """One is searched, and the others confirm: of other numbers, and of other sizes."""
-REPLACED = f"the right program with this step replaced gives the same gradients in {CASES} cases"
-OF_OTHER_SIZES = f"{REPLACED} of other sizes"
+REPLACED = "the right program with this step replaced gives the same gradients in {} cases"
+OF_SEVERAL_SIZES = f"{REPLACED} of several sizes"
 SEEN = 3
 """Cases on which numbers are looked at by themselves."""
 TRIED = 60
@@ -68,20 +68,31 @@ def seen(
     rng = np.random.default_rng(1)
     drawn = sorted(_drawn(judge, case.options, rng, holds, sizes=judge.pool), key=_telling, reverse=True)
     others = [one for one in drawn[1:] if one.sizes != drawn[0].sizes]
-    asked, answers = list[steps.Case](), list[dict[str, Array]]()
+    asked, answers, known = list[steps.Case](), list[dict[str, Array]](), dict[int, dict[str, Array]]()
+
+    def called(one: steps.Case) -> OperationCase:
+        plain = replace(
+            case, inputs=one.inputs, sizes=one.sizes, regime="plain", shapes=[], before=[], after=[]
+        )
+        outputs = judge.subject.forward(one.inputs, case.options).outputs
+        return replace(plain, given=_with_zeros(judge.declaration.outputs, outputs, one.cotangents))
 
     def right(one: steps.Case) -> dict[str, Array]:
-        return {name: known.value for name, known in judge.right(_called(judge, case, one)).gradients.items()}
+        if id(one) in known:
+            return known[id(one)]
+        return {name: array.value for name, array in judge.right(called(one)).gradients.items()}
 
     for one in [*drawn[:1], *others[: SEEN - 1], *drawn[1:SEEN]][:SEEN]:
         with suppress(Violation, Inconclusive):
-            whole = _generic(one, judge, rng)
-            outputs = judge.subject.forward(whole.inputs, whole.options).outputs
-            dys = tuple(rng.standard_normal(np.shape(y)).astype(case.dtype) for y in outputs)
-            generic = steps.Case(whole.sizes, whole.options, whole.inputs, dys)
-            right(generic)
-            _, _, gradients = judge.run(_called(judge, case, generic))
+            inputs = _generic(one, judge, rng).inputs
+            outputs = judge.subject.forward(inputs, case.options).outputs
+            dys = _random(judge.declaration.outputs, outputs, case.dtype, rng)
+            generic = steps.Case(one.sizes, case.options, inputs, dys)
+            whole = called(generic)
+            values = judge.right(whole).values
+            _, _, gradients = judge.run(whole)
             if all(np.isfinite(array).all() for array in gradients.values()):
+                known[id(generic)] = values
                 answers.append({name: np.array(array, float) for name, array in gradients.items()})
                 asked.append(generic)
     if len(asked) < 2:  # noqa: PLR2004  (one alone confirms nothing)
@@ -91,20 +102,31 @@ def seen(
     return ()
 
 
-def _called(judge: Judge, like: OperationCase, case: steps.Case) -> OperationCase:
-    """A case as the judge calls it; outputs that have no derivative get a cotangent of zeros."""
-    flags = judge.declaration.outputs or (True,) * len(case.cotangents)
-    given = tuple(dy if flag else 0 * dy for dy, flag in zip(case.cotangents, flags, strict=True))
-    return replace(
-        like,
-        inputs=case.inputs,
-        options=case.options,
-        sizes=case.sizes,
-        regime="plain",
-        shapes=[],
-        before=[],
-        after=[],
-        given=given,
+def _differentiable(said: Sequence[bool], outputs: Sequence[Array]) -> list[bool]:
+    """Which outputs have a derivative: those that are said to, of floats."""
+    flags = said or (True,) * len(outputs)
+    return [flag and np.asarray(y).dtype.kind == "f" for flag, y in zip(flags, outputs, strict=True)]
+
+
+def _random(
+    said: Sequence[bool], outputs: Sequence[Array], dtype: str, rng: np.random.Generator
+) -> tuple[Array, ...]:
+    """A cotangent for each output that has a derivative."""
+    return tuple(
+        rng.standard_normal(np.shape(y)).astype(dtype)
+        for flag, y in zip(_differentiable(said, outputs), outputs, strict=True)
+        if flag
+    )
+
+
+def _with_zeros(
+    said: Sequence[bool], outputs: Sequence[Array], cotangents: Sequence[Array]
+) -> tuple[Array, ...]:
+    """A cotangent for each output: of zeros for one that has no derivative."""
+    rest = iter(cotangents)
+    return tuple(
+        next(rest) if flag else np.zeros(np.shape(y))
+        for flag, y in zip(_differentiable(said, outputs), outputs, strict=True)
     )
 
 
@@ -175,12 +197,7 @@ class _Asked:
         except Violation:
             return None
         rng = np.random.default_rng(len(outputs))
-        wanted = self.reading.operation.outputs or (True,) * len(outputs)
-        cotangents = tuple(
-            rng.standard_normal(np.shape(one)).astype(case.dtype)
-            for one, flag in zip(outputs, wanted, strict=True)
-            if flag
-        )
+        cotangents = _random(self.reading.operation.outputs, outputs, case.dtype, rng)
         inputs = dict(zip(self.reading.operation.inputs, arrays, strict=False))
         return steps.Case(sizes, options, inputs, cotangents)
 
@@ -196,12 +213,7 @@ class _Asked:
         declared = self.judge.declaration
         own = {self.own[name]: array for name, array in inputs.items() if name in self.own}
         forward = self.judge.subject.forward({name: own[name] for name in declared.inputs}, self.options)
-        given = list(cotangents)
-        wanted = self.reading.operation.outputs or (True,) * len(forward.outputs)
-        every = [
-            given.pop(0) if flag else np.zeros(np.shape(one))
-            for one, flag in zip(forward.outputs, wanted, strict=True)
-        ]
+        every = _with_zeros(self.reading.operation.outputs, forward.outputs, cotangents)
         found = self.judge.subject.backward(forward, every).gradients
         return {
             name: np.asarray(found[own_name]).reshape(np.shape(inputs[name]))
@@ -249,7 +261,7 @@ def _told(found: steps.Explanation, own: Mapping[str, str], *, is_own: bool) -> 
         explanation="",
         evidence="all steps after this one carry its value rightly"
         if found.verdict == "located"
-        else (REPLACED if is_own else OF_OTHER_SIZES),
+        else (REPLACED if is_own else OF_SEVERAL_SIZES).format(found.cases),
         contributions=None,
         where="",
         note="; ".join(found.census),
