@@ -663,6 +663,15 @@ def off(*_: object) -> None:
 # pytest
 
 
+@pytest.mark.parametrize("seed", [1, 4])
+def test_the_smallest_case_of_a_network_is_small_whatever_is_drawn(seed: int) -> None:
+    file = ROOT / "examples" / "one_output_only.py"
+    outcome = verify(Request(str(file), Effort(100, seed), only=("gradient_equals_autodiff",), seconds=300))
+    assert outcome.counterexample is not None
+    case: Any = outcome.counterexample[1]
+    assert (max(case.sizes), case.outputs, case.samples) == (2, 2, 1)
+
+
 def run_pytest(*arguments: str | Path) -> tuple[int, str]:
     """Status and output of a run of its own."""
     command = [sys.executable, "-m", "pytest", "--hypothesis-seed=1", *map(str, arguments)]

@@ -179,8 +179,12 @@ _SEED = 8
 
 
 def numbers_of(raw: NDArray[np.intp]) -> Callable[[int], NDArray[np.intp]]:
-    """What gives the next so many numbers from 0 to 65535: first those at hand, and then those that they seed."""
-    place, more = 0, None
+    """What gives the next so many numbers from 0 to 65535: first those at hand, and then those that they seed.
+
+    None of these is less simple than the least simple one at hand: of zeros come zeros. Else a case of many numbers
+    would go on failing by those that nobody can shrink, and stay large.
+    """
+    place, more, end = 0, None, int(raw.max(initial=0)) + 1
 
     def following(count: int) -> NDArray[np.intp]:
         nonlocal place, more
@@ -189,7 +193,7 @@ def numbers_of(raw: NDArray[np.intp]) -> Callable[[int], NDArray[np.intp]]:
         if len(found) == count:
             return found
         more = np.random.default_rng(raw[:_SEED]) if more is None else more
-        return np.concatenate([found, more.integers(0, 2**16, count - len(found))]).astype(np.intp)
+        return np.concatenate([found, more.integers(0, end, count - len(found))]).astype(np.intp)
 
     return following
 

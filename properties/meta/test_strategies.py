@@ -13,7 +13,7 @@ import manual_backprop
 from properties.cases import Case
 from properties.meta.samples import SLOW, samples
 from properties.problem import Claim, read
-from properties.strategies import DYADICS, EDGES, LARGEST, REGULAR, WIDEST, cases
+from properties.strategies import DYADICS, EDGES, LARGEST, REGULAR, WIDEST, cases, numbers_of
 from reference.network import ACTIVATIONS, LOSSES, REDUCTIONS, forward, layers_of
 
 CLAIMS = read(manual_backprop.PROBLEM)
@@ -262,3 +262,10 @@ def test_a_case_that_needs_two_samples_and_outputs_shrinks_to_two() -> None:
     assert case.sizes == [1, 1, 2]
     assert case.samples == 2
     assert not case.inputs.any()
+
+
+@pytest.mark.parametrize("least_simple", [0, 1, 1000, 2**16 - 1])
+def test_numbers_that_are_not_drawn_are_no_less_simple_than_those_that_are(least_simple: int) -> None:
+    following = numbers_of(np.array([0, least_simple, 0]))(1000)
+    assert following.max() == least_simple
+    assert len(np.unique(following)) > min(least_simple, 500) / 2
