@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from harness.bundled import network_calls, smallest, smallest_network
 from manual_backprop.losses import LOSSES, REDUCTIONS
 from manual_backprop.mistakes import MISTAKES
 from manual_backprop.mistakes import Mistake as NetworkMistake
@@ -64,6 +63,8 @@ def called(operation: str, name: str) -> str:
 
 def tell(mistake: Mistake) -> str:
     """What there is to say of a mistake on a page, with its smallest case."""
+    from harness.bundled import smallest  # noqa: PLC0415  (the list of commands is there at once)
+
     found = smallest(mistake)
     hiding = f" ({found.hiding} smaller or simpler cases hide it)" if found.hiding else ""
     lines = [
@@ -87,6 +88,8 @@ def tell(mistake: Mistake) -> str:
 
 def tell_network(mistake: NetworkMistake) -> str:
     """What there is to say of a mistake in the gradient of a network, with the smallest network."""
+    from harness.bundled import network_calls, smallest_network  # noqa: PLC0415  (as above)
+
     found = smallest_network(mistake)
     ways = [label for label, _ in mistake.variants if label]
     choices = ", ".join(map(str, found.case.choices.values()))

@@ -5,17 +5,11 @@ import sys
 import click
 from rich.console import Console
 
-from properties import cross_derivatives
-
-_FORMS = {
-    "text": cross_derivatives.as_text,
-    "markdown": cross_derivatives.as_markdown,
-    "json": cross_derivatives.as_json,
-}
+FORMS = ("text", "markdown", "json")
 
 
 @click.command()
-@click.option("--format", "form", type=click.Choice(list(_FORMS)), default="text", show_default=True)
+@click.option("--format", "form", type=click.Choice(FORMS), default="text", show_default=True)
 @click.option(
     "--cases", type=click.IntRange(min=1), default=4, show_default=True, help="Cases for each layer."
 )
@@ -26,8 +20,10 @@ def table(form: str, cases: int, seed: int) -> None:
     For each layer: which derivatives vanish between the units of a sample, between samples, and from a
     weight to a unit that it doesn't feed; measured by autodiff on drawn cases, with a witness where not.
     """
+    from properties import cross_derivatives  # noqa: PLC0415  (the list of commands is there at once)
+
     rows = cross_derivatives.table(cases, seed)
     if form == "text" and sys.stdout.isatty():
         click.echo(cross_derivatives.as_text(rows, Console().width).rstrip())
     else:
-        click.echo(_FORMS[form](rows).rstrip())
+        click.echo(getattr(cross_derivatives, f"as_{form}")(rows).rstrip())

@@ -107,11 +107,17 @@ class Traced(NDArrayOperatorsMixin):
     def __init__(self, value: Value, base: Traced | None = None, index: Index = None) -> None:
         """A value, or a slice of another."""
         self._own, self._base, self._index = value, base, index
+        self._seen: Value = None  # of what it is a slice of: its value, and the slice that was taken of it
 
     @property
     def value(self) -> Value:
         """The array itself."""
-        return self._own if self._base is None else self._base.value[self._index]
+        if self._base is None:
+            return self._own
+        whole = self._base.value
+        if self._seen is None or self._seen[0] is not whole:
+            self._seen = whole, whole[self._index]
+        return self._seen[1]
 
     def __array_ufunc__(
         self, ufunc: Any, method: str, *inputs: Value, out: tuple[Value, ...] | None = None, **keywords: Value
@@ -199,7 +205,9 @@ class Traced(NDArrayOperatorsMixin):
         found = value[index]
         if np.ndim(found) == 0 or not is_slice(index):
             return wrapped(found)
-        return Traced(None, self, index)
+        view = Traced(None, self, index)
+        view._seen = value, found  # taken here, which is where a program says that it is
+        return view
 
     def __setitem__(self, index: Index, new: Value) -> None:
         """In place: what this is a slice of has it too."""

@@ -6,8 +6,6 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from lesson.content import as_json, build
-
 WIDTH = 80
 A_FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -21,6 +19,8 @@ def lesson(html: Path | None, numbers: Path | None, *, no_wait: bool) -> None:
 
     In a terminal, a key leads to the next step and q leaves.
     """
+    from lesson.content import as_json, build  # noqa: PLC0415  (the list of commands is there at once)
+
     if html is not None:
         from lesson.page import render  # noqa: PLC0415  (the terminal needs no plots and templates)
 

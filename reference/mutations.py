@@ -15,7 +15,7 @@ Not in the grammar: the arithmetic of windows, copies of parts of arrays, what a
 import ast
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
@@ -305,6 +305,20 @@ class Passage:
                 called[k] = f"{'an earlier' if slot < edit.slots[0] else 'a later'} {name}"
         paths = {f"via{k}": text.removeprefix("the gradient of ") for k, text in enumerate(called)}
         return edit.text.format(*called, **paths)
+
+    def in_every_turn(self, edits: Iterable[Edit]) -> list[list[Edit]]:
+        """Edits that are one to whoever wrote a loop, which is written out here: of the same step, line by line."""
+        found = dict[Any, dict[int, Edit]]()
+        for edit in edits:
+            step = self.flow.steps[edit.at[0]]
+            if step.line and len(edit.at) == 1 and not (edit.reads or edit.only or edit.also):
+                kept = [slot for slot in step.inputs if slot not in self.flow.carried]
+                told = [slot for slot in edit.slots if slot not in step.outputs]
+                makers = (self._made.get(slot) for slot in (*kept, *told))
+                sources = tuple((one.line, one.primitive) if one else None for one in makers)
+                key = edit.kind, edit.text, step.line, step.primitive, len(kept), sources
+                found.setdefault(key, {}).setdefault(edit.at[0], edit)
+        return [list(some.values()) for some in found.values() if len(some) > 1]
 
     def straight(self, summed: Slot, term: Slot) -> str:
         """The path of a term that is the gradient of a sum with an input of its own, as y = x + f(x) has for dx.
@@ -749,7 +763,7 @@ class _Level:
     def same_shape(self, slot: Slot) -> Iterator[Slot]:
         """Variables that are there before this step, of the shape of a variable, and made of real numbers too."""
         like, seen = np.asarray(self.values[slot]), list[Array]()
-        if like.dtype.kind != "f" or like.size == 1:
+        if like.dtype.kind != "f" or like.size <= 1:
             return
         made = {one: k for k, step in enumerate(self.steps) for one in step.outputs}
         for other, value in enumerate(self.values):
@@ -1026,6 +1040,20 @@ class _Level:
 
         yield Edit((*self.path, chain[-1]), "sum", rule, text, (x, *more), tuple(reads), rank)
 
+    def _cumulation(self) -> Iterator[Edit]:
+        (x,), how = self.step.inputs, self.step.parameters
+        other = {**how, "reverse": not how["reverse"]}
+        back = lambda c, v: _again(replace(c.step, parameters=other), (v,))  # noqa: E731
+        yield self.rule("sum", "the cumulative sum of {0} runs the other way", back, 1, x)
+        yield self.rule(
+            "sum", "the cumulative sum of {0} leaves out the entry itself", lambda c, v: c.right - v, 1, x
+        )
+        whole = lambda c, v: v.sum(c.step.parameters["axis"], keepdims=True) + 0 * v  # noqa: E731
+        yield self.rule(
+            "sum", "the whole sum of {0} stands in the place of the cumulative one", whole, 1.5, x
+        )
+        yield self.rule("sum", "the cumulative sum of {0} is not taken", lambda c, v: v, 1.5, x)
+
     def _contraction(self) -> Iterator[Edit]:
         left: Sequence[int] = self.step.parameters["dimension_numbers"][0][0]
         named = dict(self._axes(self.step.inputs[0]))
@@ -1172,7 +1200,7 @@ _FAMILY: Mapping[str, str] = {
     "add": "sum_of_terms", "add_any": "sum_of_terms", "sub": "sum_of_terms", "mul": "product", "div": "product",
     "integer_pow": "power", "pow": "power", "square": "power", "reduce_sum": "sum_over_axes",
     "dot_general": "contraction", "transpose": "move", "reshape": "move", "select_n": "choice",
-    "scatter-add": "scatter", "scatter_add": "scatter", "dim_as_value": "size",
+    "scatter-add": "scatter", "scatter_add": "scatter", "dim_as_value": "size", "cumsum": "cumulation",
     **dict.fromkeys(("eq", "ne", "lt", "le", "gt", "ge"), "comparison"),
     **dict.fromkeys(("exp", "log", "log1p", "expm1", "sqrt", "rsqrt"), "function"),
     **dict.fromkeys(("tanh", "logistic", "erf", "sin", "cos"), "function"),

@@ -7,7 +7,7 @@ joined, and those that nothing needs left out; a scan stays a loop, and its body
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -44,6 +44,17 @@ class Equation:
     parameters: Mapping[str, Any]
     line: str = ""
 
+    @cached_property
+    def _has_sizes(self) -> bool:
+        return any(map(_depends_on_sizes, self.parameters.values()))
+
+    def at(self, sizes: Sizes) -> "Equation":
+        """The same for these sizes: every parameter is a number."""
+        if not self._has_sizes:
+            return self
+        known = {name: resolved(value, sizes) for name, value in self.parameters.items()}
+        return replace(self, parameters=known)
+
 
 @dataclass
 class Program:
@@ -69,6 +80,18 @@ class Program:
             self._at[key] = Instance(self, sizes)
         return self._at[key]
 
+    @cached_property
+    def parted(self) -> tuple[Sequence[Equation], Sequence[Equation]]:
+        """The equations that depend on no input (sizes, counts, masks of positions), and the others."""
+        known, static, dynamic = set(self.constants), list[Equation](), list[Equation]()
+        for one in self.equations:
+            if known.issuperset(one.inputs):
+                known.update(one.outputs)
+                static.append(one)
+            else:
+                dynamic.append(one)
+        return static, dynamic
+
     def first(self, outputs: int) -> "Program":
         """The program of its first outputs alone, such as the forward pass of a `Derivative`."""
         kept = self.outputs[:outputs]
@@ -91,22 +114,13 @@ KEPT = 64
 class Instance:
     """A program at given sizes.
 
-    `static` are the equations that depend on no input (sizes, counts, masks of positions), and are read once for
-    each arithmetic; `dynamic` are the others.
+    `static` are the equations that depend on no input, and are read once for each arithmetic; `dynamic` are the others.
     """
 
     def __init__(self, program: Program, sizes: Sizes) -> None:
         """Put the sizes into the parameters."""
         self.program, self.sizes = program, sizes
-        known, self.static, self.dynamic = set(program.constants), list[Equation](), list[Equation]()
-        for equation in program.equations:
-            parameters = {name: resolved(value, sizes) for name, value in equation.parameters.items()}
-            step = Equation(equation.primitive, equation.inputs, equation.outputs, parameters, equation.line)
-            if known.issuperset(equation.inputs):
-                known.update(equation.outputs)
-                self.static.append(step)
-            else:
-                self.dynamic.append(step)
+        self.static, self.dynamic = ([one.at(sizes) for one in some] for some in program.parted)
         self.once: dict[Any, list[Any]] = {}
         """Of each arithmetic, all values that depend on no input."""
         self._halves: dict[int, tuple[list[Equation], list[Equation]]] = {}
@@ -144,6 +158,13 @@ def resolved(value: Any, sizes: Sizes) -> Any:
     return value
 
 
+def _depends_on_sizes(value: Any) -> bool:
+    """Whether `resolved` makes something else of a parameter."""
+    if isinstance(value, tuple):
+        return any(map(_depends_on_sizes, value))
+    return isinstance(value, Program | list) or is_symbolic(value)
+
+
 def is_symbolic(value: Any) -> bool:
     """Whether a size is an expression in named sizes."""
     return export.is_symbolic_dim(value)
@@ -165,6 +186,8 @@ class _Flattening:
         self.constants: dict[Slot, Array] = {}
         self.shapes: list[tuple[Any, ...]] = []
         self.known: dict[Any, tuple[Slot, ...]] = {}
+        self.same: dict[Slot, Any] = {}
+        """Of a constant, what equal ones have in common: that two are equal may be so at these sizes alone."""
 
     def program(self, closed: core.ClosedJaxpr) -> Program:
         inputs = [self._new(variable.aval) for variable in closed.jaxpr.invars]
@@ -179,13 +202,10 @@ class _Flattening:
         return len(self.shapes) - 1
 
     def _constant(self, value: Any, aval: Any) -> Slot:
-        array = np.asarray(value)
-        key = "constant", array.dtype.str, array.shape, array.tobytes()
-        if key not in self.known:
-            slot = self._new(aval)
-            self.constants[slot] = array
-            self.known[key] = (slot,)
-        return self.known[key][0]
+        array, slot = np.asarray(value), self._new(aval)
+        self.constants[slot] = array
+        self.same[slot] = "constant", array.dtype.str, array.shape, array.tobytes()
+        return slot
 
     def _inline(self, closed: core.ClosedJaxpr, inputs: Sequence[Slot]) -> list[Slot]:
         jaxpr = closed.jaxpr
@@ -213,7 +233,7 @@ class _Flattening:
         kept = {key: _nested(value) for key, value in parameters.items() if not _says_nothing(key, value)}
         key = (
             name,
-            tuple(inputs),
+            tuple(self.same.get(slot, slot) for slot in inputs),
             repr(sorted(kept.items(), key=lambda item: item[0])) if name != "scan" else id(equation),
         )
         if key not in self.known:

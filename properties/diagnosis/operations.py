@@ -10,7 +10,7 @@ Two numbers are taken for the same where they agree to half of their digits: a p
 on such cases, and of two that differ, 1 in 2^26 pairs agree so far by chance, each entry and each case again.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import product
@@ -31,6 +31,7 @@ from properties.diagnosis.search import (
     Search,
     explain,
     of_edit,
+    of_edits,
     room,
 )
 from properties.diagnosis.trials import (
@@ -286,7 +287,18 @@ def grammar(form: Form, search: Search) -> Iterator[Iterator[Candidate]]:
     for level in LEVELS:
         here = [*fitted, *(edit for edit in every if low < edit.rank <= level)]
         yield (of_edit(form, edit, CURES[edit.kind]) for edit in here if level <= PRUNED or possible(edit))
+        if low < PRUNED and form.passage.is_of_sizes:
+            usual = usual_factors(form) if fitted else ()
+            yield (of_edits(form, some) for some in form.passage.in_every_turn([*usual, *here]))
         low, fitted = level, []
+
+
+def usual_factors(form: Form) -> Iterator[Edit]:
+    """Edits that multiply a step of the way back by what people forget most: for the turns of a loop."""
+    flow = form.passage.flow
+    for i in sorted(flow.matters):
+        if flow.backward(i) and len(flow.steps[i].outputs) == 1:
+            yield from (_factor_edit((i,), 0, flow.steps[i].outputs[0], said, 1) for said in _SAID)
 
 
 LEVELS = (1.0, 2.0, 3.0, 9.0)
@@ -388,7 +400,12 @@ class Seen(NamedTuple):
 
 
 def census(
-    cases: Sequence[Case], right: Callable[[Case], Answer], answers: Sequence[Answer], *, unit: float = UNIT
+    cases: Sequence[Case],
+    right: Callable[[Case], Answer],
+    answers: Sequence[Answer],
+    *,
+    wrong: Collection[str] | None = None,
+    unit: float = UNIT,
 ) -> tuple[Seen, ...]:
     """What wrong gradients show without a program, where it is so on all cases.
 
@@ -396,13 +413,15 @@ def census(
         cases: at least two.
         right: the right gradients of a case, by name, such as from `reference.slopes`.
         answers: the subject's, one for each case.
+        wrong: the gradients that are, where that is known better than by half of their digits.
         unit: what the numbers are rounded by; their agreement is asked to half of their digits.
     """
     trials = [
         Asked(one, answer, truth=right(one), rounding=unit)
         for one, answer in zip(cases, answers, strict=True)
     ]
-    every = ((name, [one for one in trials if name in one.wrong]) for name in trials[0].right)
+    names = [name for name in trials[0].right if wrong is None or name in wrong]
+    every = ((name, [one for one in trials if name in one.wrong]) for name in names)
     return tuple(filter(None, (_seen(name, some, right) for name, some in every if some)))
 
 

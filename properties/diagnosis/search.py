@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from properties.diagnosis.trials import Answer, Array, Trial, common_ratio, sketch
-from reference.mutations import Edit, Passage, Reading
+from reference.mutations import CURES, Edit, Passage, Reading
 
 Change = Callable[[dict[str, Array]], None]
 """Changes the inputs of an operation, by name, in place of others."""
@@ -145,6 +145,17 @@ def of_edit(form: Form, edit: Edit, cure: str) -> Candidate:
     """One edit of the grammar, in the words of its step."""
     said, where = form.passage.say(edit), form.passage.where(edit)
     return Candidate(said, form, (edit,), rank=edit.rank, kind=edit.kind, cure=cure, where=where)
+
+
+def of_edits(form: Form, edits: Sequence[Edit]) -> Candidate:
+    """The same edit in every turn of a loop, in the words of the first."""
+    return replace(
+        of_edit(form, edits[0], CURES[edits[0].kind]), edits=tuple(edits), rank=edits[0].rank + IN_TURNS
+    )
+
+
+IN_TURNS = 0.3
+"""The rank of the same edit in every turn of a loop, above that of one: one that explains as much says more."""
 
 
 def _work(step: Any) -> int:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from properties.diagnosis import Diagnosis
 from properties.diagnosis import operations as steps
 from properties.operation.cases import SIZES, NoCaseError, OperationCase, Seeded, make
-from properties.operation.truth import Judge, Reading, sizes_of
+from properties.operation.truth import Judge, Reading, off, sizes_of
 from properties.search import Inconclusive, Violation
 from properties.strategies import WIDEST
 from reference.operations.operation import Input, size_of
@@ -69,6 +69,7 @@ def seen(
     drawn = sorted(_drawn(judge, case.options, rng, holds, sizes=judge.pool), key=_telling, reverse=True)
     others = [one for one in drawn[1:] if one.sizes != drawn[0].sizes]
     asked, answers, known = list[steps.Case](), list[dict[str, Array]](), dict[int, dict[str, Array]]()
+    wrong = set[str]()
 
     def called(one: steps.Case) -> OperationCase:
         plain = replace(
@@ -89,8 +90,10 @@ def seen(
             dys = _random(judge.declaration.outputs, outputs, case.dtype, rng)
             generic = steps.Case(one.sizes, case.options, inputs, dys)
             whole = called(generic)
-            values = judge.right(whole).values
+            truth = judge.right(whole)
+            values = truth.values
             _, _, gradients = judge.run(whole)
+            wrong |= {name for name, one in truth.gradients.items() if off(gradients[name], one).any()}
             if all(np.isfinite(array).all() for array in gradients.values()):
                 known[id(generic)] = values
                 answers.append({name: np.array(array, float) for name, array in gradients.items()})
@@ -98,7 +101,8 @@ def seen(
     if len(asked) < 2:  # noqa: PLR2004  (one alone confirms nothing)
         return ()
     with suppress(Violation, Inconclusive):
-        return steps.census(asked, right, answers, unit=2.0**-24 if judge.format == "float32" else steps.UNIT)
+        unit = 2.0**-24 if judge.format == "float32" else steps.UNIT
+        return steps.census(asked, right, answers, wrong=wrong, unit=unit)
     return ()
 
 
@@ -156,6 +160,7 @@ class _Asked:
     def __init__(self, judge: Judge, reading: Reading, options: Mapping[str, Any]) -> None:
         """All cases have the same options."""
         self.judge, self.reading, self.options = judge, reading, options
+        self._rng = np.random.default_rng(0)
         declared = judge.declaration
         self.own = dict(
             zip(reading.operation.inputs, reading.counterpart.inputs or tuple(declared.inputs), strict=False)
@@ -196,8 +201,7 @@ class _Asked:
             outputs = self.judge.subject.forward(case.inputs, case.options).outputs
         except Violation:
             return None
-        rng = np.random.default_rng(len(outputs))
-        cotangents = _random(self.reading.operation.outputs, outputs, case.dtype, rng)
+        cotangents = _random(self.reading.operation.outputs, outputs, case.dtype, self._rng)
         inputs = dict(zip(self.reading.operation.inputs, arrays, strict=False))
         return steps.Case(sizes, options, inputs, cotangents)
 

@@ -1086,14 +1086,18 @@ def _digits(error: float) -> str:
     return "1 digit" if count == 1 else f"{count} digits"
 
 
-def differ(one: Array, other: Array) -> bool:
-    """Whether two outputs differ in the first half of their digits: sums in another order differ in the last ones."""
+def differ(one: Array, other: Array, rounding: Array | float = 0.0) -> bool:
+    """Whether two outputs differ in the first half of their digits: sums in another order differ in the last ones.
+
+    Where all digits may be rounding, as where terms cancel, by more than that of both.
+    """
     if one.shape != other.shape:
         return True
     if np.array_equal(one, other, equal_nan=one.dtype.kind == "f") or one.dtype.kind != "f":
         return not np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
     half = float(np.sqrt(np.finfo(one.dtype).eps))
-    return not bool(np.abs(one - other).max() <= half * max(np.abs(one).max(), np.abs(other).max()))
+    reach = half * max(np.abs(one).max(), np.abs(other).max())
+    return not bool((np.abs(one - other) <= np.maximum(reach, 2 * rounding)).all())
 
 
 def not_finite(gradients: Mapping[str, Array], right: Right) -> str:

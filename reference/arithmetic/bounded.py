@@ -112,7 +112,7 @@ class Bounded:
     @property
     def is_open(self) -> bool:
         """Whether an undecided comparison may have done anything."""
-        return not (none(self.up) and none(self.down))
+        return type(self.up) is not float or type(self.down) is not float  # `none`, without the calls
 
     @property
     def is_real(self) -> bool:
@@ -122,7 +122,9 @@ class Bounded:
     @property
     def size(self) -> Any:
         """The largest |x| that an open comparison admits."""
-        return np.maximum(*map(np.abs, self.ends)) if self.is_open else np.abs(self.x)
+        if type(self.up) is float and type(self.down) is float:  # asked most: `is_open`, without the call
+            return np.abs(self.x)
+        return np.maximum(*map(np.abs, self.ends))
 
     @property
     def ends(self) -> tuple[Any, Any]:
@@ -144,12 +146,14 @@ class Bounded:
     @property
     def enclosed(self) -> "Enclosed":
         """Three arrays: the middle of what is open, the error, and how far it is open."""
-        down, up = np.asarray(self.down), np.asarray(self.up)
-        shape = self.x.shape
-        error = np.where(np.isnan(self.e), np.inf, self.e)
-        return Enclosed(
-            self.x + (up - down) / 2, np.broadcast_to(error, shape), np.broadcast_to((up + down) / 2, shape)
-        )
+        error = self._whole(np.where(np.isnan(self.e), np.inf, self.e))
+        if not self.is_open:
+            return Enclosed(self.x, error, np.zeros(self.x.shape))
+        return Enclosed(self.x + (self.up - self.down) / 2, error, self._whole((self.up + self.down) / 2))
+
+    def _whole(self, part: Any) -> Array:
+        """A part in the shape of the number."""
+        return part if np.shape(part) == self.x.shape else np.broadcast_to(part, self.x.shape)
 
     @property
     def is_exact(self) -> bool:
@@ -185,9 +189,10 @@ def _hull(x: Any, ends: Sequence[Any]) -> tuple[Any, Any]:
 def _part(values: Sequence[Bounded], name: str, function: Callable[..., Any]) -> Any:
     """A function of one part of several numbers, which is 0 where all of these are."""
     parts = [getattr(value, name) for value in values]
-    if all(
-        type(part) is float for part in parts
-    ):  # `none`, without the call: this is asked some 200 times a case
+    for part in parts:
+        if type(part) is not float:  # `none`, without the call: this is asked some 200 times a case
+            break
+    else:
         return NONE
     return function(
         *(
