@@ -533,3 +533,159 @@ def test_a_reference_of_its_author_decides(tmp_path: Path) -> None:
     untraceable = judged(tmp_path, HUBER.replace("pseudo_huber", "asks"))
     assert untraceable.verdict is Verdict.ERROR
     assert untraceable.message.startswith("REFERENCE is theirs.py:asks, which can't be traced by JAX (")
+
+
+FILTER = """
+    OPERATION = {"x": "t", "a": {"axes": "", "values": "unit"}}
+    def forward(x, a):
+        y, last = np.zeros_like(x), 0.0
+        for t in range(len(x)):
+            last = a * last + (1 - a) * x[t]
+            y[t] = last
+        return y, (x, a, y)
+    def backward(dy, cache):
+        x, a, y = cache
+        dx, da, g = np.zeros_like(x), 0.0, 0.0
+        for t in reversed(range(len(x))):
+            g = dy[t] + a * g
+            dx[t] = (1 - a) * g
+            da += g * ((y[t - 1] if t else 0.0) - x[t])
+        return dx, da
+    """
+SCAN = """
+    OPERATION = {"x": "t d", "a": {"axes": "t d", "values": "unit"}, "b": "t s", "c": "t s"}
+    def forward(x, a, b, c):
+        h, y = np.zeros((x.shape[1], b.shape[1])), []
+        hs = [h]
+        for t in range(len(x)):
+            h = a[t][:, None] * h + x[t][:, None] * b[t][None, :]
+            hs.append(h)
+            y.append(h @ c[t])
+        return np.array(y), (x, a, b, c, hs)
+    def backward(dy, cache):
+        x, a, b, c, hs = cache
+        dh = np.zeros_like(hs[0])
+        dx, da, db, dc = (np.zeros_like(v) for v in (x, a, b, c))
+        for t in reversed(range(len(x))):
+            dc[t] = dy[t] @ hs[t + 1]
+            dh = dh + dy[t][:, None] * c[t][None, :]
+            da[t] = (dh * hs[t]).sum(1)
+            dx[t] = dh @ b[t]
+            db[t] = x[t] @ dh
+            dh = dh * a[t][:, None]
+        return dx, da, db, dc
+    """
+SURVIVAL = """
+    OPERATION = {"eta": "n", "event": {"axes": "n", "values": "mask"}}
+    def forward(eta, event):
+        risk = np.cumsum(np.exp(eta)[::-1])[::-1]
+        return (event * (eta - np.log(risk))).sum()
+    def gradient(eta, event):
+        e = np.exp(eta)
+        risk = np.cumsum(e[::-1])[::-1]
+        return event - e * np.cumsum(event / risk)
+    """
+CAMERA = """
+    OPERATION = {"X": {"axes": "n 3", "values": "positive"}}
+    def forward(X): return X[:, :2] / X[:, 2:]
+    def backward(dy, X):
+        dX = np.empty_like(X)
+        dX[:, :2] = dy / X[:, 2:]
+        dX[:, 2] = -(dy * X[:, :2]).sum(1) / X[:, 2] ** 2
+        return dX
+    """
+LIKELIHOOD = """
+    OPERATION = {"x": "n", "b": "", "w": ""}
+    def forward(x, b, w): return ((b + w * x) ** 2).sum(), (x, b, w)
+    def backward(dy, cache):
+        x, b, w = cache
+        dz = 2 * dy * (b + w * x)
+        return w * dz, dz.sum(), (dz * x).sum()
+    """
+
+
+@pytest.mark.parametrize(
+    ("source", "right", "wrong", "told"),
+    [
+        (FILTER, "(y[t - 1] if t else 0.0) - x[t]", "(y[t - 1] if t else 0.0)", "da: the path through `1 - a` is"),
+        (SCAN, "            dh = dh * a[t][:, None]\n", "", "dx, da, db: the factor `a[t]` is left out"),
+        (SURVIVAL, "np.cumsum(event / risk)", "np.cumsum((event / risk)[::-1])[::-1]", "runs the other way"),
+        (SURVIVAL, "e * np.cumsum(event / risk)", "e * (np.cumsum(event / risk) - event / risk)", "the entry itself"),
+        (CAMERA, "(dy * X[:, :2])", "(dy * X[:, :2] / X[:, 2:])", "stands in the place of `X[:, :2]`"),
+    ],
+)  # fmt: skip
+def test_what_is_the_same_in_every_turn_of_a_loop_is_one_mistake(
+    tmp_path: Path, source: str, right: str, wrong: str, told: str
+) -> None:
+    assert judged(tmp_path, source).verdict is Verdict.PASS
+    outcome = judged(tmp_path, source.replace(right, wrong))
+    assert outcome.diagnosis is not None
+    assert told in outcome.diagnosis.sentence
+
+
+def test_a_cotangent_that_is_one_number_is_another_in_every_case(tmp_path: Path) -> None:
+    outcome = judged(tmp_path, LIKELIHOOD.replace("dz.sum(), ", "(dz / dy).sum(), "))
+    assert outcome.diagnosis is not None
+    assert outcome.diagnosis.sentence.startswith("db: ")
+    assert "multiplied" not in outcome.diagnosis.sentence
+
+
+def test_arrays_without_entries_are_no_fault_of_the_search(tmp_path: Path) -> None:
+    source = """
+    OPERATION = {"s": {"axes": "r s", "values": "positive"}, "c": "r s"}
+    def forward(s, c):
+        a = 1 - np.exp(-s)
+        t = np.cumprod(np.concatenate([np.ones((len(a), 1)), 1 - a], axis=1), axis=1)[:, :-1]
+        return (t * a * c).sum(1)
+    def backward(dy, s, c):
+        e = np.exp(-s)
+        t = np.cumprod(np.concatenate([np.ones((len(e), 1)), e], axis=1), axis=1)[:, :-1]
+        w = t * (1 - e)
+        return dy[:, None] * t * e * c, dy[:, None] * w
+    """
+    outcome = judged(tmp_path, source)
+    assert outcome.verdict is Verdict.FAIL
+    assert not outcome.is_broken
+
+
+def test_a_gradient_that_should_be_0_is_not_right_because_its_bound_has_exploded(tmp_path: Path) -> None:
+    source = """
+    OPERATION = {"x": "k", "w": "t k k"}
+    SIZES = {"t": [20], "k": [1]}
+    def logsumexp(x):
+        m = x.max(0, keepdims=True)
+        return (m + np.log(np.exp(x - m).sum(0, keepdims=True)))[0]
+    def forward(x, w):
+        h = x
+        for step in w:
+            h = logsumexp(h[:, None] + step)
+        return (h - x - w.sum((0, 1))).sum()
+    def gradient(x, w): return 0 * x, 0 * w
+    """
+    assert judged(tmp_path, source).verdict is Verdict.PASS
+    assert judged(tmp_path, source.replace("return 0 * x,", "return 0 * x + 5,")).verdict is Verdict.FAIL
+
+
+def test_rounding_where_terms_cancel_is_no_difference_of_memory_layouts(tmp_path: Path) -> None:
+    source = """
+    OPERATION = {"q": "n d", "k": "m d", "v": "m e"}
+    def phi(x): return np.where(x > 0, x + 1, np.exp(np.minimum(x, 0)))
+    def dphi(x): return np.where(x > 0, 1.0, np.exp(np.minimum(x, 0)))
+    def forward(q, k, v):
+        Q, K = phi(q), phi(k)
+        return (Q @ (K.T @ v)) / (Q @ K.sum(0))[:, None]
+    def backward(dy, q, k, v):
+        Q, K = phi(q), phi(k)
+        s, ks = K.T @ v, K.sum(0)
+        z = Q @ ks
+        dn = dy / z[:, None]
+        dz = -(dn * (Q @ s)).sum(1) / z
+        dQ, dK = dn @ s.T + dz[:, None] * ks, v @ (Q.T @ dn).T + (dz @ Q)[None, :]
+        return dQ * dphi(q), dK * dphi(k), K @ (Q.T @ dn)
+    """
+    path = tmp_path / "mine.py"
+    path.write_text("import numpy as np\n" + textwrap.dedent(source), "utf-8")
+    layouts = ("memory_layout_does_not_matter",)
+    outcome = verify(Request(str(path), Effort(100, 0), operation=OPERATION, only=layouts))
+    assert outcome.verdict is Verdict.PASS
+    assert outcome.records[0].cases

@@ -309,3 +309,22 @@ def test_the_census_needs_the_right_gradients_alone(
     cases = generic_cases(OPERATIONS["dense"], {})
     answers = [change(right("dense", case), case) for case in cases]
     assert tuple(seen.sentence for seen in census(cases, lambda case: right("dense", case), answers)) == told
+
+
+def test_numbers_that_are_equal_at_some_sizes_do_not_make_another_program_there() -> None:
+    def scaled(x: Any, y: Any) -> Any:
+        return x.sum() * float(x.shape[0] - 1) + y.sum() * float(y.shape[0] - 1)
+
+    operation = Operation("scaled", scaled, {"x": Input("n"), "y": Input("m")}, concrete=("n", "m"))
+    equal = Passage(operation, {}, {"n": 3, "m": 3})
+    assert equal.with_options({}, {"n": 3, "m": 4}) is not None
+    assert equal.with_options({}, {"n": 2, "m": 5}) is not None
+
+
+def test_a_gradient_that_is_right_is_none_that_is_off_by_a_number_near_1() -> None:
+    of = OPERATIONS["dense"]
+    cases = generic_cases(of, OPTIONS["dense"])
+    answers = [
+        {name: array * (1 + 2.0**-22) for name, array in right("dense", case).items()} for case in cases
+    ]
+    assert census(cases, lambda case: right("dense", case), answers, wrong=()) == ()

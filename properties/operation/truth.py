@@ -849,7 +849,7 @@ class Judge:
         if self.reading is not None and self.reading.own:
             if known is not None and self._is_program(case, outputs, cotangents, known, gradients):
                 if case.regime in EDGES or not any(
-                    _is_wide(one, self.format) for one in known.gradients.values()
+                    _is_wide(one, gradients[name], self.format) for name, one in known.gradients.items()
                 ):
                     return known
                 return self._measured(
@@ -995,7 +995,9 @@ class Judge:
         if not told:
             lines = self._tied(case, right.gradients) if right.lines is None else right.lines
             told = lines.contradicted(gradients, right.gradients) if lines is not None else ""
-        if not told and any(_is_wide(one, self.format) for one in right.gradients.values()):
+        if not told and any(
+            _is_wide(one, gradients[name], self.format) for name, one in right.gradients.items()
+        ):
             told = self._off_in_projection(case, gradients, right)
         if told:
             self.is_wrong = True
@@ -1075,9 +1077,9 @@ WIDE = {"float64": 1e-9, "float32": 1e-2}
 """Of the largest entry: above it a bound says too little, and projections are asked besides."""
 
 
-def _is_wide(one: Enclosed, fmt: str) -> bool:
-    """Whether the typical bound of an array says little."""
-    size = float(np.abs(one.value).max(initial=0))
+def _is_wide(one: Enclosed, given: Array, fmt: str) -> bool:
+    """Whether the typical bound of an array says little of what was given, where that should be 0 too."""
+    size = float(max(np.abs(one.value).max(initial=0), np.abs(given).max(initial=0)))
     return size > 0 and float(np.median(one.error)) > WIDE.get(fmt, 1.0) * size
 
 
