@@ -313,7 +313,7 @@ def test_the_census_needs_the_right_gradients_alone(
 
 def test_numbers_that_are_equal_at_some_sizes_do_not_make_another_program_there() -> None:
     def scaled(x: Any, y: Any) -> Any:
-        return x.sum() * float(x.shape[0] - 1) + y.sum() * float(y.shape[0] - 1)
+        return x.sum() * float(x.shape[0] - 1) + y.sum() / float(y.shape[0] - 1)
 
     operation = Operation("scaled", scaled, {"x": Input("n"), "y": Input("m")}, concrete=("n", "m"))
     equal = Passage(operation, {}, {"n": 3, "m": 3})
