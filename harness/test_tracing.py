@@ -26,6 +26,11 @@ FORWARDS = {
     "functions": "def forward(x, y): return np.where(x > 0, np.log1p(np.exp(-x)), np.maximum(x, -1)).sum(axis=0)",
     "methods": "def forward(x, y): return x.reshape(3, 2).T.mean(axis=1, keepdims=True) + x.copy().max()",
     "several outputs": "def forward(x, y): return x.var(axis=0), np.linalg.norm(x), np.einsum('ij,kj->ik', x, x)",
+    "diagonals": "def forward(x, y): return np.diag(x @ x.T) * np.diag(np.diagonal(x @ x.T)).sum(axis=0)",
+    "factorials": """
+        from scipy.special import digamma, gammaln
+        def forward(x, y): return gammaln(x**2 + 1) * digamma(x**2 + 2)
+        """,
     "labels": "def forward(x, y): return -np.log(np.exp(x) / np.exp(x).sum(axis=1, keepdims=True))[np.arange(2), y]",
     "a loop that writes": """
         def forward(x, y):
@@ -239,8 +244,8 @@ NO_PROGRAM = {
         "the value of a number is asked for at mine.py:5, as by float() or an if",
     ),
     "a function that is not known": (
-        "import scipy.special; scipy.special.psi(abs(x) + 1)",
-        "JAX has no psi (mine.py:5)",
+        "import scipy.special; scipy.special.struve(0, abs(x))",
+        "JAX has no struve (mine.py:5)",
     ),
     "a step that is not read": (
         "x = x + 0 * np.linalg.solve(np.eye(len(x)) + x @ x.T, x)",

@@ -699,6 +699,15 @@ def test_the_plugin_imports_nothing_of_ours_before_it_is_asked() -> None:
     assert not {"jax", "reference", "properties", "manual_backprop", "rich"} & set(done.stdout.split())
 
 
+def test_the_list_of_commands_is_there_without_jax() -> None:
+    listed = "main(['--help'], standalone_mode=False)"
+    code = f"import sys; from harness.cli import main; {listed}; print('jax' in sys.modules)"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)  # noqa: S603
+    assert "Write a FILE to begin with" in done.stdout
+    assert done.stdout.split()[-1] == "False"
+
+
 def test_pytest_shows_the_verdict_once_for_all_its_processes(tmp_path: Path) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("def gradient(:", "utf-8")

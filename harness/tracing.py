@@ -55,7 +55,7 @@ ASKING = frozenset(  # errors of JAX
     {"ConcretizationTypeError", "TracerArrayConversionError", "TracerIntegerConversionError"}
 )
 LIBRARIES = frozenset({"math", "scipy"})  # whose functions don't ask an array to answer for itself
-RENAMED = {"lgamma": "gammaln"}  # of math, in SciPy
+RENAMED = {"lgamma": "gammaln", "psi": "digamma"}  # in math and SciPy, and in JAX
 
 HERE = Path(__file__).resolve()
 
@@ -429,7 +429,7 @@ def counterpart(name: str, inner: str = "") -> Callable[..., Value]:
     for place in ("jax.numpy", inner, "jax.scipy.special", "jax.nn"):
         with suppress(ImportError, ValueError):
             found = getattr(framework(place), RENAMED.get(name, name), None)
-            if found is not None:
+            if callable(found):  # `fft` is a module as well
                 return found
     raise UntraceableError(f"JAX has no {name}")
 
@@ -622,6 +622,9 @@ class Transcription:
                 found = given
             elif name in INLINED:
                 found = self.inline(equation.params[INLINED[name]], given, line)
+            elif name == "cond" and None in (equation.params.get("branches_platforms") or ()):
+                usual = equation.params["branches_platforms"].index(None)  # not that of some hardware
+                found = self.inline(equation.params["branches"][usual], given[1:], line)
             else:
                 found = [self.new() for _ in equation.outvars]
                 try:

@@ -109,7 +109,7 @@ FUNCTIONS = (
         "acos",
         "atan",
     ),
-    *("sinh", "cosh", "asinh", "acosh", "atanh", "erf", "erfc", "erf_inv"),
+    *("sinh", "cosh", "asinh", "acosh", "atanh", "erf", "erfc", "erf_inv", "lgamma", "digamma"),
 )
 
 RULES: Mapping[str, Rule] = {

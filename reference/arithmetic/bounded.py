@@ -522,6 +522,34 @@ _exp = _monotone(np.exp, low=0.0)
 _log = _monotone(np.log)
 
 
+LEAST_OF_LGAMMA = 1.4616321449683622
+"""Where log Γ turns: the root of ψ."""
+
+
+def _of_positive(rule: Rule) -> Rule:
+    """The rule of a function with a pole at 0, beyond which nothing is known of it."""
+
+    def guarded(self: "Bounding", a: Bounded) -> Bounded:
+        found = rule(self, a)
+        if (beyond := ~(a.least > 0)).any():
+            found.e = np.where(beyond, np.inf, found.e)
+        return found
+
+    return guarded
+
+
+def _lgamma(self: "Bounding", a: Bounded) -> Bounded:
+    """|log Γ(ẑ) - log Γ(z)| ≤ e times the larger |ψ| of the ends, since ψ rises."""
+    function, slope = floats.ELEMENTWISE["lgamma"], floats.ELEMENTWISE["digamma"]
+    x = function(a.x)
+    found = Bounded(x)
+    if a.is_open:
+        found.down, found.up = _hull(x, [*map(function, a.ends), function(np.clip(LEAST_OF_LGAMMA, *a.ends))])
+    e = NONE if none(a.e) else a.e * np.maximum(*(np.abs(slope(end)) for end in (a.least, a.most)))
+    found.e = e + self.own(found.size + e)
+    return found
+
+
 def _root(x: Any) -> Any:
     return np.sqrt(np.maximum(x, 0))  # of what is not negative in any sensible program
 
@@ -1010,6 +1038,8 @@ RULES: Mapping[str, Rule] = {
     "erf": _monotone(floats.ELEMENTWISE["erf"], low=-1.0),
     "erfc": _monotone(floats.ELEMENTWISE["erfc"], low=0.0, rises=False),
     "erf_inv": _monotone(floats.ELEMENTWISE["erf_inv"]),
+    "lgamma": _of_positive(_lgamma),
+    "digamma": _of_positive(_monotone(floats.ELEMENTWISE["digamma"])),
     "sinh": _monotone(np.sinh),
     "asinh": _monotone(np.arcsinh),
     "atanh": _monotone(np.arctanh),

@@ -73,6 +73,8 @@ PRIMITIVES: Mapping[str, Row] = {
     "erf": Row(lax.erf, (V,)),
     "erfc": Row(lax.erfc, (V,)),
     "erf_inv": Row(lax.erf_inv, (V,), -0.75, 0.75),
+    "lgamma": Row(lax.lgamma, (V,), 0.5, 3.0, loose=4),  # flat where ψ is 0
+    "digamma": Row(lax.digamma, (V,), 0.5, 3.0),
     "sin": Row(jnp.sin, (V,), -4, 4, loose=4),  # flat parts: e²/2 is granted where the slope is 0
     "cos": Row(jnp.cos, (V,), -4, 4, loose=4),
     "tan": Row(jnp.tan, (V,), -0.75, 0.75, loose=8),  # by sin/cos, whose errors are taken for independent
