@@ -148,10 +148,11 @@ def of_edit(form: Form, edit: Edit, cure: str) -> Candidate:
 
 
 def of_edits(form: Form, edits: Sequence[Edit]) -> Candidate:
-    """The same edit in every turn of a loop, in the words of the first."""
-    return replace(
-        of_edit(form, edits[0], CURES[edits[0].kind]), edits=tuple(edits), rank=edits[0].rank + IN_TURNS
-    )
+    """The same edit in every turn of a loop, or call of a function, in the words of the first, or of both of two."""
+    said = list(dict.fromkeys(map(form.passage.say, edits)))
+    first = of_edit(form, edits[0], CURES[edits[0].kind])
+    text = "; ".join(said) if len(said) == 2 else said[0]
+    return replace(first, text=text, edits=tuple(edits), rank=edits[0].rank + IN_TURNS)
 
 
 IN_TURNS = 0.3
