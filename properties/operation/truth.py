@@ -1078,8 +1078,8 @@ WIDE = {"float64": 1e-9, "float32": 1e-2}
 
 
 def _is_wide(one: Enclosed, given: Array, fmt: str) -> bool:
-    """Whether the typical bound of an array says little of what was given, where that should be 0 too."""
-    size = float(max(np.abs(one.value).max(initial=0), np.abs(given).max(initial=0)))
+    """Whether the typical bound of an array says little; of one that should be 0, of what was given for it."""
+    size = float(np.abs(one.value).max(initial=0)) or float(np.abs(given).max(initial=0))
     return size > 0 and float(np.median(one.error)) > WIDE.get(fmt, 1.0) * size
 
 
