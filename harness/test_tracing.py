@@ -224,11 +224,11 @@ def gradient(x, a, b):
 EFFORT = Effort(cases=4, seed=1, shrinking=20)
 
 
-def judged(folder: Path, source: str, effort: Effort = EFFORT) -> Outcome:
+def judged(folder: Path, source: str, effort: Effort = EFFORT, **asked: Any) -> Outcome:
     """What comes of the one operation of a file with this text."""
     path = folder / "mine.py"
     path.write_text("import numpy as np\n" + textwrap.dedent(source), "utf-8")
-    return verify(Request(str(path), effort, operation=OPERATION))
+    return verify(Request(str(path), effort, operation=OPERATION, **asked))
 
 
 def test_a_likelihood_that_no_library_has_is_judged_to_the_last_digit(tmp_path: Path) -> None:
@@ -391,24 +391,94 @@ RESIDUAL = """
         dz = ds * (z > 0)
         return ds + dz @ V.T, x.T @ dz, s.T @ dy
     """
+FILTER = """
+    OPERATION = {"x": "t", "a": {"axes": "", "values": "unit"}}
+    def forward(x, a):
+        y, last = np.zeros_like(x), 0.0
+        for t in range(len(x)):
+            last = a * last + (1 - a) * x[t]
+            y[t] = last
+        return y, (x, a, y)
+    def backward(dy, cache):
+        x, a, y = cache
+        dx, da, g = np.zeros_like(x), 0.0, 0.0
+        for t in reversed(range(len(x))):
+            g = dy[t] + a * g
+            dx[t] = (1 - a) * g
+            da += g * ((y[t - 1] if t else 0.0) - x[t])
+        return dx, da
+    """
+SCAN = """
+    OPERATION = {"x": "t d", "a": {"axes": "t d", "values": "unit"}, "b": "t s", "c": "t s"}
+    def forward(x, a, b, c):
+        h, y = np.zeros((x.shape[1], b.shape[1])), []
+        hs = [h]
+        for t in range(len(x)):
+            h = a[t][:, None] * h + x[t][:, None] * b[t][None, :]
+            hs.append(h)
+            y.append(h @ c[t])
+        return np.array(y), (x, a, b, c, hs)
+    def backward(dy, cache):
+        x, a, b, c, hs = cache
+        dh = np.zeros_like(hs[0])
+        dx, da, db, dc = (np.zeros_like(v) for v in (x, a, b, c))
+        for t in reversed(range(len(x))):
+            dc[t] = dy[t] @ hs[t + 1]
+            dh = dh + dy[t][:, None] * c[t][None, :]
+            da[t] = (dh * hs[t]).sum(1)
+            dx[t] = dh @ b[t]
+            db[t] = x[t] @ dh
+            dh = dh * a[t][:, None]
+        return dx, da, db, dc
+    """
+SURVIVAL = """
+    OPERATION = {"eta": "n", "event": {"axes": "n", "values": "mask"}}
+    def forward(eta, event):
+        risk = np.cumsum(np.exp(eta)[::-1])[::-1]
+        return (event * (eta - np.log(risk))).sum()
+    def gradient(eta, event):
+        e = np.exp(eta)
+        risk = np.cumsum(e[::-1])[::-1]
+        return event - e * np.cumsum(event / risk)
+    """
+CAMERA = """
+    OPERATION = {"X": {"axes": "n 3", "values": "positive"}}
+    def forward(X): return X[:, :2] / X[:, 2:]
+    def backward(dy, X):
+        dX = np.empty_like(X)
+        dX[:, :2] = dy / X[:, 2:]
+        dX[:, 2] = -(dy * X[:, :2]).sum(1) / X[:, 2] ** 2
+        return dX
+    """
+LIKELIHOOD = """
+    OPERATION = {"x": "n", "b": "", "w": ""}
+    def forward(x, b, w): return ((b + w * x) ** 2).sum(), (x, b, w)
+    def backward(dy, cache):
+        x, b, w = cache
+        dz = 2 * dy * (b + w * x)
+        return w * dz, dz.sum(), (dz * x).sum()
+    """
 
 
 @pytest.mark.parametrize(
-    ("right", "wrong", "told"),
+    ("source", "right", "wrong", "told"),
     [
-        (
-            "return ds + dz",
-            "return dz",
-            "the path by which x goes straight into `x + np.maximum(z, 0)` is left out",
-        ),
-        ("ds + dz @ V.T", "ds + 2 * dz @ V.T", "dx: the gradient of `x @ V` is doubled"),
+        (RESIDUAL, "return ds + dz", "return dz", "the path by which x goes straight into `x + np.maximum(z, 0)` is left out"),
+        (RESIDUAL, "ds + dz @ V.T", "ds + 2 * dz @ V.T", "dx: the gradient of `x @ V` is doubled"),
+        # what is the same in every turn of a loop is one mistake
+        (FILTER, "(y[t - 1] if t else 0.0) - x[t]", "(y[t - 1] if t else 0.0)", "da: the path through `1 - a` is"),
+        (SCAN, "            dh = dh * a[t][:, None]\n", "", "dx, da, db: the factor `a[t]` is left out"),
+        # cumulative sums, and slices
+        (SURVIVAL, "np.cumsum(event / risk)", "np.cumsum((event / risk)[::-1])[::-1]", "runs the other way"),
+        (SURVIVAL, "e * np.cumsum(event / risk)", "e * (np.cumsum(event / risk) - event / risk)", "the entry itself"),
+        (CAMERA, "(dy * X[:, :2])", "(dy * X[:, :2] / X[:, 2:])", "stands in the place of `X[:, :2]`"),
     ],
-)
+)  # fmt: skip
 def test_a_mistake_is_told_in_the_words_of_the_forward_pass(
-    tmp_path: Path, right: str, wrong: str, told: str
+    tmp_path: Path, source: str, right: str, wrong: str, told: str
 ) -> None:
-    assert judged(tmp_path, RESIDUAL).verdict is Verdict.PASS
-    outcome = judged(tmp_path, RESIDUAL.replace(right, wrong))
+    assert judged(tmp_path, source).verdict is Verdict.PASS
+    outcome = judged(tmp_path, source.replace(right, wrong))
     assert outcome.diagnosis is not None
     assert told in outcome.diagnosis.sentence
 
@@ -540,94 +610,6 @@ def test_a_reference_of_its_author_decides(tmp_path: Path) -> None:
     assert untraceable.message.startswith("REFERENCE is theirs.py:asks, which can't be traced by JAX (")
 
 
-FILTER = """
-    OPERATION = {"x": "t", "a": {"axes": "", "values": "unit"}}
-    def forward(x, a):
-        y, last = np.zeros_like(x), 0.0
-        for t in range(len(x)):
-            last = a * last + (1 - a) * x[t]
-            y[t] = last
-        return y, (x, a, y)
-    def backward(dy, cache):
-        x, a, y = cache
-        dx, da, g = np.zeros_like(x), 0.0, 0.0
-        for t in reversed(range(len(x))):
-            g = dy[t] + a * g
-            dx[t] = (1 - a) * g
-            da += g * ((y[t - 1] if t else 0.0) - x[t])
-        return dx, da
-    """
-SCAN = """
-    OPERATION = {"x": "t d", "a": {"axes": "t d", "values": "unit"}, "b": "t s", "c": "t s"}
-    def forward(x, a, b, c):
-        h, y = np.zeros((x.shape[1], b.shape[1])), []
-        hs = [h]
-        for t in range(len(x)):
-            h = a[t][:, None] * h + x[t][:, None] * b[t][None, :]
-            hs.append(h)
-            y.append(h @ c[t])
-        return np.array(y), (x, a, b, c, hs)
-    def backward(dy, cache):
-        x, a, b, c, hs = cache
-        dh = np.zeros_like(hs[0])
-        dx, da, db, dc = (np.zeros_like(v) for v in (x, a, b, c))
-        for t in reversed(range(len(x))):
-            dc[t] = dy[t] @ hs[t + 1]
-            dh = dh + dy[t][:, None] * c[t][None, :]
-            da[t] = (dh * hs[t]).sum(1)
-            dx[t] = dh @ b[t]
-            db[t] = x[t] @ dh
-            dh = dh * a[t][:, None]
-        return dx, da, db, dc
-    """
-SURVIVAL = """
-    OPERATION = {"eta": "n", "event": {"axes": "n", "values": "mask"}}
-    def forward(eta, event):
-        risk = np.cumsum(np.exp(eta)[::-1])[::-1]
-        return (event * (eta - np.log(risk))).sum()
-    def gradient(eta, event):
-        e = np.exp(eta)
-        risk = np.cumsum(e[::-1])[::-1]
-        return event - e * np.cumsum(event / risk)
-    """
-CAMERA = """
-    OPERATION = {"X": {"axes": "n 3", "values": "positive"}}
-    def forward(X): return X[:, :2] / X[:, 2:]
-    def backward(dy, X):
-        dX = np.empty_like(X)
-        dX[:, :2] = dy / X[:, 2:]
-        dX[:, 2] = -(dy * X[:, :2]).sum(1) / X[:, 2] ** 2
-        return dX
-    """
-LIKELIHOOD = """
-    OPERATION = {"x": "n", "b": "", "w": ""}
-    def forward(x, b, w): return ((b + w * x) ** 2).sum(), (x, b, w)
-    def backward(dy, cache):
-        x, b, w = cache
-        dz = 2 * dy * (b + w * x)
-        return w * dz, dz.sum(), (dz * x).sum()
-    """
-
-
-@pytest.mark.parametrize(
-    ("source", "right", "wrong", "told"),
-    [
-        (FILTER, "(y[t - 1] if t else 0.0) - x[t]", "(y[t - 1] if t else 0.0)", "da: the path through `1 - a` is"),
-        (SCAN, "            dh = dh * a[t][:, None]\n", "", "dx, da, db: the factor `a[t]` is left out"),
-        (SURVIVAL, "np.cumsum(event / risk)", "np.cumsum((event / risk)[::-1])[::-1]", "runs the other way"),
-        (SURVIVAL, "e * np.cumsum(event / risk)", "e * (np.cumsum(event / risk) - event / risk)", "the entry itself"),
-        (CAMERA, "(dy * X[:, :2])", "(dy * X[:, :2] / X[:, 2:])", "stands in the place of `X[:, :2]`"),
-    ],
-)  # fmt: skip
-def test_what_is_the_same_in_every_turn_of_a_loop_is_one_mistake(
-    tmp_path: Path, source: str, right: str, wrong: str, told: str
-) -> None:
-    assert judged(tmp_path, source).verdict is Verdict.PASS
-    outcome = judged(tmp_path, source.replace(right, wrong))
-    assert outcome.diagnosis is not None
-    assert told in outcome.diagnosis.sentence
-
-
 def test_a_cotangent_that_is_one_number_is_another_in_every_case(tmp_path: Path) -> None:
     outcome = judged(tmp_path, LIKELIHOOD.replace("dz.sum(), ", "(dz / dy).sum(), "))
     assert outcome.diagnosis is not None
@@ -688,9 +670,6 @@ def test_rounding_where_terms_cancel_is_no_difference_of_memory_layouts(tmp_path
         dQ, dK = dn @ s.T + dz[:, None] * ks, v @ (Q.T @ dn).T + (dz @ Q)[None, :]
         return dQ * dphi(q), dK * dphi(k), K @ (Q.T @ dn)
     """
-    path = tmp_path / "mine.py"
-    path.write_text("import numpy as np\n" + textwrap.dedent(source), "utf-8")
-    layouts = ("memory_layout_does_not_matter",)
-    outcome = verify(Request(str(path), Effort(100, 0), operation=OPERATION, only=layouts))
+    outcome = judged(tmp_path, source, Effort(100, 0), only=("memory_layout_does_not_matter",))
     assert outcome.verdict is Verdict.PASS
     assert outcome.records[0].cases

@@ -107,17 +107,15 @@ class Traced(NDArrayOperatorsMixin):
     def __init__(self, value: Value, base: Traced | None = None, index: Index = None) -> None:
         """A value, or a slice of another."""
         self._own, self._base, self._index = value, base, index
-        self._seen: Value = None  # of what it is a slice of: its value, and the slice that was taken of it
+        self._whole = None if base is None else base.value  # what the slice was taken of
 
     @property
     def value(self) -> Value:
         """The array itself."""
-        if self._base is None:
-            return self._own
-        whole = self._base.value
-        if self._seen is None or self._seen[0] is not whole:
-            self._seen = whole, whole[self._index]
-        return self._seen[1]
+        if self._base is not None and self._base.value is not self._whole:
+            self._whole = self._base.value
+            self._own = self._whole[self._index]
+        return self._own
 
     def __array_ufunc__(
         self, ufunc: Any, method: str, *inputs: Value, out: tuple[Value, ...] | None = None, **keywords: Value
@@ -205,9 +203,7 @@ class Traced(NDArrayOperatorsMixin):
         found = value[index]
         if np.ndim(found) == 0 or not is_slice(index):
             return wrapped(found)
-        view = Traced(None, self, index)
-        view._seen = value, found  # taken here, which is where a program says that it is
-        return view
+        return Traced(found, self, index)
 
     def __setitem__(self, index: Index, new: Value) -> None:
         """In place: what this is a slice of has it too."""

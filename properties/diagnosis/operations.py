@@ -237,16 +237,14 @@ def _at_step(form: Form, search: Search, i: int, k: int, slot: int) -> Iterator[
 
 def _usual(form: Form, search: Search, double: Edit) -> None:
     """What usual factors at a step change, for pairs: by linearity, multiples of one change."""
-    trial, found = search.first, of_edit(form, double, "").at(search.first)
+    trial, found = search.first, of_edit(form, double).at(search.first)
     if found is not None:
         sizes = [name for name, one in trial.numbers.items() if isinstance(one, int)]
-        for said in ("0", "−1", "2", "½", *sizes, *(f"1/{name}" for name in sizes)):
+        for said in (*_SAID, *sizes, *(f"1/{name}" for name in sizes)):
             times = value_of(said, trial.numbers) - 1
             edit = _factor_edit(double.at, 0, double.slots[0], said, 1.3)
             if len(form.passage.flow.steps[double.at[0]].outputs) == 1:
-                search.changes.append(
-                    (of_edit(form, edit, CURES[edit.kind]), times * search.projected(found))
-                )
+                search.changes.append((of_edit(form, edit), times * search.projected(found)))
 
 
 def _fitted(form: Form, trial: Trial, double: Edit) -> dict[str, float]:
@@ -283,14 +281,13 @@ def grammar(form: Form, search: Search) -> Iterator[Iterator[Candidate]]:
         found = rooms[first]
         return found is None or found.some
 
-    low, fitted = -np.inf, list(factors_at_steps(form, search))
+    low, fitted, usual = -np.inf, list(factors_at_steps(form, search)), list(usual_factors(form))
     for level in LEVELS:
-        here = [*fitted, *(edit for edit in every if low < edit.rank <= level)]
-        yield (of_edit(form, edit, CURES[edit.kind]) for edit in here if level <= PRUNED or possible(edit))
-        if low < PRUNED and form.passage.is_of_sizes:
-            usual = usual_factors(form) if fitted else ()
+        here = [edit for edit in every if low < edit.rank <= level]
+        yield (of_edit(form, edit) for edit in [*fitted, *here] if level <= PRUNED or possible(edit))
+        if level <= PRUNED and form.passage.is_of_sizes:
             yield (of_edits(form, some) for some in form.passage.in_every_turn([*usual, *here]))
-        low, fitted = level, []
+        low, fitted, usual = level, [], []
 
 
 def usual_factors(form: Form) -> Iterator[Edit]:

@@ -138,21 +138,22 @@ class Candidate:
         if self.form is None or self.change or not self.edits:
             return WHOLE
         flow = self.form.passage.flow
-        return sum(_work(flow.steps[i]) for edit in self.edits for i in (edit.at[0], *flow.after(edit.at[0])))
+        read = {i for edit in self.edits for i in (edit.at[0], *flow.after(edit.at[0]))}
+        return sum(_work(flow.steps[i]) for i in read)
 
 
-def of_edit(form: Form, edit: Edit, cure: str) -> Candidate:
+def of_edit(form: Form, edit: Edit) -> Candidate:
     """One edit of the grammar, in the words of its step."""
     said, where = form.passage.say(edit), form.passage.where(edit)
-    return Candidate(said, form, (edit,), rank=edit.rank, kind=edit.kind, cure=cure, where=where)
+    return Candidate(said, form, (edit,), rank=edit.rank, kind=edit.kind, cure=CURES[edit.kind], where=where)
 
 
 def of_edits(form: Form, edits: Sequence[Edit]) -> Candidate:
     """The same edit in every turn of a loop, or call of a function, in the words of the first, or of both of two."""
     said = list(dict.fromkeys(map(form.passage.say, edits)))
-    first = of_edit(form, edits[0], CURES[edits[0].kind])
+    first = of_edit(form, edits[0])
     text = "; ".join(said) if len(said) == 2 else said[0]
-    return replace(first, text=text, edits=tuple(edits), rank=edits[0].rank + IN_TURNS)
+    return replace(first, text=text, edits=tuple(edits), rank=first.rank + IN_TURNS)
 
 
 IN_TURNS = 0.3

@@ -327,4 +327,5 @@ def test_a_gradient_that_is_right_is_none_that_is_off_by_a_number_near_1() -> No
     answers = [
         {name: array * (1 + 2.0**-22) for name, array in right("dense", case).items()} for case in cases
     ]
+    assert len(census(cases, lambda case: right("dense", case), answers)) == len(answers[0])
     assert census(cases, lambda case: right("dense", case), answers, wrong=()) == ()

@@ -91,11 +91,10 @@ def seen(
             generic = steps.Case(one.sizes, case.options, inputs, dys)
             whole = called(generic)
             truth = judge.right(whole)
-            values = truth.values
             _, _, gradients = judge.run(whole)
-            wrong |= {name for name, one in truth.gradients.items() if off(gradients[name], one).any()}
+            wrong |= {name for name, part in truth.gradients.items() if off(gradients[name], part).any()}
             if all(np.isfinite(array).all() for array in gradients.values()):
-                known[id(generic)] = values
+                known[id(generic)] = truth.values
                 answers.append({name: np.array(array, float) for name, array in gradients.items()})
                 asked.append(generic)
     if len(asked) < 2:  # noqa: PLR2004  (one alone confirms nothing)

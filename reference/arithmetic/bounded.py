@@ -148,7 +148,7 @@ class Bounded:
         """Three arrays: the middle of what is open, the error, and how far it is open."""
         error = self._whole(np.where(np.isnan(self.e), np.inf, self.e))
         if not self.is_open:
-            return Enclosed(self.x, error, np.zeros(self.x.shape))
+            return Enclosed(self.x + 0.0, error, np.zeros(self.x.shape))  # of -0.0, 0.0
         return Enclosed(self.x + (self.up - self.down) / 2, error, self._whole((self.up + self.down) / 2))
 
     def _whole(self, part: Any) -> Array:
