@@ -463,7 +463,8 @@ LIKELIHOOD = """
 @pytest.mark.parametrize(
     ("source", "right", "wrong", "told"),
     [
-        (RESIDUAL, "return ds + dz", "return dz", "the path by which x goes straight into `x + np.maximum(z, 0)` is left out"),
+        (RESIDUAL, "return ds + dz", "return dz",
+         "the path by which x goes straight into `x + np.maximum(z, 0)` is left out"),
         (RESIDUAL, "ds + dz @ V.T", "ds + 2 * dz @ V.T", "dx: the gradient of `x @ V` is doubled"),
         # what is the same in every turn of a loop is one mistake
         (FILTER, "(y[t - 1] if t else 0.0) - x[t]", "(y[t - 1] if t else 0.0)", "da: the path through `1 - a` is"),
