@@ -16,7 +16,7 @@ from harness.contract import read_gradient
 from manual_backprop.mistakes import MISTAKES, Mistake, WrongGradient
 from properties.cases import Case, Parameters
 from properties.checks import check_gradient
-from properties.diagnosis import diagnose
+from properties.diagnosis.answer import diagnose
 from properties.meta.formulations import FORMULATIONS, Formulation
 from properties.problem import Claim
 from properties.search import Effort, Record, Verdict, search

@@ -33,9 +33,10 @@ from benchmarks.checkers import (
     torch_gradcheck,
 )
 from benchmarks.report import Table, json_option, show
-from harness.contents import OPERATION, SeveralOperations, load_operation
+from harness.judging import verify
 from harness.loading import UnusableSubject
-from harness.outcomes import Request, verify
+from harness.operation_loading import SeveralOperations, load_operation
+from harness.outcomes import OPERATION, Request
 from manual_backprop.mistakes.operations import OPERATION_MISTAKES
 from manual_backprop.operations import PAGES
 from properties.operation.cases import REGULAR, NoCaseError, OperationCase, Seeded, make

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from harness.outcomes import Outcome
-from harness.report import script, told, what_fails
+from harness.report import told, what_fails
 from properties.search import Verdict
 
 SHOWN = 10
@@ -70,8 +70,7 @@ def summary(outcomes: list[Outcome], hints: int, failing: Collection[Verdict]) -
     for outcome in failed[:SHOWN]:
         text = _text(outcome, hints)
         if outcome.counterexample is not None:
-            _, example = outcome.counterexample
-            text += f"\n\nThe smallest case found:\n\n{script(outcome, example)}"
+            text += f"\n\nThe smallest case found:\n\n{outcome.script}"
         lines += ["", f"<details><summary>{html.escape(outcome.subject)}</summary>", ""]
         lines += [f"<pre>{html.escape(text)}</pre>", "</details>"]
     if len(failed) > SHOWN:

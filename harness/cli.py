@@ -269,7 +269,7 @@ def _checked(names: tuple[str, ...]) -> tuple[str, ...]:
     """The names of properties, with spaces or without. Raises a usage error for one that there is not."""
     if not names:
         return ()
-    from harness.outcomes import known  # noqa: PLC0415  (as above)
+    from harness.judging import known  # noqa: PLC0415  (as above)
 
     try:
         return known(names)

@@ -13,7 +13,6 @@ from harness.report import (
     contributed,
     counted,
     name_of,
-    script,
     told,
     totals,
     uncovered,
@@ -116,7 +115,6 @@ document.querySelectorAll("table.sorted").forEach((table) => {
 
 
 def _subject(outcome: Outcome, hints: int) -> dict[str, object]:
-    found = outcome.shown
     contributions = outcome.diagnosis.contributions if outcome.diagnosis and hints > 0 else None
     return {
         "name": outcome.subject,
@@ -134,7 +132,7 @@ def _subject(outcome: Outcome, hints: int) -> dict[str, object]:
         "told": told(outcome, hints),
         "contributed": contributed(outcome.diagnosis) if outcome.diagnosis else "",
         "contributions": [[f"{value:.3g}" for value in row] for row in contributions or []],
-        "script": script(outcome, found[1]) if found is not None else "",
+        "script": outcome.script,
         "uncovered": uncovered(outcome),
         "properties": [
             {

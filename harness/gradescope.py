@@ -8,7 +8,7 @@ from collections.abc import Collection
 from typing import Any
 
 from harness.outcomes import Outcome
-from harness.report import script, told, what_it_says
+from harness.report import told, what_it_says
 from harness.verification import as_text
 from properties.search import Kind, Record, Verdict
 
@@ -38,7 +38,7 @@ def as_gradescope(outcome: Outcome, hints: int, failing: Collection[Verdict]) ->
     if outcome.counterexample is not None:
         _, example = outcome.counterexample
         told_to_all += ["", "The smallest case found:", as_text(example), f"# {dict(example.choices)}"]
-        details = "\n".join([*told(outcome, 2), "", script(outcome, example)])
+        details = "\n".join([*told(outcome, 2), "", outcome.script])
         tests.append(_test("details", points=0, of=0, output=details, visibility="hidden"))
     results = {
         "execution_time": round(outcome.seconds),

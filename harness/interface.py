@@ -26,11 +26,12 @@ from rich.console import Console
 
 from harness import report
 from harness.assertion import GradientError
-from harness.contents import OPERATION, holds_network, is_network
+from harness.contents import holds_network, is_network
 from harness.held import HeldModule, as_it_was
 from harness.isolation import SANDBOXES, IsolatedModule, Sandbox, SubjectFault
-from harness.outcomes import Outcome, Request, known
-from harness.outcomes import verify as judged
+from harness.judging import known, properties_of
+from harness.judging import verify as judged
+from harness.outcomes import OPERATION, Outcome, Request
 from harness.paths import NoSubjectError, expanded
 from harness.progress import Progress, shown_where_it_can_be
 from harness.worker import described
@@ -166,7 +167,7 @@ class Result:
             cotangents,
             outcome.given,
             outcome.right,
-            report.script(outcome, example),
+            outcome.script,
         )
 
     @property
@@ -506,7 +507,7 @@ def _check_call(outcome: Outcome, subject: Any) -> None:
 
 def _judged(request: Request, show: Progress) -> Outcome:
     """The outcome of one request, in the turn of this thread."""
-    waiting = [one.name.replace("_", " ") for one in request.properties]
+    waiting = [one.name.replace("_", " ") for one in properties_of(request)]
     done = 0
 
     def announce(_: Record) -> None:
@@ -518,9 +519,7 @@ def _judged(request: Request, show: Progress) -> Outcome:
         show(0, len(waiting), waiting[0] if waiting else "")
         outcome = judged(request, announce)
     if request.held is not None:
-        only = f", only={list(request.only)!r}" if request.only else ""
         outcome.remark = outcome.remark.replace("REFERENCE = ", "reference=")
-        outcome.again = f"verify(…, cases={request.effort.cases}, seed={request.effort.seed}{only})"
     return outcome
 
 

@@ -22,8 +22,10 @@ from hypothesis.errors import InvalidArgument
 from rich.console import Console
 
 from harness import report
+from harness.judging import conclude
 from harness.loading import FileSubject, UnusableSubject, load
-from harness.outcomes import Outcome, conclude
+from harness.outcomes import Outcome
+from harness.pasted import NetworkCall, script
 from harness.paths import NoSubjectError, expanded
 from harness.verification import Verification
 from properties import network
@@ -251,6 +253,7 @@ def _outcome(path: str, found: Findings, config: pytest.Config) -> Outcome:
             verification = _verification(subject, config, records)
             verification.gone = found.gone
             conclude(outcome, verification)
+            outcome.script = script(outcome, NetworkCall(path, subject.function, subject.takes_keywords))
     except UnusableSubject as fault:
         outcome.verdict, outcome.message = Verdict.ERROR, str(fault)
     except SubjectGone as fault:

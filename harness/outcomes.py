@@ -1,80 +1,24 @@
-"""What comes of the verification of one subject: its verdict, its records, and the name of its mistake."""
+"""What is asked of the verification of one subject, and what comes of it: its verdict, its records, its mistake.
 
-import contextlib
-import os
-import pickle
-import shlex
-import warnings
-from collections.abc import Callable, Iterable, Sequence
+It travels between the command and the processes that judge, so this module imports nothing that takes long.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
-from functools import partial
-from time import perf_counter
 from typing import Any
 
-import numpy as np
-
-from harness.clock import Clock
-from harness.contents import OPERATION, SeveralOperations, load_operation
 from harness.held import HeldModule
-from harness.isolation import Limits, Sandbox
-from harness.loading import FileSubject, UnusableSubject, load
-from harness.pasted import calls
-from harness.pool import Answer, Order
-from harness.verification import Explanations, Verification, own_failure, with_fault
+from harness.isolation import Sandbox
+from harness.verification import as_text
 from harness.worker import printable
-from properties import network, operation
-from properties.cases import Case
-from properties.comparison import named
 from properties.diagnosis import Diagnosis
-from properties.network.explanations import NetworkExplanations
-from properties.operation.cases import OperationCase
-from properties.operation.explanations import OperationExplanations
-from properties.operation.truth import Judge
-from properties.search import (
-    INCONSTANT,
-    Effort,
-    Example,
-    Inconclusive,
-    Kind,
-    Property,
-    Record,
-    SubjectGone,
-    TimeIsOver,
-    Verdict,
-    Violation,
-)
-from properties.subjects import Bundled, Subject
+from properties.search import Effort, Example, Record, Verdict
 
-OVERWRITTEN = (
-    "{} overwrites what its last call returned: whoever calls it again has to copy the arrays before."
-)
-LEFT_BEHIND = (
-    "It leaves processes behind that run on without it (they were ended): a gradient should start nothing that "
-    "outlives its call."
-)
+OPERATION = "?"
+"""The request for the one operation of a file, whatever its name is; or else for the names of all."""
 
-MEASURED = 150
-"""Cases for the smallest one where each is measured by differences."""
-
-LATE = "Time ran out: {} of the properties had no case yet, {} hold so far. Raise --time-limit for more."
-
-WEAK = "Right on well-scaled cases, but numerically unstable:"
-
-
-PROPERTIES: dict[str, Property[Any]] = {one.name: one for one in (*network.PROPERTIES, *operation.PROPERTIES)}
-"""Those of networks and of operations, by their names."""
-
-
-def known(names: Iterable[str]) -> tuple[str, ...]:
-    """The names of properties, which may have spaces. Raises ValueError for one that there is not."""
-    wanted = tuple(name.strip().replace(" ", "_") for name in names)
-    for name in wanted:
-        if name not in PROPERTIES:
-            near = get_close_matches(name, PROPERTIES, n=1)
-            asked = f": did you mean {near[0]}?" if near else f". They are: {', '.join(PROPERTIES)}."
-            raise ValueError(f"There is no property {name}{asked}")
-    return wanted
+BUNDLED = "manual_backprop"
+"""What reports call the backprop that comes along."""
 
 
 @dataclass(frozen=True)
@@ -104,15 +48,9 @@ class Request:
     sha256: str = ""
 
     @property
-    def properties(self) -> tuple[Property[Any], ...]:
-        """Those that are tried, in order."""
-        every: tuple[Property[Any], ...] = operation.PROPERTIES if self.operation else network.PROPERTIES
-        return tuple(one for one in every if not self.only or one.name in self.only)
-
-    @property
     def name(self) -> str:
         """What reports call the subject."""
-        path = printable(self.title or self.path or Bundled().name)
+        path = printable(self.title or self.path or BUNDLED)
         return path if self.operation in ("", OPERATION) else f"{path}: {self.operation}"
 
 
@@ -123,11 +61,10 @@ class Outcome:
     `subject` is its name as it can be shown, `path` as it is, `sandbox` the one that it ran in; `is_broken` says that
     the process that verified it failed or was lost, which need not be this subject's doing. `remark` is for whoever
     uses the subject, and nothing against it. `contents` names the operations of a file that was asked for its one, and
-    has several: then that is all there is. `again` is the call that repeats it, `function` the one of the subject
-    that was called, with the drawn choices as keywords or without any. `sha256` is of the file and `asked` all that was
-    asked of it (see `harness.resumption`). `aliases` are those of the request, None where nothing was held. `given` and
-    `right` are the gradients of the example that is shown, by name, and `resolution` is the relative error that would
-    have failed in a typical entry.
+    has several: then that is all there is. `again` is the call that repeats it, and `script` the example that is shown,
+    as Python to paste. `sha256` is of the file and `asked` all that was asked of it (see `harness.resumption`). `given`
+    and `right` are the gradients of the example that is shown, by name, and `resolution` is the relative error that
+    would have failed in a typical entry.
     """
 
     subject: str
@@ -140,13 +77,11 @@ class Outcome:
     diagnosis: Diagnosis | None = None
     seconds: float = 0.0
     again: str = ""
-    function: str = "gradient"
-    takes_keywords: bool = True
+    script: str = ""
     path: str = ""
     sandbox: str = ""
     is_broken: bool = False
     contents: tuple[str, ...] = ()
-    aliases: tuple[str, ...] | None = None
     given: dict[str, Any] = field(default_factory=dict[str, Any])
     right: dict[str, Any] = field(default_factory=dict[str, Any])
     resolution: float | None = None
@@ -171,244 +106,45 @@ class Outcome:
         found = ((record, example) for record, example in weak if example is not None)
         return self.counterexample or next(found, None)
 
-
-def _silently(record: Record) -> None:
-    """Announce nothing."""
-
-
-def verify(request: Request, announce: Callable[[Record], None] = _silently) -> Outcome:
-    """Verify one subject, name its mistake, and stop its process; whatever happens, it comes to an end."""
-    started = perf_counter()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of our own arithmetic on a subject's numbers
-            outcome = (_verify_operation if request.operation else _verify)(request, announce)
-    except Exception as error:  # noqa: BLE001  (nobody can tell, and the other subjects wait)
-        outcome = Outcome(request.name, Verdict.INCONCLUSIVE, message=own_failure(error), is_broken=True)
-    outcome.seconds, outcome.path = perf_counter() - started, request.path or ""
-    outcome.aliases = None if request.held is None else request.aliases
-    options = f"--cases {request.effort.cases} --seed {request.effort.seed}"
-    options += "".join(f" --only {name}" for name in request.only)
-    outcome.again = f"manual-backprop verify {quoted(request.path) if request.path else ''} {options}"
-    return outcome
+    def told(self) -> "Outcome":
+        """The same with its examples as text: whoever reports it needs nothing of what they are made of."""
+        return replace(self, records=list(map(told, self.records)))
 
 
-def verify_order(order: Order, announce: Callable[[Record], None]) -> Answer:
-    """Verify one subject, as `verify` does, where request and outcome travel."""
-    request: Request = pickle.loads(order.request)  # noqa: S301  (of a process of ours)
-    here = replace(request, folder=order.folder, sandbox=order.sandbox or request.sandbox)
-    outcome = verify(here, announce)
-    return Answer(pickle.dumps(outcome), is_broken=outcome.is_broken)
+def told(record: Record) -> Record:
+    """The record with its example as text."""
+    example = record.example
+    shown = None if example is None else Told(as_text(example), dict(example.choices))
+    return replace(record, counterexample=shown, weakness=None)
 
 
-def quoted(name: str) -> str:
-    """The name for a shell, in signs that can be shown."""
-    if printable(name) == name:
-        return shlex.quote(name)
-    signs = (chr(byte) for byte in os.fsencode(name))
-    plain = (
-        sign if sign.isascii() and sign.isprintable() and sign not in "\\'" else f"\\x{ord(sign):02x}"
-        for sign in signs
-    )
-    return f"$'{''.join(plain)}'"
+@dataclass(frozen=True)
+class Told(Example):
+    """A smallest case as a report tells it: where it is a large one, by its sizes."""
 
+    text: str
+    chosen: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
-def _verify(request: Request, announce: Callable[[Record], None]) -> Outcome:
-    outcome = Outcome(request.name)
-    with contextlib.ExitStack() as stack:
-        try:
-            subject = _subject(request, stack)
-        except UnusableSubject as error:
-            outcome.verdict, outcome.message, outcome.trace = Verdict.ERROR, str(error), error.trace
-            return outcome
-        clock = Clock(request.seconds)
-        if isinstance(subject, FileSubject):
-            outcome.function, outcome.sandbox = subject.function, subject.sandbox
-            clock = Clock(request.seconds, lambda: subject.seconds)
-            subject.check_limit = clock.check
-        verification = Verification(
-            subject,
-            request.properties,
-            request.effort,
-            clock,
-            NetworkExplanations(),
-            announce=announce,
-            stops=request.stops,
-        )
-        outcome.records = verification.run()
-        outcome.is_broken = verification.is_broken
-        try:
-            conclude(outcome, verification)
-        except SubjectGone as fault:
-            outcome.verdict, outcome.message = Verdict.FAIL, str(fault)
-        _compare(outcome, partial(_of_network, subject))
-        outcome.resolution = _median([one for record in outcome.records for one in record.resolutions])
-        if isinstance(subject, FileSubject):
-            outcome.output = subject.output
-            outcome.takes_keywords = subject.takes_keywords
-            outcome.remark = OVERWRITTEN.format(subject.function) if subject.overwrites else ""
-            if subject.close() and outcome.verdict is not Verdict.FAIL:
-                outcome.verdict, outcome.message = Verdict.FAIL, LEFT_BEHIND
-    return outcome
+    @property
+    def numbers(self) -> tuple[int, int]:
+        """Few enough to print: the text is all there is."""
+        return 0, 0
 
+    @property
+    def saturates(self) -> bool:
+        """Nobody asks any more."""
+        return False
 
-def _verify_operation(request: Request, announce: Callable[[Record], None]) -> Outcome:
-    """Verify one operation of a file."""
-    outcome = Outcome(request.name)
-    path = request.path or ""
-    try:
-        with load_operation(
-            path,
-            request.operation,
-            python=request.python,
-            limits=_limits(request),
-            sandbox=request.sandbox,
-            held=request.held,
-            folder=request.folder,
-        ) as subject:
-            clock = Clock(request.seconds, lambda: subject.processor_seconds)
-            subject.check_limit = clock.check
-            aliases = None if request.held is None else request.aliases
-            judge = Judge(subject, calls=calls(path, subject.declaration, aliases))
-            verification = Verification(
-                judge,
-                request.properties,
-                _effort(judge, request.effort),
-                clock,
-                OperationExplanations(),
-                announce=announce,
-                stops=request.stops,
-            )
-            outcome.records = verification.run()
-            outcome.is_broken, outcome.sandbox = verification.is_broken, subject.sandbox
-            try:
-                conclude(outcome, verification)
-            except SubjectGone as fault:
-                outcome.verdict, outcome.message = Verdict.FAIL, str(fault)
-            _compare(outcome, partial(_of_operation, judge))
-            outcome.remark, outcome.resolution = _notes(judge, outcome), _median(judge.seen)
-            outcome.output = subject.output
-            if subject.close() and outcome.verdict is not Verdict.FAIL:
-                outcome.verdict, outcome.message = Verdict.FAIL, LEFT_BEHIND
-    except UnusableSubject as error:
-        outcome.verdict, outcome.message, outcome.trace = Verdict.ERROR, str(error), error.trace
-    except SeveralOperations as found:
-        outcome.contents = tuple(found.names)
-    return outcome
+    @property
+    def choices(self) -> Mapping[str, Any]:
+        """As they were, where they are known."""
+        return self.chosen
 
+    @property
+    def summary(self) -> str:
+        """As `text`."""
+        return self.text
 
-def _compare(outcome: Outcome, gradients: Callable[[Any], tuple[dict[str, Any], dict[str, Any]]]) -> None:
-    """Keep the gradients of the example that is shown: those of the subject, and the right ones."""
-    if outcome.shown is not None:
-        with contextlib.suppress(Violation, Inconclusive, SubjectGone, TimeIsOver):  # these are told already
-            outcome.given, outcome.right = gradients(outcome.shown[1])
-
-
-def _of_network(subject: Subject, case: Case) -> tuple[dict[str, Any], dict[str, Any]]:
-    return named(subject.gradient(case)), named(case.oracle.gradient)
-
-
-def _of_operation(judge: Judge, case: OperationCase) -> tuple[dict[str, Any], dict[str, Any]]:
-    _, _, gradients = judge.run(case)
-    right = judge.right(case).gradients
-    return (
-        {f"d{name}": array for name, array in gradients.items()},
-        {f"d{name}": one.value for name, one in right.items()},
-    )
-
-
-def _median(resolutions: Sequence[float]) -> float | None:
-    return float(np.median(resolutions)) if resolutions else None
-
-
-def _effort(judge: Judge, effort: Effort) -> Effort:
-    """Where the truth is measured, a case takes some hundred calls, and a smallest one is looked for among fewer."""
-    try:
-        is_measured = judge.reading is None
-    except SubjectGone:  # which the first property tells
-        return effort
-    return replace(effort, shrinking=min(effort.shrinking, MEASURED)) if is_measured else effort
-
-
-def _notes(judge: Judge, outcome: Outcome) -> str:
-    """What there is to say beside the verdict; nothing where no call comes back any more."""
-    if outcome.verdict not in {Verdict.PASS, Verdict.UNSTABLE, Verdict.FAIL}:
-        return ""
-    try:
-        return " ".join(judge.notes(passes=outcome.verdict is Verdict.PASS))
-    except (SubjectGone, TimeIsOver):
-        return ""
-
-
-def _subject(request: Request, stack: contextlib.ExitStack) -> Subject:
-    if request.held is not None:
-        return FileSubject(request.name, stack.enter_context(request.held))
-    if request.path is None:
-        return Bundled()
-    return stack.enter_context(
-        load(
-            request.path,
-            python=request.python,
-            limits=_limits(request),
-            sandbox=request.sandbox,
-            folder=request.folder,
-        )
-    )
-
-
-def _limits(request: Request) -> Limits:
-    """A call that takes a twelfth of the whole time is taken to hang."""
-    return Limits(call_seconds=request.seconds / 12, remedy="--time-limit gives it more")
-
-
-def conclude(outcome: Outcome, verification: Verification[Any]) -> None:
-    """The verdict on the subject from those on its properties, and the name of its mistake."""
-    failed, gone = outcome.failures, verification.gone
-    if gone:
-        outcome.verdict = Verdict.FAIL
-        outcome.message = with_fault(failed[0].message if failed else "", gone)
-        return
-    weak = dict.fromkeys(record.message for record in outcome.records if record.verdict is Verdict.UNSTABLE)
-    if not failed and weak:
-        outcome.verdict, outcome.message = Verdict.UNSTABLE, f"{WEAK} {'; '.join(filter(None, weak))}."
-        return
-    if not failed:
-        _conclude_without_failure(outcome)
-        return
-    outcome.verdict, outcome.message = Verdict.FAIL, failed[0].message
-    if outcome.counterexample is None or verification.explains is None:
-        return
-    try:
-        _explain(outcome, verification, verification.explains)
-    except TimeIsOver:
-        pass  # it is wrong all the same
-    except SubjectGone as fault:
-        outcome.message = with_fault(outcome.message, str(fault))
-    except Exception as error:  # noqa: BLE001  (it is wrong all the same, and only its name is lost)
-        outcome.message += f" {own_failure(error)}"
-        outcome.is_broken = True
-
-
-def _conclude_without_failure(outcome: Outcome) -> None:
-    """PASS, unless too little was decided."""
-    decided = [record for record in outcome.records if record.is_decisive and record.kind is Kind.TRUTH]
-    if decided and not any(record.held for record in decided):
-        outcome.verdict, outcome.message = Verdict.INCONCLUSIVE, "No case was compared with the truth."
-    open_ones = [record for record in outcome.records if record.verdict is Verdict.INCONCLUSIVE]
-    decisive = [record for record in open_ones if record.is_decisive or not record.cases]
-    if decisive:
-        outcome.verdict, outcome.message = Verdict.INCONCLUSIVE, decisive[0].message
-        late = sum(record.cut and not record.cases for record in decisive)
-        if late == len(decisive):
-            held = sum(record.verdict is Verdict.PASS for record in outcome.records)
-            outcome.message = LATE.format(late, held)
-
-
-def _explain(outcome: Outcome, verification: Verification[Any], explains: Explanations[Any]) -> None:
-    """Name the mistake."""
-    if outcome.counterexample is None:
-        return
-    _, example = outcome.counterexample
-    outcome.diagnosis = explains.diagnosis(verification.subject, example)
-    if not outcome.message.startswith(INCONSTANT) and explains.is_inconstant(verification.subject, example):
-        outcome.message = f"{INCONSTANT} In one of them: {outcome.message}"
+    def as_python(self) -> str:
+        """As it was."""
+        return self.text

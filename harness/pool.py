@@ -323,11 +323,11 @@ def _serve(pipe: "Connection[Any, Any]") -> None:
     adopt(on=True)
     orders: SimpleQueue[Order] = SimpleQueue()
     threading.Thread(target=_listen, args=(pipe, orders), daemon=True).start()
-    from harness.outcomes import verify_order  # noqa: PLC0415  (see above)
+    from harness.judging import verify_order  # noqa: PLC0415  (see above)
 
     pipe.send(None)
     while True:
-        pipe.send(verify_order(orders.get(), lambda record: pipe.send(pickle.dumps(record))))
+        pipe.send(verify_order(orders.get(), pipe.send))
 
 
 def _listen(pipe: "Connection[Any, Any]", orders: "SimpleQueue[Order]") -> None:

@@ -2,26 +2,23 @@
 
 import json
 from collections import Counter, defaultdict
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from harness.loading import RATES
 from harness.node import installed
 from harness.outcomes import Outcome
-from harness.verification import NOTHING_TO_SAY, as_text, is_printed
+from harness.verification import NOTHING_TO_SAY, as_text
 from manual_backprop.mistakes import MISTAKES
-from properties.cases import Case
 from properties.comparison import named
-from properties.counterexamples import Counterexample
-from properties.diagnosis import Diagnosis
-from properties.search import INCONSTANT, Example, Kind, Record, Verdict
-from properties.seed_problem import Consequence
-from reference.mutations import CURES
+from properties.diagnosis import Diagnosis, cures
+from properties.search import INCONSTANT, Kind, Record, Verdict
+
+if TYPE_CHECKING:
+    from properties.counterexamples import Counterexample
+    from properties.seed_problem import Consequence
 
 WIDTH = 110
 """Of what goes to a file or a pipe, which has no width of its own."""
@@ -137,77 +134,6 @@ def _cell(value: float) -> Text:
     return Text(mark, style={"█": "green", "·": "red"}.get(mark, "yellow"))
 
 
-def script(outcome: Outcome, case: Example) -> str:
-    """The smallest case as Python to paste, with both gradients; of a large one its sizes alone."""
-    if not is_printed(case) or not isinstance(case, Case):
-        right = _right(outcome) if is_printed(case) and not getattr(case, "after", ()) else []
-        return "\n".join([as_text(case), *right, f"# {outcome.again}"])
-    path = Path("" if outcome.aliases is not None else outcome.path or outcome.subject)
-    choices = case.choices.items() if outcome.takes_keywords else ()
-    keywords = ", ".join(f"{key}={value!r}" for key, value in choices)
-    lines = [
-        "import inspect, runpy, sys" if outcome.aliases is None else "import inspect",
-        "import numpy as np",
-        "",
-        case.as_python(),
-        f"choices = dict({keywords})",
-    ]
-    if path.suffix == ".py":
-        lines += [
-            f"sys.path.insert(0, {str(path.parent)!r})",
-            f"{outcome.function} = runpy.run_path({str(path)!r})[{outcome.function!r}]",
-        ]
-    elif outcome.aliases is None:
-        lines += [f"from {outcome.subject} import {outcome.function}"]
-    else:
-        lines += outcome.aliases
-    lines += [
-        f"accepted = inspect.signature({outcome.function}).parameters",
-        "if all(one.kind is not one.VAR_KEYWORD for one in accepted.values()):",
-        "    choices = {name: value for name, value in choices.items() if name in accepted}",
-        "",  # which ends the block where it is pasted at a prompt
-    ]
-    if outcome.function == "step":
-        lines += [
-            f"rate = {RATES[str(case.inputs.dtype)]!r}  # so large that the parameters are lost in rounding",
-            "moved = step(parameters, inputs, targets, rate, **choices)",
-            "yours = [",
-            "    ((W - new_W) / rate, None if b is None else (b - new_b) / rate)",
-            "    for (W, b), (new_W, new_b) in zip(parameters, moved)",
-            "]",
-        ]
-    else:
-        lines += ["yours = gradient(parameters, inputs, targets, **choices)"]
-    lines += ["", "right = {"]
-    for name, array in named(case.oracle.gradient).items():
-        lines.append(f"    {name!r}: np.array({array.tolist()}),")
-    lines += ["}", *(_AS_IT_IS if _breaks_the_contract(outcome) else _SIDE_BY_SIDE)]
-    return "\n".join(lines)
-
-
-def _right(outcome: Outcome) -> list[str]:
-    """The right gradients of the example that is shown, where they are what was compared, as comments."""
-    record = outcome.shown[0] if outcome.shown else None
-    if record is None or record.kind not in {Kind.TRUTH, Kind.EDGES}:
-        return []
-    return [f"# right: {name} = {_rounded(one).tolist()}" for name, one in outcome.right.items()]
-
-
-def _rounded(array: Any) -> Any:
-    """To as many digits as anybody compares: measured ones end before the last."""
-    return np.reshape([float(f"{one:.12g}") for one in np.ravel(array)], np.shape(array))
-
-
-_AS_IT_IS = ["print('yours', yours, 'right', right, sep='\\n')"]
-"""What came back may be of any kind."""
-
-_SIDE_BY_SIDE = [
-    "for layer, (dW, db) in enumerate(yours, start=1):",
-    "    print(f'dW{layer} yours', dW, 'right', right[f'dW{layer}'], sep='\\n')",
-    "    print(f'db{layer} yours', db, 'right', right.get(f'db{layer}'), sep='\\n')",
-]
-
-
 def _breaks_the_contract(outcome: Outcome) -> bool:
     return any(record.kind is Kind.CONTRACT for record in outcome.failures)
 
@@ -284,9 +210,9 @@ def _failure(console: Console, outcome: Outcome, hints: int) -> None:
             console.print(f"\n[bold]What each sample and output contributes[/] ({contributed(diagnosis)})")
             console.print(matrix(diagnosis.contributions))
     if outcome.shown is not None:
-        record, example = outcome.shown
+        record, _ = outcome.shown
         console.print(f"\n[bold]The smallest case found[/], for: {record.sentence}")
-        _plainly(console, script(outcome, example), indent="")
+        _plainly(console, outcome.script, indent="")
 
 
 def contributed(diagnosis: Diagnosis) -> str:
@@ -305,9 +231,8 @@ def told(outcome: Outcome, hints: int) -> list[str]:
     if hints == 1 and diagnosis.hint:
         lines.append(f"Hint: {diagnosis.hint}")
     if hints > 1 and not (is_told and name_of(diagnosis) == UNKNOWN):
-        is_a_kind = bool(diagnosis.mistakes) and set(diagnosis.mistakes) <= set(
-            CURES
-        )  # of an edit, and no name
+        # of an edit, and no name
+        is_a_kind = bool(diagnosis.mistakes) and set(diagnosis.mistakes) <= set(cures.OF_AN_EDIT)
         named = f"Mistake: {'' if is_a_kind else f'{name_of(diagnosis)}. '}{diagnosis.sentence}".rstrip()
         cure = [f"To do: {diagnosis.answer}"] if diagnosis.answer else []
         if len(diagnosis.mistakes) > 1 and set(diagnosis.mistakes) <= set(MISTAKES):
@@ -369,7 +294,7 @@ def totals(outcomes: list[Outcome]) -> str:
     return f"{len(outcomes)} files: {listed}"
 
 
-def counterexample(found: Counterexample) -> Group:
+def counterexample(found: "Counterexample") -> Group:
     """A smallest case on which a rule is wrong: its numbers, and every array that comes out differently."""
     sizes = "-".join(map(str, found.case.sizes))
     samples = "1 sample" if found.case.samples == 1 else f"{found.case.samples} samples"
@@ -382,7 +307,7 @@ def counterexample(found: Counterexample) -> Group:
     return Group(Text(title, style="bold"), *(Text(f"  {line}") for line in lines))
 
 
-def consequences(title: str, found: list[Consequence]) -> Group:
+def consequences(title: str, found: "list[Consequence]") -> Group:
     """What wrong rules do on one problem: cosine, error, and the losses of every output after training."""
     table = Table(box=None, padding=(0, 1, 0, 0))
     for column in ("rule", "cosine", "error", "before", "after"):

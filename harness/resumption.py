@@ -9,15 +9,14 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from harness.node import installed
-from harness.outcomes import PROPERTIES, Outcome, Request
+from harness.outcomes import Outcome, Request, Told
 from properties.diagnosis import Diagnosis
-from properties.search import Example, Property, Record, Verdict
+from properties.search import Record, Verdict
 
 
 class ReportError(Exception):
@@ -101,37 +100,6 @@ def _neighbours(folder: Path, name: str) -> Iterator[Path]:
 # --- the report ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Told(Example):
-    """A smallest case as an earlier report tells it."""
-
-    text: str
-
-    @property
-    def numbers(self) -> tuple[int, int]:
-        """Few enough to print: the report had it printed."""
-        return 0, 0
-
-    @property
-    def saturates(self) -> bool:
-        """Nobody asks any more."""
-        return False
-
-    @property
-    def choices(self) -> Mapping[str, Any]:
-        """They are in the text."""
-        return {}
-
-    @property
-    def summary(self) -> str:
-        """As `text`."""
-        return self.text
-
-    def as_python(self) -> str:
-        """As it was."""
-        return self.text
-
-
 DECIDED = frozenset({Verdict.PASS, Verdict.FAIL, Verdict.ERROR, Verdict.UNSTABLE})
 
 
@@ -207,19 +175,24 @@ def _outcome(told: dict[str, Any]) -> Outcome:
     same = {
         name: told[name] for name in ("subject", "message", "trace", "remark", "seconds", "again", "sandbox")
     }
-    return Outcome(
+    outcome = Outcome(
         verdict=Verdict(told["verdict"]),
-        records=[_record(PROPERTIES[one["name"]], one) for one in told["properties"]],
+        records=[_record(one) for one in told["properties"]],
         diagnosis=None if told["diagnosis"] is None else _diagnosis(told["diagnosis"]),
         path=told["asked"]["file"],
         sha256=told["sha256"],
         asked=told["asked"],
         **same,
     )
+    if outcome.shown is not None:
+        outcome.script = f"{outcome.shown[1].as_python()}\n# {outcome.again}"
+    return outcome
 
 
-def _record(one: Property[Any], told: dict[str, Any]) -> Record:
-    record = Record.of(one)
+def _record(told: dict[str, Any]) -> Record:
+    from harness.judging import PROPERTIES  # noqa: PLC0415  (JAX takes a second to import: for who goes on alone)
+
+    record = Record.of(PROPERTIES[told["name"]])
     for name in ("cases", "open_entries", "entries", "message", "seconds", "tried", "cut"):
         setattr(record, name, told[name])
     record.verdict, record.reasons = Verdict(told["verdict"]), Counter(told["inconclusive"])

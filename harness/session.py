@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -14,18 +15,16 @@ from rich.text import Text
 
 from harness import annotations, documents, report
 from harness.cluster import ClusterError
-from harness.contents import OPERATION, is_network
+from harness.contents import is_network
 from harness.gradescope import as_gradescope
 from harness.isolation import Sandbox
-from harness.outcomes import Outcome, Request
+from harness.outcomes import OPERATION, Outcome, Request
 from harness.pool import Executor
 from harness.reports import Reports
 from harness.resumption import Earlier, Kept, asked, sha256
 from harness.worker import printable
 from manual_backprop.operations import PAGES
-from properties.counterexamples import smallest_counterexamples
-from properties.search import Effort, Record, Verdict
-from properties.seed_problem import consequences, real_digits, teacher
+from properties.search import Effort, Property, Record, Verdict
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,8 @@ def _judge(paths: list[str], options: Options, judges: Executor, reports: Report
         )
     if not paths:
         requests += _pages(options)
-    requests = [one for one in requests if one.properties]
+    if options.only:
+        requests = [one for one in requests if _properties(one)]
     outcomes = _judged(console, requests, options, judges)
     if paths or len(outcomes) < 2:  # noqa: PLR2004  (the network, and pages)
         _show(console, outcomes, options)
@@ -114,10 +114,7 @@ def _judge(paths: list[str], options: Options, judges: Executor, reports: Report
     if in_the_open and (left := sorted(left_in_memory() - shared)):
         console.print(Text(f"Shared memory that is there now, and was not before: {', '.join(left)}."))
     if not (paths or options.quiet or options.only):
-        for found in smallest_counterexamples(options.seed):
-            console.print()
-            console.print(report.counterexample(found), soft_wrap=True)
-        _show_consequences(console)
+        _show_what_wrong_rules_do(console, options.seed)
     _write(outcomes, options, reports)
     return outcomes
 
@@ -210,6 +207,13 @@ def _show(console: Console, outcomes: list[Outcome], options: Options) -> None:
         report.several(console, outcomes, hints=options.hints, show_output=options.show_output)
 
 
+def _properties(request: Request) -> tuple[Property[Any], ...]:
+    """Those that the request tries, for who asks for some, or watches them pass."""
+    from harness.judging import properties_of  # noqa: PLC0415  (JAX takes a second to import)
+
+    return properties_of(request)
+
+
 def _pages(options: Options) -> list[Request]:
     """The bundled pages of operations, which are judged as anybody's files are."""
     return [
@@ -264,7 +268,7 @@ def _with_progress(
     if not console.is_terminal:
         return judges.judge_all(requests, lambda _: None, lambda record: _line(console, record))
     columns = BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}")
-    waiting = [one.name.replace("_", " ") for one in requests[0].properties]
+    waiting = [one.name.replace("_", " ") for one in _properties(requests[0])]
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(waiting[0], total=len(waiting))
         others = progress.add_task("subjects", total=len(requests), visible=len(requests) > 1)
@@ -308,8 +312,14 @@ def _quiet_progress(console: Console, total: int) -> Generator[Callable[[], None
         yield lambda: bar.advance(task)
 
 
-def _show_consequences(console: Console) -> None:
-    """What the wrong rules do to the seed problem, on random vectors and on real digits."""
+def _show_what_wrong_rules_do(console: Console, seed: int) -> None:
+    """The smallest case on which each is wrong; and the seed problem, on random vectors and on real digits."""
+    from properties.counterexamples import smallest_counterexamples  # noqa: PLC0415  (JAX takes a second to import)
+    from properties.seed_problem import consequences, real_digits, teacher  # noqa: PLC0415  (likewise)
+
+    for found in smallest_counterexamples(seed):
+        console.print()
+        console.print(report.counterexample(found), soft_wrap=True)
     for title, data in (
         ("1000 random vectors, labelled by a random teacher network", teacher()),
         ("1000 handwritten digits", real_digits()),

@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from harness import pool
 from harness.cli import INTERRUPTED, main
 from harness.isolation import Sandbox
-from harness.outcomes import Outcome, Request, conclude, quoted, verify
+from harness.judging import conclude, quoted, verify
+from harness.outcomes import Outcome, Request
 from harness.reports import Reports
 from harness.scratch import scratch
 from harness.test_isolation import MARKER, Subject, left, mark, needs, sandbox, subject, wait_until

@@ -457,16 +457,10 @@ def test_what_cannot_be_judged_gets_no_point_and_its_author_s_own_traceback() ->
     assert "line 3, in mine.py" in results["output"]
 
 
-def test_the_name_and_the_cure_are_for_instructors_and_the_smallest_case_for_all(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def script(*_: object) -> str:
-        return "BOTH GRADIENTS"
-
-    monkeypatch.setattr("harness.gradescope.script", script)
+def test_the_name_and_the_cure_are_for_instructors_and_the_smallest_case_for_all() -> None:
     case = Case([(np.array([[2.0]]), np.array([1.0]))], np.array([[3.0]]), np.array([[0.0]]))
     one = outcome()
-    one.failures[0].counterexample = case
+    one.failures[0].counterexample, one.script = case, "BOTH GRADIENTS"
     results = grade(one)
     *visible, hidden = results["tests"]
     assert {test["visibility"] for test in visible} == {"visible"}

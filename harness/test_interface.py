@@ -22,8 +22,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import Counterexample, GradientError, Result, verify
+from harness.judging import verify as judged
 from harness.outcomes import Request
-from harness.outcomes import verify as judged
 from properties.comparison import equal
 from properties.search import Effort
 from reference import program

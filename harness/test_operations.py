@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.contents import OPERATION, is_network
-from harness.outcomes import Outcome, Request, verify
+from harness.contents import is_network
+from harness.judging import verify
+from harness.outcomes import OPERATION, Outcome, Request
 from manual_backprop.mistakes.operations import OPERATION_MISTAKES
 from properties.search import Effort, Kind, Verdict
 

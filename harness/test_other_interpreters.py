@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.outcomes import Request, verify
+from harness.judging import verify
+from harness.outcomes import Request
 from properties.search import Effort, Verdict
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "operations"

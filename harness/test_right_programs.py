@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from harness.outcomes import Outcome, Request, verify
+from harness.judging import verify
+from harness.outcomes import Outcome, Request
 from harness.pool import Judges
-from harness.report import as_json, script
+from harness.report import as_json
 from properties.search import Effort, Verdict
 
 DENSE = """
@@ -183,7 +184,7 @@ def test_quick_ends_with_the_first_property_that_fails_and_only_tries_those_that
 def test_a_batch_that_is_too_large_can_be_pasted(tmp_path: Path) -> None:
     outcome = verified(tmp_path, RECURSIVE)
     assert outcome.shown is not None
-    pasted = script(outcome, outcome.shown[1])
+    pasted = outcome.script
     assert "inputs = np.concatenate([inputs] * " in pasted
     with pytest.raises(RecursionError):
         exec(pasted, {})  # noqa: S102

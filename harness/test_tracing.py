@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from harness import tracing
-from harness.contents import OPERATION
-from harness.outcomes import Outcome, Request, verify
+from harness.judging import verify
+from harness.outcomes import OPERATION, Outcome, Request
 from properties.search import Effort, Verdict
 from reference.arithmetic.bounded import Bounding
 from reference.program import trace

@@ -20,10 +20,12 @@ import pytest
 from hypothesis import strategies as st
 from rich.console import Console
 
-from harness import outcomes, pool, report, session
+from harness import judging, pool, report, session
 from harness.clock import PATIENCE, Clock
+from harness.judging import conclude, properties_of, verify
 from harness.loading import RestViolation, load
-from harness.outcomes import Outcome, Request, conclude, verify
+from harness.outcomes import Outcome, Request
+from harness.pasted import NetworkCall, network, script
 from harness.paths import NoSubjectError, expanded, left_out
 from harness.reports import Reports
 from harness.scratch import scratch
@@ -209,7 +211,7 @@ def test_what_goes_wrong_in_our_own_code_is_one_sentence_and_no_pass(monkeypatch
     broken = Property[Subject](fail, lambda subject: st.integers())
     verification = Verification(Bundled(), [broken], Effort(1, 1), explains=NetworkExplanations())
     verification.run()
-    monkeypatch.setattr(outcomes, "conclude", fail)
+    monkeypatch.setattr(judging, "conclude", fail)
     for one in (verification.records[0], verify(Request(None, Effort(1, 1)))):
         assert one.verdict is Verdict.INCONCLUSIVE
         assert one.message.startswith("manual-backprop itself failed on this file (KeyError: 'x' in line ")
@@ -285,7 +287,8 @@ def test_a_case_of_more_than_a_screen_is_described_and_a_small_one_printed() -> 
     one = Outcome(
         "mine.py", Verdict.FAIL, [record], "It is off.", again="manual-backprop verify mine.py --seed 1"
     )
-    page = "\n".join([report.script(one, large), report.as_json([one], 2), text_of(one)])
+    one.script = script(one)
+    page = "\n".join([one.script, report.as_json([one], 2), text_of(one)])
     assert len(page) < 3000
     assert page.count("manual-backprop verify mine.py --seed 1") == 3
 
@@ -344,7 +347,7 @@ def test_a_bar_moves_with_every_property_and_ends_with_all() -> None:
     class Announcing:
         def judge_all(self, requests: Any, done: Any, announce: Callable[[Record], None]) -> list[Outcome]:
             del done
-            for one in requests[0].properties:
+            for one in properties_of(requests[0]):
                 announce(Record.of(one))
             return [Outcome("mine.py")]
 
@@ -367,8 +370,7 @@ def test_without_a_file_the_network_is_judged_and_every_page_a_line_each(
 
     judges, options = cast("pool.Judges", Passing()), session.Options(cases=1, seed=1, only=only)
     with pytest.MonkeyPatch.context() as patch, scratch() as run:
-        patch.setattr(session, "smallest_counterexamples", lambda seed: [])  # pyright: ignore[reportUnknownLambdaType]
-        patch.setattr(session, "_show_consequences", lambda console: None)  # pyright: ignore[reportUnknownLambdaType]
+        patch.setattr(session, "_show_what_wrong_rules_do", lambda console, seed: None)  # pyright: ignore[reportUnknownLambdaType]
         assert session.run([], options, judges, Reports([], run)) == 0
     lines = capsys.readouterr().out.splitlines()
     for page in PAGES:
@@ -439,9 +441,8 @@ def test_a_class_ends_with_how_many_there_are_of_each_verdict() -> None:
 @pytest.mark.parametrize("returned", ["None", "[parameters[0][0]]", "3"])
 def test_the_smallest_case_of_what_is_no_gradient_can_be_pasted(tmp_path: Path, returned: str) -> None:
     outcome = judged(tmp_path, f"def gradient(parameters, inputs, targets): return {returned}\n", 1)
-    case = next(record.counterexample for record in outcome.failures)
     done = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", report.script(outcome, case)],
+        [sys.executable, "-c", outcome.script],
         capture_output=True,
         text=True,
         check=False,
@@ -484,7 +485,7 @@ def test_the_smallest_case_can_be_pasted_where_a_file_imports_its_neighbour_and_
     mine.write_text(
         "import helpers\ndef gradient(*case, **names): return helpers.gradient(*case, **names)\n", "utf-8"
     )
-    pasted = report.script(Outcome(str(mine), Verdict.FAIL), case(2))
+    pasted = network(case(2), NetworkCall(str(mine)))
     for arguments, typed in ((["-c", pasted], ""), (["-i"], pasted + "\n\n")):  # a file, and a prompt
         done = subprocess.run(  # noqa: S603
             [sys.executable, *arguments], input=typed, capture_output=True, text=True, check=False, timeout=60
@@ -506,7 +507,7 @@ def test_the_smallest_case_of_a_step_shows_the_gradient_that_it_moves_by(tmp_pat
     )
     one = np.ones((1, 1), dtype)
     small = Case([(one, one[0])], one, one)
-    pasted = report.script(Outcome(str(mine), Verdict.FAIL, function="step"), small)
+    pasted = network(small, NetworkCall(str(mine), "step"))
     done = subprocess.run(  # noqa: S603
         [sys.executable, "-c", pasted], capture_output=True, text=True, check=False, timeout=60
     )
@@ -705,6 +706,23 @@ def test_the_list_of_commands_is_there_without_jax() -> None:
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)  # noqa: S603
     assert "Write a FILE to begin with" in done.stdout
+    assert done.stdout.split()[-1] == "False"
+
+
+def test_the_command_that_reports_what_others_judged_needs_no_jax_itself(tmp_path: Path) -> None:
+    wrong = ROOT / "examples" / "one_output_only.py"
+    reports = [tmp_path / f"report.{kind}" for kind in ("json", "html", "junit", "gradescope")]
+    options = [word for one in reports for word in (f"--{one.suffix[1:]}", str(one))]
+    code = (
+        "import sys; from harness.cli import main\n"
+        f"try: main({['verify', str(wrong), '--quick', '--seed', '1', *options]}, standalone_mode=False)\n"
+        "except SystemExit: print('jax' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)  # noqa: S603
+    assert "Mistake: one_output_only." in done.stdout
+    assert "right = {" in done.stdout
+    assert all("one_output_only" in one.read_text("utf-8") for one in reports)
     assert done.stdout.split()[-1] == "False"
 
 
@@ -921,8 +939,7 @@ def test_a_decorator_that_hides_the_signature_is_no_fault(
     if verdict is Verdict.FAIL:
         assert outcome.diagnosis is not None
         assert outcome.diagnosis.mistakes == ("wrong_sign",)
-        case = next(record.counterexample for record in outcome.failures if record.counterexample)
-        exec(report.script(outcome, case), {})  # noqa: S102
+        exec(outcome.script, {})  # noqa: S102
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ class Edit:
 
     Attributes:
         at: the number of the equation, or that of a scan and of an equation of its body.
-        kind: what is done to it, one word of `CURES`.
+        kind: what is done to it, one word.
         rule: what stands in its place.
         text: the sentence, with {0}, {1}, ... for `slots`.
         slots: the variables that the sentence names.
@@ -88,26 +88,6 @@ class Edit:
     rank: float = 2
     only: tuple[int, ...] = ()
     also: tuple[int, ...] = ()
-
-
-CURES: Mapping[str, str] = {
-    "path": "Add this path: the gradient is the sum over all paths.",
-    "factor": "Compare this factor with the derivative of the step.",
-    "sum": "Sum over all that use the value, and over nothing else.",
-    "operand": "Use what the forward pass used at this step.",
-    "slope": "Multiply by the derivative of the step, at the value that went in.",
-    "layout": "Write down which axis of each array is which.",
-    "condition": "Take the condition from the forward pass.",
-    "scatter": "Add where indices repeat, as np.add.at does.",
-    "cotangent": "Multiply by what comes back from above.",
-    "carry": "Carry the state back from step to step, and add what each step gives.",
-    "exchange": "Return the gradients in the order of the inputs.",
-    "extra": "Leave the extra term out.",
-    "constant": "Use the same number as the forward pass.",
-    "clip": "Return the gradient as it is.",
-    "precision": "Compute in double precision.",
-}
-"""What to do about an edit of a kind."""
 
 
 # --- reading -------------------------------------------------------------------------------------------------
@@ -153,11 +133,8 @@ class Flow:
         needed, uses = set(ends), dict[Slot, list[int]]()
         self.steps, self.ends = steps, tuple(ends)
         # the caches live as long as the flow
-        self.after, self.entries, self.reached = (
-            cache(self._after),
-            cache(self._entries),
-            cache(self._reached),
-        )
+        self.after, self.entries = cache(self._after), cache(self._entries)
+        self.reached, self.work = cache(self._reached), cache(self._work)
         self.matters = set[int]()
         for i in reversed(range(len(steps))):
             if needed.intersection(steps[i].outputs):
@@ -197,6 +174,16 @@ class Flow:
         """The places of the gradients that depend on this equation."""
         found = {slot for j in (i, *self.after(i)) for slot in self.steps[j].outputs}
         return frozenset(k for k, end in enumerate(self.ends) if end in found)
+
+    def _work(self, places: frozenset[int]) -> int:
+        """How many equations are read anew where these are edited; those of a loop in each turn."""
+        return sum(_turns(self.steps[i]) for i in places.union(*map(self.after, places)))
+
+
+def _turns(step: Equation) -> int:
+    if step.primitive != "scan":
+        return 1
+    return step.parameters["length"] * len(step.parameters["jaxpr"].dynamic)
 
 
 class Passage:

@@ -11,15 +11,9 @@
 - `structure`: broken shapes and what is left over between calls; `steps`: updates that are no gradient's;
 - `conditions`: where it is wrong that is right elsewhere, of any cases; `network_population`: those of a network;
 - `choices`: with which of them it is right;
-- `wording`: the census of a network; `answer`: all of it put together;
+- `wording`: the census of a network; `cures`: what to do; `answer`: all of it put together, as a `Diagnosis`;
 - `losses`: what is wrong with a loss;
 - `saturation`: how large z is; `edges`: right formulas with weak numbers; `guards`: those with an ε or a cut in them.
 """
 
-from properties.diagnosis.answer import Diagnosis as Diagnosis
-from properties.diagnosis.answer import diagnose as diagnose
-from properties.diagnosis.edges import explain_edge as explain_edge
-from properties.diagnosis.guards import LARGEST_GUARD as LARGEST_GUARD
-from properties.diagnosis.guards import MOST_GUARDS as MOST_GUARDS
-from properties.diagnosis.guards import Guarded as Guarded
-from properties.diagnosis.guards import find_guards as find_guards
+from properties.diagnosis.diagnosis import Diagnosis as Diagnosis

@@ -12,7 +12,7 @@ import numpy as np
 from manual_backprop.mistakes import MISTAKES
 from properties.cases import Array, Case
 from properties.comparison import named
-from properties.diagnosis import contributions, other_programs, wrong_steps
+from properties.diagnosis import contributions, cures, other_programs, wrong_steps
 from properties.diagnosis.networks import SQUARED, Network, Replaced, Step, back
 from properties.diagnosis.operations import grammar
 from properties.diagnosis.probes import Probe
@@ -106,7 +106,7 @@ class NetworkProblem:
             replaced,
             names=row.names or (row.label,),
             rank=ORDER.get(row.name, UNNAMED),
-            cure="" if row.name else wrong_steps.CURES[steps[0].kind],
+            cure="" if row.name else cures.OF_A_STEP[steps[0].kind],
             stays=stays,
         )
 

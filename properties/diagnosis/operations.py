@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from properties.diagnosis import cures
 from properties.diagnosis.search import (
     BUDGET,
     PRUNED,
@@ -48,7 +49,7 @@ from properties.diagnosis.trials import (
 )
 from properties.generic_cases import Case
 from properties.search import Inconclusive
-from reference.mutations import CURES, Edit, Passage, Reading, edits
+from reference.mutations import Edit, Passage, Reading, edits
 from reference.operations import OPERATIONS
 from reference.operations.operation import Operation
 
@@ -429,7 +430,7 @@ def _seen(name: str, trials: Sequence[Asked], right: Callable[[Case], Answer]) -
     if called and called[0] == "0":
         return Seen(f"d{name} is 0", f"Compute d{name}: every input that has a gradient needs one.")
     if called:
-        return Seen(f"d{name} is {called[0]} times the right one", CURES["factor"])
+        return Seen(f"d{name} is {called[0]} times the right one", cures.OF_AN_EDIT["factor"])
     return next(
         (
             seen

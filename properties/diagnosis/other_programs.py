@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from properties.cases import Array, Case
+from properties.diagnosis import cures
 from properties.diagnosis.networks import SQUARED, Function, Network, Replaced, back, error, value
 from properties.diagnosis.search import Candidate, Change
-from properties.diagnosis.wrong_steps import CURES, called, functions, other_slopes
+from properties.diagnosis.wrong_steps import called, functions, other_slopes
 from reference.operations import OPERATIONS
 from reference.operations.network import HIDDEN, OF_SCORES, OUTPUTS
 
@@ -142,7 +143,7 @@ def _slopes(network: Network) -> Iterator[Candidate]:
         for row in other_slopes(said) if steps else ():
             text = f"the slope of {place} is {row.label}, and PROBLEM says {said}"
             changes = [(step, row.function) for step in steps]
-            yield network.candidate(text, changes, cure=CURES["slope"], rank=UNNAMED + 1)
+            yield network.candidate(text, changes, cure=cures.OF_A_STEP["slope"], rank=UNNAMED + 1)
 
 
 def _functions(network: Network) -> Iterator[Candidate]:

@@ -14,13 +14,14 @@ ones too. In this order, and the first that explains everything is told:
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations, product
+from itertools import chain, product
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from properties.diagnosis import cures
 from properties.diagnosis.trials import Answer, Array, Trial, common_ratio, sketch
-from reference.mutations import CURES, Edit, Passage, Reading
+from reference.mutations import Edit, Passage, Reading
 
 Change = Callable[[dict[str, Array]], None]
 """Changes the inputs of an operation, by name, in place of others."""
@@ -55,7 +56,7 @@ class Candidate:
         names: mistakes of the catalogue, and sentences for what is said besides.
         rank: the lower, the more people do it.
         cure: what to do where no name says it.
-        kind: of the edit, a key of `reference.mutations.CURES`, or "other".
+        kind: of the edit, a key of `cures.OF_AN_EDIT`, or "other".
         where: the line of the reference.
         stays: whether what is wrong stays in each array, so that it may be so in some of them alone.
         holds: whether it holds of a trial, where that is not seen from gradients that are predicted.
@@ -137,15 +138,15 @@ class Candidate:
         """Equations that it makes us read."""
         if self.form is None or self.change or not self.edits:
             return WHOLE
-        flow = self.form.passage.flow
-        read = {i for edit in self.edits for i in (edit.at[0], *flow.after(edit.at[0]))}
-        return sum(_work(flow.steps[i]) for i in read)
+        return self.form.passage.flow.work(frozenset(edit.at[0] for edit in self.edits))
 
 
 def of_edit(form: Form, edit: Edit) -> Candidate:
     """One edit of the grammar, in the words of its step."""
     said, where = form.passage.say(edit), form.passage.where(edit)
-    return Candidate(said, form, (edit,), rank=edit.rank, kind=edit.kind, cure=CURES[edit.kind], where=where)
+    return Candidate(
+        said, form, (edit,), rank=edit.rank, kind=edit.kind, cure=cures.OF_AN_EDIT[edit.kind], where=where
+    )
 
 
 def of_edits(form: Form, edits: Sequence[Edit]) -> Candidate:
@@ -158,12 +159,6 @@ def of_edits(form: Form, edits: Sequence[Edit]) -> Candidate:
 
 IN_TURNS = 0.3
 """The rank of the same edit in every turn of a loop, above that of one: one that explains as much says more."""
-
-
-def _work(step: Any) -> int:
-    if step.primitive != "scan":
-        return 1
-    return step.parameters["length"] * len(step.parameters["jaxpr"].dynamic)
 
 
 @dataclass(frozen=True)
@@ -402,10 +397,13 @@ class Search:
         return both is not None and all(map(both.everything, self.trials))
 
     def _scaled(self) -> tuple[Candidate, Candidate] | None:
+        by, values = (np.array([number for _, number in found]) for found in (self.ratios, self.factors))
+        near = abs(by[:, None] - values) <= self.first.unit**0.5 * abs(values)  # (ratios, factors)
         pairs = [
             (factor, one)
-            for (one, by), (factor, value) in product(self.ratios, self.factors)
-            if one is not factor and abs(by - value) <= self.first.unit**0.5 * abs(value)
+            for i, j in np.argwhere(near).tolist()
+            for (one, _), (factor, _) in [(self.ratios[i], self.factors[j])]
+            if one is not factor
         ]
         pairs.sort(key=lambda pair: pair[0].rank + pair[1].rank)
         return next((pair for pair in pairs[:MOST] if self._confirmed(*pair)), None)
@@ -446,11 +444,7 @@ class Search:
         usual = [c for c in kept if c.rank <= PRUNED]
         parts = [c for c in self.parts_of if c not in self.spoils]
         firsts = sorted(parts, key=lambda c: (-len(self.parts_of[c]), _order(c)))[:FIRSTS]
-        every = [
-            *product(firsts, kept),
-            *sorted(combinations(usual, 2), key=lambda pair: pair[0].rank + pair[1].rank),
-        ]
-        possible = (pair for pair in every if self._may(*pair))
+        possible = (pair for pair in chain(product(firsts, kept), _simplest_pairs(usual)) if self._may(*pair))
         return next((pair for pair in _some(possible, MOST) if self._confirmed(*pair)), None)
 
     def _may(self, a: Candidate, b: Candidate) -> bool:
@@ -461,6 +455,15 @@ class Search:
                 return False
         neither = set(self.wrong) - a.reached() - b.reached()
         return not neither
+
+
+def _simplest_pairs(candidates: Sequence[Candidate]) -> Iterator[tuple[Candidate, Candidate]]:
+    """Each two of them, those of the lowest ranks first."""
+    ranks = np.array([one.rank for one in candidates])
+    first, second = np.triu_indices(len(candidates), 1)
+    order = np.argsort(ranks[first] + ranks[second], kind="stable")
+    for a, b in zip(first[order].tolist(), second[order].tolist(), strict=True):
+        yield candidates[a], candidates[b]
 
 
 def _some(pairs: Iterable[Any], most: int) -> Iterator[Any]:

@@ -44,16 +44,6 @@ class Row:
         return tuple(filter(None, (self.name, self.note)))
 
 
-CURES: Mapping[str, str] = {
-    "error": "Start with the derivative of the loss by o, the whole (n, K) array.",
-    "scores": "Start with the derivative of the loss by the last z, the whole (n, K) array.",
-    "slope": "Multiply the error by the slope of the layer's own activation, at its own z: `dz = dh * slope`.",
-    "down": "Send the error down by the transposed weights: `dh = dz @ W.T`.",
-    "weights": "Multiply each sample's inputs with its own error, and add up: `dW = x.T @ dz`.",
-    "bias": "Add up the errors of all samples: `db = dz.sum(axis=0)`.",
-}
-"""What to do about a step of a kind, where no name says it."""
-
 # --- the error --------------------------------------------------------------------------------------------
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from properties import diagnosis
 from properties.cases import Array, Case, Parameters
 from properties.diagnosis import Diagnosis
+from properties.diagnosis.answer import diagnose
 from properties.diagnosis.probes import Maker
 from properties.problem import Claim, read
 from properties.search import Violation
@@ -84,11 +84,6 @@ def case_for(claims: tuple[Claim, ...], seed: int = 7, *, loud: float = 1.0) -> 
     names = {"hidden": claim.hidden[0], "output": output, "loss": loss, "reduction": claim.reduction[0]}
     like = Case([(ones, bias)] * claim.layers[0], ones, targets, **names)
     return Maker(like, claim, np.random.default_rng(seed)).case(loud=loud)
-
-
-def diagnose(subject: Wrong, case: Case) -> Diagnosis:
-    """The diagnosis, with time enough on a busy machine too."""
-    return diagnosis.diagnose(subject, case)
 
 
 def diagnosed(function: Function, *, loud: float = 1.0, **problem: Any) -> Diagnosis:

@@ -18,15 +18,16 @@ import manual_backprop
 from manual_backprop.mistakes import MISTAKES, Rule, WrongGradient, one_output_only
 from manual_backprop.mistakes.changed_afterwards import each_array
 from manual_backprop.mistakes.order_and_state import updated_weights_used
-from properties import diagnosis
 from properties.cases import Array, Case, Parameters
 from properties.checks import check_gradient
-from properties.diagnosis import find_guards
+from properties.diagnosis.answer import diagnose
 from properties.diagnosis.conditions import condition
+from properties.diagnosis.edges import explain_edge
+from properties.diagnosis.guards import find_guards
 from properties.diagnosis.network_population import NetworkPopulation
 from properties.diagnosis.probes import Interview, Maker
 from properties.diagnosis.saturation import largest_z, saturated
-from properties.meta.accused import ByHand, Function, Wrong, case_for, diagnose, diagnosed
+from properties.meta.accused import ByHand, Function, Wrong, case_for, diagnosed
 from properties.meta.formulations import FORMULATIONS
 from properties.problem import read
 from properties.search import Violation
@@ -379,7 +380,7 @@ def test_a_wrong_number_is_no_weak_one_where_no_activation_is_flat(hidden: str) 
     case = case_for(subject.claims, loud=2.0**10)
     with pytest.raises(Violation):
         check_gradient(subject.gradient(case), case)
-    assert diagnosis.explain_edge(subject, case) == (False, "")
+    assert explain_edge(subject, case) == (False, "")
 
 
 # --- what has no name in the catalogue -------------------------------------------------------------------

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from manual_backprop import gradient
-from properties import diagnosis
 from properties.cases import Array, Case, Parameters
+from properties.diagnosis.edges import explain_edge
 from properties.diagnosis.probes import Maker
 from properties.diagnosis.saturation import largest_z, saturated
 from properties.meta.accused import Wrong, case_for
@@ -108,7 +108,7 @@ def subject_and_case(
 def test_numbers_that_overflow_are_weak_from_where_they_do(name: str, dtype: str) -> None:
     problem, function, limits = WEAK[name]
     subject, case = subject_and_case(problem | {"dtype": dtype}, function, 4 * limits[dtype])
-    is_weak, regime = diagnosis.explain_edge(subject, case)
+    is_weak, regime = explain_edge(subject, case)
     assert is_weak
     told = re.fullmatch(r"(NaN|inf) where \|z\| > ([\d.e+]+)", regime)
     assert told is not None, regime
@@ -123,7 +123,7 @@ def test_what_is_wrong_for_small_numbers_too_is_a_mistake(name: str) -> None:
         return [(2 * dW, None if db is None else 2 * db) for dW, db in function(*case, **names)]
 
     subject, case = subject_and_case(problem, doubled, 4 * limits["float64"])
-    assert diagnosis.explain_edge(subject, case) == (False, "")
+    assert explain_edge(subject, case) == (False, "")
 
 
 @pytest.mark.parametrize("factor", [2.0, -1.0, 1 + 2.0**-10])
@@ -135,18 +135,18 @@ def test_one_ratio_at_the_edges_is_a_mistake(factor: float) -> None:
         return [(off * dW, None if db is None else off * db) for dW, db in right]
 
     subject, case = subject_and_case(SQUARED | {"output": "sigmoid"}, wrong_far_out, 200)
-    assert diagnosis.explain_edge(subject, case) == (False, "")
+    assert explain_edge(subject, case) == (False, "")
 
 
 def test_a_right_gradient_has_no_edge() -> None:
     subject, case = subject_and_case(SQUARED | {"output": "sigmoid"}, gradient, 2000)
-    assert diagnosis.explain_edge(subject, case) == (False, "")
+    assert explain_edge(subject, case) == (False, "")
 
 
 def test_without_time_nothing_is_known() -> None:
     problem, function, limits = WEAK["a tanh of e^2z"]
     subject, case = subject_and_case(problem, function, 4 * limits["float64"])
-    assert diagnosis.explain_edge(subject, case, steps=0) == (False, "")
+    assert explain_edge(subject, case, steps=0) == (False, "")
 
 
 @pytest.mark.parametrize(("size", "words"), [(1e120, "larger"), (1e-120, "smaller")])
@@ -160,7 +160,7 @@ def test_numbers_are_told_by_their_size_where_no_z_is_large(size: float, words: 
     ((W, b),) = case.parameters
     assert b is not None
     quiet = Case([(0 * W, 0 * b)], case.inputs, size * np.ones_like(case.targets), **case.choices)
-    is_weak, regime = diagnosis.explain_edge(Wrong(one_layer(between), claims), quiet)
+    is_weak, regime = explain_edge(Wrong(one_layer(between), claims), quiet)
     assert is_weak
     told = re.fullmatch(rf"NaN where numbers are {words} than ([\d.e+-]+)", regime)
     assert told is not None, regime

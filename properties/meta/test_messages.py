@@ -17,8 +17,9 @@ import pytest
 import manual_backprop
 from properties.cases import Array, Case, Parameters
 from properties.diagnosis import steps
+from properties.diagnosis.answer import diagnose
 from properties.diagnosis.probes import Maker, Probe
-from properties.meta.accused import Broken, Wrong, case_for, diagnose, diagnosed
+from properties.meta.accused import Broken, Wrong, case_for, diagnosed
 from properties.problem import read
 
 CLASSES = {"output": "softmax", "loss": "cross_entropy"}

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from properties.diagnosis.cures import OF_AN_EDIT
 from properties.diagnosis.operations import census, diagnose
 from properties.diagnosis.search import Explanation
 from properties.generic_cases import Case, generic_cases
 from reference.arithmetic.floats import Floats
-from reference.mutations import CURES, Passage, Reading, edits
+from reference.mutations import Passage, Reading, edits
 from reference.operations import OPERATIONS
 from reference.operations.operation import Input, Operation
 from reference.program import derivative
@@ -78,7 +79,7 @@ def test_every_edit_has_a_sentence_a_line_and_a_cure(operation: str) -> None:
     found = list(edits(Reading(passage, case.sizes, [*case.inputs.values(), *case.cotangents])))
     assert len(found) > 20
     for edit in found:
-        assert edit.kind in CURES
+        assert edit.kind in OF_AN_EDIT
         assert "{" not in passage.say(edit)
         assert passage.where(edit).endswith(")") or not passage.where(edit)
 

@@ -12,7 +12,8 @@ import pytest
 
 from properties.cases import Array, Case, Parameters
 from properties.diagnosis import steps
-from properties.meta.accused import ByHand, Wrong, case_for, diagnose
+from properties.diagnosis.answer import diagnose
+from properties.meta.accused import ByHand, Wrong, case_for
 from properties.problem import read
 from properties.search import Violation
 

@@ -21,8 +21,9 @@ import manual_backprop
 from manual_backprop.mistakes import MISTAKES
 from properties.cases import Array, Case, Parameters
 from properties.diagnosis import Diagnosis
+from properties.diagnosis.answer import diagnose
 from properties.diagnosis.trials import written
-from properties.meta.accused import ByHand, Wrong, case_for, diagnose, diagnosed
+from properties.meta.accused import ByHand, Wrong, case_for, diagnosed
 from properties.problem import read
 
 

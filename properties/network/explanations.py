@@ -4,14 +4,10 @@ from contextlib import suppress
 
 from properties.cases import Case
 from properties.checks import alike
-from properties.diagnosis import (
-    LARGEST_GUARD,
-    MOST_GUARDS,
-    Diagnosis,
-    diagnose,
-    explain_edge,
-    find_guards,
-)
+from properties.diagnosis import Diagnosis
+from properties.diagnosis.answer import diagnose
+from properties.diagnosis.edges import explain_edge
+from properties.diagnosis.guards import LARGEST_GUARD, MOST_GUARDS, find_guards
 from properties.search import Example, Inconclusive, Violation
 from properties.subjects import Subject
 
