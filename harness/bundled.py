@@ -85,6 +85,12 @@ class Page:
             y, cache = self._forward(*(np.array(array) for array in inputs.values()), **(options or {}))
         return Pass(tuple(map(np.asarray, y if isinstance(y, tuple) else (y,))), cache)
 
+    def forwards(
+        self, places: Sequence[Mapping[str, Any]], options: Mapping[str, Any] | None = None
+    ) -> Iterator[tuple[Array, ...]]:
+        """The outputs at several places."""
+        return (self.forward(place, options).outputs for place in places)
+
     def backward(
         self, forward: Pass, cotangents: Sequence[Array] | None = None, *, layout: Any = "C"
     ) -> Pass:

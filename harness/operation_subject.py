@@ -1,7 +1,7 @@
 """The operations of a user's module as subjects: each in a worker of its own, behind the contract of an operation."""
 
 import sys
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -134,8 +134,7 @@ class OperationSubject:
         The global generators are seeded with `seed` before. A complex input gives complex outputs.
         """
         options = dict(options or {})
-        function = self.declaration.calls.get("forward") or self.declaration.calls["value_and_gradient"]
-        name = function.function.name
+        name = self._forward_function()
         done = self._do("forward", inputs, (), options, name, layout, seed)
         values = done.value if isinstance(done.value, list) else [done.value]
         outputs = self._outputs(values, name)
@@ -154,6 +153,37 @@ class OperationSubject:
             done.run,
             self._module.worker_id,
         )
+
+    def forwards(
+        self, places: Sequence[Mapping[str, Any]], options: Mapping[str, Any] | None = None
+    ) -> Iterator[tuple[Array, ...] | ContractError]:
+        """The outputs at several places, inputs of the same shapes, in few calls: nothing is kept for a backward pass.
+
+        Where there are none, it is what `forward` raises.
+        """
+        options, names = dict(options or {}), list(self.declaration.inputs)
+        function = self._forward_function()
+        waiting = list(places)
+        while waiting:
+            sizes = self.declaration.sizes_of({name: np.shape(waiting[0][name]) for name in names})
+            order = {"do": "several", "plan": self._plan, "sizes": sizes, "seed": 0}
+            arrays = tuple([_passed(place[name]) for name in names] for place in waiting)
+            for values in self._operate(order, arrays, options, function).value:
+                del waiting[0]
+                try:
+                    yield self._outputs(values, function)
+                except ContractError as fault:
+                    yield fault
+            if waiting:  # no outputs here, or it takes long
+                try:
+                    yield self.forward(waiting.pop(0), options).outputs
+                except ContractError as fault:
+                    yield fault
+
+    def _forward_function(self) -> str:
+        """What the author calls the function that gives the outputs."""
+        calls = self.declaration.calls
+        return (calls.get("forward") or calls["value_and_gradient"]).function.name
 
     def backward(
         self, forward: Forward, cotangents: Sequence[Array] | None = None, *, layout: Layout = "C"

@@ -231,6 +231,30 @@ def test_a_dense_layer_gives_its_gradients_in_every_style(style: str, tmp_path: 
         other = subject.vjp({**inputs, "x": 2 * X}, [DY]).gradients  # nothing is left of the case before
         assert_equal(other, {**DENSE_GRADIENT, "W": 2 * DENSE_GRADIENT["W"]})
         assert (found.missing, found.network) == ((), False)
+        places = [{**inputs, "x": times * X} for times in (1, 2, 3)]
+        for times, outputs in zip((1, 2, 3), subject.forwards(places), strict=True):
+            np.testing.assert_array_equal(outputs, [times * X @ W + B])
+
+
+def test_where_one_of_several_places_has_no_outputs_or_takes_long_the_others_have_theirs(
+    tmp_path: Path,
+) -> None:
+    source = """
+    import time
+    OPERATION = {"x": ""}
+    def forward(x):
+        if x == 2: raise ValueError("not here")
+        end = time.process_time() + 0.1
+        while time.process_time() < end: pass
+        return (x, x) if x == 3 else 2 * x
+    def gradient(x): return 2.0
+    """
+    with loaded(tmp_path, source) as found:
+        several = list(found.subjects[0].forwards([{"x": float(x)} for x in range(7)]))
+    assert [[float(*one)] if isinstance(one, tuple) and len(one) == 1 else [] for one in several] == [
+        *([0.0], [2.0], [], [], [8.0], [10.0], [12.0])
+    ]
+    assert "not here" in str(several[2])
 
 
 # --- Scalars, several outputs, options, labels --------------------------------------------------------------

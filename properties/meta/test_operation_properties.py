@@ -1,7 +1,7 @@
 """Each property of an operation holds of a right one and is broken by a wrong one; so is what is said beside it."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from statistics import NormalDist
@@ -124,6 +124,14 @@ class InProcess:
             y, cache = self._forward(*arrays.values(), **(options or {}))
         outputs = tuple(map(np.asarray, y)) if isinstance(y, tuple) else (np.asarray(y),)
         return Pass(outputs, cache, arrays, manners=self._manners(arrays, inputs))
+
+    def forwards(self, places: Sequence[Arrays], options: Any = None) -> Iterator[Any]:
+        """Or, where there are none, why."""
+        for place in places:
+            try:
+                yield self.forward(place, options).outputs
+            except (ArithmeticError, ValueError, TypeError) as error:
+                yield Violation(str(error))
 
     def backward(self, forward: Pass, cotangents: Any = None, *, layout: str = "C") -> Pass:
         """Without cotangents those of the last time, as they are."""

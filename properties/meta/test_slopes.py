@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from properties.comparison import Comparison, compare
-from reference.slopes import NotRepeatableError, Vjp, slopes
+from reference.slopes import NotRepeatableError, Several, Vjp, slopes
 
 Forward = Callable[..., Any]
 
@@ -400,3 +400,33 @@ def test_empty_and_constant_inputs_are_left_alone() -> None:
     assert (
         slopes(lambda point: (point[0].sum(axis=1),), [np.empty((0, 3))]).vjp([np.empty(0)]).directions == ()
     )
+
+
+@pytest.mark.parametrize("forward", [layer_norm, np.abs, lambda x: np.sqrt(x + 0.5), np.float32])
+def test_a_forward_pass_that_is_asked_for_several_places_at_once_has_the_same_slopes(
+    forward: Forward,
+) -> None:
+    x, calls = np.array([0.25, 0.0, -0.5, 1.5]), list[int]()
+
+    def one(point: Sequence[Any]) -> list[Any]:
+        y = forward(*point)
+        if not np.isfinite(y).all():
+            raise ValueError("it is no number")
+        return [y]
+
+    def at(places: list[list[Any]]) -> list[Any]:
+        calls.append(len(places))
+        found: list[Any] = []
+        for place in places:
+            try:
+                found.append(one(place))
+            except ValueError as error:
+                found.append(error)
+        return found
+
+    with np.errstate(all="ignore"):
+        alone, together = slopes(one, [x]), slopes(Several(at), [x])
+    for name in ("value", "error", "open"):
+        np.testing.assert_array_equal(getattr(alone, name), getattr(together, name))
+    assert alone.calls == together.calls == sum(calls)
+    assert len(calls) < alone.calls / 3

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from reference.slopes import NotRepeatableError, slopes
+from reference.slopes import NotRepeatableError, Several, slopes
 
 INTERVALS = 8
 """In which measured slopes are held against what the function moves."""
@@ -18,39 +18,38 @@ WIDTHS = tuple(2.0**-power for power in (4, 6, 8, 10))
 """Of an interval, relative to how far the function is moved: narrower stairs show as noise where it is measured."""
 
 
-def is_staircase(moved: Callable[[float], float], reaches: Sequence[float], wrong: float) -> bool:
+Moved = Callable[[Sequence[float]], Sequence[float | Exception]]
+"""A function along a line, at several places by how far it is moved; why it can't be called there."""
+
+
+def is_staircase(moved: Moved, reaches: Sequence[float], wrong: float) -> bool:
     """Whether a slope that was measured along a line is that of stairs.
 
     Args:
-        moved: the function along the line, of how far it is moved from where the slope was measured. It raises
-            `ValueError` where it can't be called.
+        moved: the function along the line, from where the slope was measured.
         reaches: how far it may be moved; the first that it can be called for counts.
         wrong: how far from the slope that is which it is held against.
 
     Raises:
         Inconclusive, Violation: as any call of the subject.
     """
-
-    def as_arrays(by: list[Any]) -> list[Any]:
-        return [np.asarray(moved(float(by[0])))]
-
     for width in WIDTHS:
         for reach in reaches:  # what has to be positive reaches less far
             with suppress(NotRepeatableError, ValueError):
-                if _has_stairs(as_arrays, reach * width, wrong):
+                if _has_stairs(moved, reach * width, wrong):
                     return True
                 break
     return False
 
 
-def _has_stairs(moved: Callable[[list[Any]], list[Any]], width: float, wrong: float) -> bool:
+def _has_stairs(moved: Moved, width: float, wrong: float) -> bool:
     """Whether slopes in the middle of intervals are not what the function moves from end to end.
 
     Of a smooth function the two differ by w²/24 of its third derivative, which the slopes themselves tell; of one with
     a kink, in one interval. Of stairs they do in more than a quarter of them, by more than a quarter of what is wrong.
 
     Args:
-        moved: the function, of how far it is moved.
+        moved: the function.
         width: w, of an interval.
         wrong: how far the gradient is from the slope that was measured.
 
@@ -58,14 +57,20 @@ def _has_stairs(moved: Callable[[list[Any]], list[Any]], width: float, wrong: fl
         NotRepeatableError, ValueError: where the function can't be called there.
     """
     middles = (np.arange(-1, INTERVALS + 1) - (INTERVALS - 1) / 2) * width
-    ends = np.array([float(moved([one - width / 2])[0]) for one in middles[1:]])
+    ends = moved((middles[1:] - width / 2).tolist())
+    if any(isinstance(one, Exception) for one in ends):
+        raise ValueError("the function can't be called there")
     slope = np.array([_slope(moved, one) for one in middles])
     bent = np.abs(slope[:-2] - 2 * slope[1:-1] + slope[2:]) / 12
-    apart = np.abs(np.diff(ends) / width - slope[1:-1])
+    apart = np.abs(np.diff(np.array(ends, float)) / width - slope[1:-1])
     return bool((apart > wrong / 4 + bent).sum() > INTERVALS / 4)
 
 
-def _slope(function: Callable[[list[Any]], list[Any]], x: float) -> float:
-    found = slopes(function, [np.asarray(x)], complex_steps=False, lines=0)
+def _slope(moved: Moved, x: float) -> float:
+    def at(places: list[list[Any]]) -> list[list[Any] | Exception]:
+        found = moved([float(x) for (x,) in places])
+        return [one if isinstance(one, Exception) else [np.asarray(one)] for one in found]
+
+    found = slopes(Several(at), [np.asarray(x)], complex_steps=False, lines=0)
     (entry,) = found.vjp([np.ones(())]).entries
     return np.nan if entry is None else float(entry.value)

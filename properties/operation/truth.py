@@ -7,7 +7,7 @@ itself is read as a program, if it can be (`programs`), and is held against its 
 differenced (`reference.slopes`).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -40,7 +40,7 @@ from reference.operations import KNOWN
 from reference.operations.operation import Operation, names_of, size_of
 from reference.program import derivative
 from reference.projections import Projection, projections
-from reference.slopes import NotRepeatableError, Vjp, slopes
+from reference.slopes import NotRepeatableError, Several, Vjp, slopes
 from reference.truth import Enclosed, Truth, truth, value
 
 Array = NDArray[Any]
@@ -91,6 +91,12 @@ class Subject(Caller, Traceable, Protocol):
         seed: int = 0,
     ) -> Any:
         """The outputs, with what the backward pass needs kept where it was made."""
+        ...
+
+    def forwards(
+        self, places: Sequence[Mapping[str, Any]], options: Mapping[str, Any] | None = None
+    ) -> Iterable[Sequence[Array] | Violation]:
+        """The outputs at several places, or in their place why there are none; nothing is kept."""
         ...
 
     def backward(self, forward: Any, cotangents: Sequence[Array] | None = None, *, layout: Any = "C") -> Any:
@@ -883,11 +889,14 @@ class Judge:
         (name, index), wrong = found
         _, cotangents, _ = self.run(case)
 
-        def moved(by: float) -> float:
+        def place(by: float) -> dict[str, Array]:
             array = np.array(case.inputs[name])
             array[index] += by
-            terms = zip(self.meant({**case.inputs, name: array}, case.options), cotangents, strict=True)
-            return sum(float((one * dy).sum()) for one, dy in terms if one.dtype.kind == "f")
+            return {**case.inputs, name: array}
+
+        def moved(by: Sequence[float]) -> list[float | Exception]:
+            several = self.meant([place(one) for one in by], case.options)
+            return [one if isinstance(one, Violation) else _inner(one, cotangents) for one in several]
 
         here = abs(float(case.inputs[name][index]))
         return is_staircase(moved, list(dict.fromkeys((max(1.0, here), here))), wrong)
@@ -913,17 +922,22 @@ class Judge:
             (one & ~other).any() for one, other in zip(wrong, others, strict=True)
         )
 
-    def meant(self, inputs: Mapping[str, Array], options: Mapping[str, Any]) -> Sequence[Array]:
-        """The outputs of the function whose derivative is meant: of forward, or of what stands in for it.
+    def meant(
+        self, places: Sequence[Mapping[str, Array]], options: Mapping[str, Any]
+    ) -> list[Sequence[Array] | Violation]:
+        """At several places the outputs of the function whose derivative is meant, or what is wrong with the call.
 
-        Raises `ValueError` where it can't be called.
+        It is forward, or what stands in for it.
         """
-        try:
-            if "stand_in" in self.declaration.calls:
-                return self.subject.stand_in(inputs, options)
-            return self.subject.forward(inputs, options).outputs
-        except Violation as fault:
-            raise ValueError(str(fault)) from None
+        if "stand_in" not in self.declaration.calls:
+            return list(self.subject.forwards(places, options))
+        found: list[Sequence[Array] | Violation] = []
+        for inputs in places:
+            try:
+                found.append(self.subject.stand_in(inputs, options))
+            except Violation as fault:
+                found.append(fault)
+        return found
 
     def _measured(
         self,
@@ -938,8 +952,8 @@ class Judge:
         """
         names = list(case.inputs)
 
-        def forward(arrays: list[Array]) -> Sequence[Array]:
-            return self.meant(dict(zip(names, arrays, strict=True)), case.options)
+        def at(places: list[list[Array]]) -> list[Sequence[Array] | Violation]:
+            return self.meant([dict(zip(names, arrays, strict=True)) for arrays in places], case.options)
 
         moving = [name in self.declaration.differentiable for name in names]
         wanted = [
@@ -948,7 +962,7 @@ class Judge:
         ]
         try:
             columns = slopes(
-                forward,
+                Several(at),
                 [np.asarray(case.inputs[name]) for name in names],
                 cotangents=wanted,
                 differentiable=moving,
@@ -1075,6 +1089,12 @@ class Judge:
 
 WIDE = {"float64": 1e-9, "float32": 1e-2}
 """Of the largest entry: above it a bound says too little, and projections are asked besides."""
+
+
+def _inner(outputs: Sequence[Array], cotangents: Sequence[Array]) -> float:
+    """⟨dy, y⟩ over the outputs that have a derivative."""
+    terms = zip(outputs, cotangents, strict=True)
+    return sum(float((one * dy).sum()) for one, dy in terms if one.dtype.kind == "f")
 
 
 def _is_wide(one: Enclosed, given: Array, fmt: str) -> bool:

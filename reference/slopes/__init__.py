@@ -46,6 +46,7 @@ relu(x) - relu(-x) at 0, are no kinks of the function, and 1 is its derivative.
 from reference.slopes.ground import Direction as Direction
 from reference.slopes.ground import Forward as Forward
 from reference.slopes.ground import NotRepeatableError as NotRepeatableError
+from reference.slopes.ground import Several as Several
 from reference.slopes.measurement import Entries as Entries
 from reference.slopes.measurement import Slopes as Slopes
 from reference.slopes.measurement import Vjp as Vjp

@@ -46,7 +46,8 @@ def by_complex_steps(ground: Ground, directions: Sequence[Direction], check: Fou
 
 
 def _along(ground: Ground, direction: Direction, departures: Mapping[int, Sequence[_Departure]]) -> Found:
-    value = np.imag(ground.moved_by_complex(direction, 1j * _STEP)) / _STEP
+    (there,) = ground.moved_by_complex(direction, [1j * _STEP])
+    value = np.imag(there) / _STEP
     nothing = np.zeros(value.size)
     error, gain = 8 * ground.roundoff * abs(value), nothing
     for number, part in direction.parts.items():
@@ -88,11 +89,11 @@ def _departure(ground: Ground, number: int, lengths: Floats, radius: float) -> _
     direction = ground.scattered({number: lengths}, generic=True)
     if not radius < min(ground.rooms(direction)) / 2:
         return None
-    first = ground.moved_by_complex(direction, complex(radius))
+    (first,) = ground.moved_by_complex(direction, [complex(radius)])
     if not np.isfinite(first[ground.weights > 0]).all():
         return None
     places = radius * np.exp(1j * np.pi * np.arange(1, _HALF + 1) / _HALF)
-    half = np.array([first, *(ground.moved_by_complex(direction, complex(place)) for place in places)])
+    half = np.array([first, *ground.moved_by_complex(direction, places.tolist())])
     whole = np.concatenate([half, half[-2:0:-1].conj()])  # (16, outputs)
     epsilon = np.maximum(ground.noise, ground.roundoff * abs(whole).max(axis=0))
     parts = np.fft.fft(whole, axis=0) / len(whole)

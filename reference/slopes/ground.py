@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -16,6 +17,25 @@ Forward = Callable[[list[Array]], Sequence[Any]]
 Entry = tuple[int, tuple[int, ...]]
 """One number: of which input, and its index there."""
 Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Several:
+    """A forward pass that is asked for several places at once, where one call for all is cheaper.
+
+    Attributes:
+        at: takes the inputs of each place, returns the outputs of each, or in their place why there are none.
+    """
+
+    at: Callable[[list[list[Array]]], Sequence["Sequence[Any] | Exception"]]
+
+    def __call__(self, inputs: list[Array]) -> Sequence[Any]:
+        """See `Forward`."""
+        (outputs,) = self.at([inputs])
+        if not isinstance(outputs, Exception):
+            return outputs
+        raise ValueError(str(outputs)) from outputs
+
 
 SINGLE, DOUBLE = 2.0**-24, 2.0**-53
 """The unit roundoffs."""
@@ -105,6 +125,7 @@ class Ground:
     ) -> None:
         """Call forward some 40 times. Raises `NotRepeatableError`; arguments as for `slopes`."""
         self._forward, self._random, self.calls = forward, random, 0
+        self._several = forward.at if isinstance(forward, Several) else self._one_by_one
         self.point = [np.asarray(array) for array in point]
         self._within = within or [None] * len(self.point)
         chosen = differentiable or [True] * len(self.point)
@@ -113,7 +134,8 @@ class Ground:
             for i, array in enumerate(self.point)
             if chosen[i] and array.dtype.kind == "f" and array.size > 0
         ]
-        outputs = self._called(self.point)
+        self.calls += 1
+        outputs = forward(self.point)
         self.shapes = tuple(np.shape(output) for output in outputs)
         self.value = flat(outputs, self.shapes)
         self.cotangent = flat(
@@ -125,27 +147,33 @@ class Ground:
         narrow = any(array.dtype.kind == "f" and array.dtype.itemsize < 8 for array in arrays)  # noqa: PLR2004
         self.noise, self.roundoff = self._noise(single=single or narrow)
 
-    def _called(self, inputs: list[Array]) -> Sequence[Any]:
-        self.calls += 1
-        return self._forward(inputs)
+    def _one_by_one(self, places: list[list[Array]]) -> list[Sequence[Any] | Exception]:
+        found: list[Sequence[Any] | Exception] = []
+        for inputs in places:
+            try:
+                found.append(self._forward(inputs))
+            except (ArithmeticError, ValueError, TypeError, Warning) as error:
+                found.append(error)
+        return found
 
-    def at(self, inputs: list[Array], dtype: type = np.float64) -> Array:
-        """All outputs at other inputs; NaN where there are none."""
-        try:
-            return flat(self._called(inputs), self.shapes, dtype)
-        except (ArithmeticError, ValueError, TypeError, Warning):
-            return np.full(self.value.size, np.nan, dtype)
+    def at(self, places: list[list[Array]], dtype: type = np.float64) -> Array:
+        """All outputs at other inputs, (places, outputs); NaN where there are none."""
+        self.calls += len(places)
+        found = np.full((len(places), self.value.size), np.nan, dtype)
+        for row, outputs in zip(found, self._several(places), strict=True):
+            with suppress(ArithmeticError, ValueError, TypeError, Warning):
+                row[:] = row if isinstance(outputs, Exception) else flat(outputs, self.shapes, dtype)
+        return found
 
-    def moved(self, direction: Direction, t: float, base: Sequence[Array] | None = None) -> Floats:
-        """All outputs at x + tv, or at another base + tv."""
-        return self.at(self.shifted(direction, t, base))
+    def moved(self, direction: Direction, by: Sequence[float], base: Sequence[Array] | None = None) -> Floats:
+        """All outputs at x + tv, or at another base + tv, for some t, (places, outputs)."""
+        return self.at([self.shifted(direction, t, base) for t in by])
 
-    def moved_by_complex(self, direction: Direction, z: complex) -> Array:
-        """All outputs at x + zv, complex."""
-        inputs = list(self.point)
-        for number, part in direction.parts.items():
-            inputs[number] = inputs[number] + z * part
-        return self.at(inputs, np.complex128)
+    def moved_by_complex(self, direction: Direction, by: Sequence[complex]) -> Array:
+        """All outputs at x + zv for some complex z, (places, outputs)."""
+        parts = direction.parts
+        moved = [[one + z * parts[i] if i in parts else one for i, one in enumerate(self.point)] for z in by]
+        return self.at(moved, np.complex128)
 
     def shifted(self, direction: Direction, t: float, base: Sequence[Array] | None = None) -> list[Array]:
         """The inputs x + tv."""
@@ -215,7 +243,7 @@ class Ground:
 
     def _noise(self, *, single: bool) -> tuple[Floats, float]:
         """What rounding may do to each output, and the unit roundoff."""
-        again = self.at(self.point)
+        (again,) = self.at([self.point])
         largest = float(abs(self.value[np.isfinite(self.value)]).max(initial=0))
         difference = np.where((again == self.value) | np.isnan(again), 0, abs(again - self.value))
         if not (difference <= 2**10 * (SINGLE if single else DOUBLE) * largest).all():
@@ -255,15 +283,14 @@ class Ground:
         short = self.shifted(direction, 0)
         for i in self.moving:
             short[i] = short[i].astype(np.float32).astype(short[i].dtype)
-        value = self.at(short)
-        less, more = (self.moved(direction, t, short) for t in (_LOST, _KEPT))
+        value, less, more = self.moved(direction, (0, _LOST, _KEPT), short)
         return bool((less == value).all() and (more != value).any())
 
     def _table(
         self, direction: Direction, step: float, orders: Sequence[int], base: Sequence[Array] | None = None
     ) -> tuple[Floats, Floats]:
         """Three standard deviations of the noise by a table of differences, and its values, (places, outputs)."""
-        values = np.array([self.moved(direction, step * place, base) for place in _PLACES])
+        values = self.moved(direction, (step * _PLACES).tolist(), base)
         deviations = [np.sqrt(((_differences(k) @ (values - values[0])) ** 2).mean(axis=0)) for k in orders]
         return 3 * np.array(deviations).max(axis=0), values
 

@@ -65,7 +65,8 @@ class _Ties:
         """What f(x + tv) adds to f(x)."""
         key = tuple(shares.items())
         if key not in self._changes:
-            self._changes[key] = self._ground.moved(self._direction(shares), self._t) - self._ground.value
+            (there,) = self._ground.moved(self._direction(shares), [self._t])
+            self._changes[key] = there - self._ground.value
         return self._changes[key]
 
     def along(self, shares: _Shares) -> Found:
@@ -126,7 +127,7 @@ def beside(ground: Ground, found: Sequence[Found]) -> list[Found]:
             [ground.shifted(aside, side * away) for side in (1, -1)], enumerate(found)
         ):
             places = np.array(_ALONG) * away
-            values = np.array([ground.moved(one.direction, t, base) for t in places])  # (places, outputs)
+            values = ground.moved(one.direction, places.tolist(), base)  # (places, outputs)
             secants = np.diff(values, axis=0) / np.diff(places)[:, None]
             outside = (abs(secants - one.value) - one.open - one.error).max(axis=0)
             beyond[number] = np.maximum(beyond[number], np.nan_to_num(outside, nan=np.inf))

@@ -168,9 +168,9 @@ def _weights(at: int, powers: tuple[int, int], values: float) -> _Weights:
 
 def _window(ground: Ground, direction: Direction, values: _Values, at: int) -> _Window:
     """The four steps from 2^at on."""
-    for level in range(at, at + _LEVELS):
-        if level not in values:
-            values[level] = ground.moved(direction, _step(level)), ground.moved(direction, -_step(level))
+    new = [level for level in range(at, at + _LEVELS) if level not in values]
+    both = ground.moved(direction, [sign * _step(level) for level in new for sign in (1, -1)])
+    values.update(zip(new, zip(both[::2], both[1::2], strict=True), strict=True))
     plus, minus = (np.array([values[at + i][side] for i in range(_LEVELS)]) for side in (0, 1))
     steps = np.array([_step(at + i) for i in range(_LEVELS)])[:, None]
     D = (plus - minus) / (2 * steps)  # (4, outputs)
@@ -236,9 +236,7 @@ def _apart(ground: Ground, direction: Direction, window: _Window) -> Floats:
     if direction.entry is None or window.changed.all():
         return nothing
     far = [min(GOLDEN * ground.largest(direction), room / 2) for room in ground.rooms(direction)]
-    same = ~window.changed
-    for t in (-far[0], far[1]):
-        same &= ground.moved(direction, t) == ground.value
+    same = ~window.changed & (ground.moved(direction, (-far[0], far[1])) == ground.value).all(axis=0)
     unseen = SAFETY * (ground.noise + ground.roundoff * abs(ground.value)) + TINY[ground.roundoff]
     return np.where(same, unseen / max(far), nothing)
 

@@ -7,7 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from reference.slopes.analytic import by_complex_steps
-from reference.slopes.ground import TINY, Array, Direction, Floats, Forward, Ground, Interval, flat, weighted
+from reference.slopes.ground import (
+    TINY,
+    Array,
+    Direction,
+    Floats,
+    Forward,
+    Ground,
+    Interval,
+    flat,
+    weighted,
+)
 from reference.slopes.kinks import beside, ties
 from reference.slopes.line import Found, measured, with_conditioning
 
@@ -164,7 +174,7 @@ def slopes(
     """Measure columns of the Jacobian of `forward` at `point`.
 
     Args:
-        forward: the forward pass.
+        forward: the forward pass; a `Several` is asked for many places at once.
         point: its inputs.
         cotangents: for each output, what its accuracy is worth; None for an output that has no derivative.
             All are worth the same where left out. The result serves any other cotangents of those outputs.
