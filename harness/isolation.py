@@ -180,6 +180,8 @@ class SubjectModule(ABC):
     """
 
     name: str
+    awhile: float = 0.25
+    """Seconds after which one order asks for the outputs at no further place: little beside the limit of a call."""
 
     @property
     @abstractmethod
@@ -301,6 +303,7 @@ class IsolatedModule(SubjectModule):
         is_file = is_file or not all(part.isidentifier() for part in str(path).split("."))
         self.name = worker.printable(Path(path).name if is_file else str(path))
         self.limits = limits or Limits()
+        self.awhile = self.limits.call_seconds / 40
         self._path = lies.absolute() if is_file else None
         self._module = "" if is_file else str(path)
         self._folder = self._path.parent if self._path else Path(folder or Path.cwd())

@@ -166,7 +166,13 @@ class OperationSubject:
         waiting = list(places)
         while waiting:
             sizes = self.declaration.sizes_of({name: np.shape(waiting[0][name]) for name in names})
-            order = {"do": "several", "plan": self._plan, "sizes": sizes, "seed": 0}
+            order = {
+                "do": "several",
+                "plan": self._plan,
+                "sizes": sizes,
+                "seed": 0,
+                "awhile": self._module.awhile,
+            }
             arrays = tuple([_passed(place[name]) for name in names] for place in waiting)
             for values in self._operate(order, arrays, options, function).value:
                 del waiting[0]

@@ -244,8 +244,7 @@ def test_where_one_of_several_places_has_no_outputs_or_takes_long_the_others_hav
     OPERATION = {"x": ""}
     def forward(x):
         if x == 2: raise ValueError("not here")
-        end = time.process_time() + 0.1
-        while time.process_time() < end: pass
+        time.sleep(0.1)
         return (x, x) if x == 3 else 2 * x
     def gradient(x): return 2.0
     """
