@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -174,17 +174,24 @@ class OperationSubject:
                 "awhile": self._module.awhile,
             }
             arrays = tuple([_passed(place[name]) for name in names] for place in waiting)
-            for values in self._operate(order, arrays, options, function).value:
+            found: list[Any] = []
+            with suppress(ContractError):  # of one of them, which is asked for alone
+                found = self._operate(order, arrays, options, function).value
+            for values in found:
                 del waiting[0]
-                try:
-                    yield self._outputs(values, function)
-                except ContractError as fault:
-                    yield fault
-            if waiting:  # no outputs here, or it takes long
+                yield self._told(values, function)
+            if waiting:  # there are none here, or it takes long
                 try:
                     yield self.forward(waiting.pop(0), options).outputs
                 except ContractError as fault:
                     yield fault
+
+    def _told(self, values: Sequence[Any], function: str) -> tuple[Array, ...] | ContractError:
+        """The outputs as arrays, or what is wrong with them."""
+        try:
+            return self._outputs(values, function)
+        except ContractError as fault:
+            return fault
 
     def _forward_function(self) -> str:
         """What the author calls the function that gives the outputs."""

@@ -236,6 +236,20 @@ def test_a_dense_layer_gives_its_gradients_in_every_style(style: str, tmp_path: 
             np.testing.assert_array_equal(outputs, [times * X @ W + B])
 
 
+def test_outputs_in_a_buffer_that_the_next_call_overwrites_are_those_of_their_own_place(
+    tmp_path: Path,
+) -> None:
+    source = """
+    OPERATION = {"x": "n"}
+    buffer = np.empty(3)
+    def forward(x): return np.multiply(x, 2, out=buffer)
+    def backward(dy, x): return 2 * dy
+    """
+    with loaded(tmp_path, source) as found:
+        several = list(found.subjects[0].forwards([{"x": np.full(3, float(x))} for x in range(4)]))
+    np.testing.assert_array_equal(several, [[[2.0 * x] * 3] for x in range(4)])
+
+
 def test_where_one_of_several_places_has_no_outputs_or_takes_long_the_others_have_theirs(
     tmp_path: Path,
 ) -> None:
@@ -244,6 +258,7 @@ def test_where_one_of_several_places_has_no_outputs_or_takes_long_the_others_hav
     OPERATION = {"x": ""}
     def forward(x):
         if x == 2: raise ValueError("not here")
+        if x == 5: raise KeyboardInterrupt
         time.sleep(0.1)
         return (x, x) if x == 3 else 2 * x
     def gradient(x): return 2.0
@@ -251,9 +266,10 @@ def test_where_one_of_several_places_has_no_outputs_or_takes_long_the_others_hav
     with loaded(tmp_path, source) as found:
         several = list(found.subjects[0].forwards([{"x": float(x)} for x in range(7)]))
     assert [[float(*one)] if isinstance(one, tuple) and len(one) == 1 else [] for one in several] == [
-        *([0.0], [2.0], [], [], [8.0], [10.0], [12.0])
+        *([0.0], [2.0], [], [], [8.0], [], [12.0])
     ]
     assert "not here" in str(several[2])
+    assert "KeyboardInterrupt" in str(several[5])
 
 
 # --- Scalars, several outputs, options, labels --------------------------------------------------------------

@@ -807,7 +807,7 @@ class Subject:
             except Exception:  # noqa: BLE001 - whoever asks for this place alone is told
                 break
             outputs = adapters.from_subject(run.outputs)
-            found.append(list(outputs.values() if isinstance(outputs, dict) else outputs))
+            found.append([own(one) for one in (outputs.values() if isinstance(outputs, dict) else outputs)])
         return found
 
     def traces(self, do: str, run: Any, arrays: Arrays) -> dict[str, Any]:
@@ -956,6 +956,17 @@ def load_file(path: str) -> types.ModuleType:
     sys.modules[name] = module
     exec(compile(source, path, "exec", dont_inherit=True), vars(module))  # noqa: S102 - the import
     return module
+
+
+def own(value: Value) -> Value:
+    """The value in memory of ours, where the next call writes nothing."""
+    if isinstance(value, (list, tuple)):
+        return [own(one) for one in value]
+    if not isinstance(value, ndarray):
+        return value
+    array = empty(value.shape, value.dtype)
+    array[...] = value
+    return array
 
 
 def in_library(value: Value) -> bool:
