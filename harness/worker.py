@@ -910,15 +910,18 @@ class Subject:
 
     def frames(self) -> list[tuple[str, int, str, str]]:
         """Of the error that is being handled, the frames outside of libraries and of us: file, line, scope, code."""
-        found: list[tuple[str, int, str, str]] = []
+        every, found = [], []
         traceback = exc_info()[2]
         while traceback is not None:
-            code, line = traceback.tb_frame.f_code, traceback.tb_lineno
+            every.append((traceback.tb_frame.f_code, traceback.tb_lineno))
+            traceback = traceback.tb_next
+        for code, line in reversed(every):  # a recursion has a thousand
             file = self.shown(code.co_filename)
             if file:
                 found.append((file, line, code.co_name, getline(code.co_filename, line).strip()))
-            traceback = traceback.tb_next
-        return found[-FRAME_LIMIT:]
+            if len(found) == FRAME_LIMIT:
+                break
+        return found[::-1]
 
     def own(self, filename: str | None) -> str:
         """The file's path in the subject's folder; empty for one of a library, or of ours."""
