@@ -168,7 +168,7 @@ def verify(subjects: tuple[str, ...], **given: Any) -> None:
         sandbox = _sandbox_of(given["python"], given["sandbox"]) if is_here else given["sandbox"]
         reports = Reports(written, run_)
         with on_interrupt(_leave):
-            from harness.session import run  # noqa: PLC0415  (JAX takes a second to import: not for --help)
+            from harness.session import run  # noqa: PLC0415  (half a second to import: not for --help)
             from harness.watching import changed  # noqa: PLC0415  (likewise)
 
         options = _options(given, only, sandbox)

@@ -55,6 +55,9 @@ SANDBOXES: tuple[Sandbox, ...] = (
 )  # the strongest first, which `auto` tries first
 NOT_HERE = "The sandbox {} isn't available here: {}."
 OLDEST = (3, 9)  # Python of a subject
+A_WHILE = (
+    1 / 40
+)  # of the limit of a call: what comes before one, in an order of several, makes little of a difference
 # A variable in the environment of a worker without a sandbox, and of all that it starts, as systemd gives one to each
 # service: nothing that would tell a file that it is judged.
 MARKER = "INVOCATION_ID"
@@ -180,8 +183,8 @@ class SubjectModule(ABC):
     """
 
     name: str
-    awhile: float = 0.25
-    """Seconds after which one order asks for the outputs at no further place: little beside the limit of a call."""
+    awhile: float = A_WHILE * Limits.call_seconds
+    """Seconds after which one order asks for the outputs at no further place."""
 
     @property
     @abstractmethod
@@ -303,7 +306,7 @@ class IsolatedModule(SubjectModule):
         is_file = is_file or not all(part.isidentifier() for part in str(path).split("."))
         self.name = worker.printable(Path(path).name if is_file else str(path))
         self.limits = limits or Limits()
-        self.awhile = self.limits.call_seconds / 40
+        self.awhile = A_WHILE * self.limits.call_seconds
         self._path = lies.absolute() if is_file else None
         self._module = "" if is_file else str(path)
         self._folder = self._path.parent if self._path else Path(folder or Path.cwd())

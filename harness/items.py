@@ -245,15 +245,16 @@ def _outcome(path: str, found: Findings, config: pytest.Config) -> Outcome:
     records = sorted(found.records, key=lambda record: order.index(record.name))
     again = f"pytest --backprop={path} --hypothesis-seed={config.stash[_SEED]}"
     outcome = Outcome(path, records=records, again=again)
+    outcome.script = script(outcome, NetworkCall(path))
     if found.unusable:
         outcome.verdict, outcome.message = Verdict.ERROR, found.unusable
         return outcome
     try:
         with load(path) as subject:
+            outcome.script = script(outcome, NetworkCall(path, subject.function, subject.takes_keywords))
             verification = _verification(subject, config, records)
             verification.gone = found.gone
             conclude(outcome, verification)
-            outcome.script = script(outcome, NetworkCall(path, subject.function, subject.takes_keywords))
     except UnusableSubject as fault:
         outcome.verdict, outcome.message = Verdict.ERROR, str(fault)
     except SubjectGone as fault:

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,8 @@ from reference.transcript import Transcript, TranscriptError, read_transcript
 
 Array: TypeAlias = NDArray[Any]
 Layout: TypeAlias = Literal["C", "F", "strided", "broadcast"]
+P = ParamSpec("P")
+R = TypeVar("R")
 
 KNOWN: tuple[Operation, ...] = tuple(getattr(operations, "OPERATIONS", {}).values())
 """The operations whose derivatives are known to the last digit."""
@@ -179,19 +181,10 @@ class OperationSubject:
                 found = self._operate(order, arrays, options, function).value
             for values in found:
                 del waiting[0]
-                yield self._told(values, function)
+                yield _tried(self._outputs, values, function)
             if waiting:  # there are none here, or it takes long
-                try:
-                    yield self.forward(waiting.pop(0), options).outputs
-                except ContractError as fault:
-                    yield fault
-
-    def _told(self, values: Sequence[Any], function: str) -> tuple[Array, ...] | ContractError:
-        """The outputs as arrays, or what is wrong with them."""
-        try:
-            return self._outputs(values, function)
-        except ContractError as fault:
-            return fault
+                alone = _tried(self.forward, waiting.pop(0), options)
+                yield alone if isinstance(alone, ContractError) else alone.outputs
 
     def _forward_function(self) -> str:
         """What the author calls the function that gives the outputs."""
@@ -726,6 +719,14 @@ class OperationSubject:
         if len(called) == 1:  # its numbers may come as a list
             return called[0]
         return called[place[0]] if place and place[0] < len(called) else "a result"
+
+
+def _tried(function: Callable[P, R], *arguments: P.args, **keywords: P.kwargs) -> R | ContractError:
+    """What a function returns, or what the author is told."""
+    try:
+        return function(*arguments, **keywords)
+    except ContractError as fault:
+        return fault
 
 
 def plan_of(declaration: Declaration) -> dict[str, Any]:

@@ -131,11 +131,6 @@ class Told(Example):
         return 0, 0
 
     @property
-    def saturates(self) -> bool:
-        """Nobody asks any more."""
-        return False
-
-    @property
     def choices(self) -> Mapping[str, Any]:
         """As they were, where they are known."""
         return self.chosen

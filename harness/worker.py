@@ -807,7 +807,9 @@ class Subject:
             except Exception:  # noqa: BLE001 - whoever asks for this place alone is told
                 break
             outputs = adapters.from_subject(run.outputs)
-            found.append([own(one) for one in (outputs.values() if isinstance(outputs, dict) else outputs)])
+            found.append(
+                [copied(one) for one in (outputs.values() if isinstance(outputs, dict) else outputs)]
+            )
         return found
 
     def traces(self, do: str, run: Any, arrays: Arrays) -> dict[str, Any]:
@@ -961,10 +963,10 @@ def load_file(path: str) -> types.ModuleType:
     return module
 
 
-def own(value: Value) -> Value:
+def copied(value: Value) -> Value:
     """The value in memory of ours, where the next call writes nothing."""
     if isinstance(value, (list, tuple)):
-        return [own(one) for one in value]
+        return [copied(one) for one in value]
     if not isinstance(value, ndarray):
         return value
     array = empty(value.shape, value.dtype)

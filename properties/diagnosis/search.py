@@ -398,13 +398,13 @@ class Search:
 
     def _scaled(self) -> tuple[Candidate, Candidate] | None:
         by, values = (np.array([number for _, number in found]) for found in (self.ratios, self.factors))
-        near = abs(by[:, None] - values) <= self.first.unit**0.5 * abs(values)  # (ratios, factors)
-        pairs = [
-            (factor, one)
-            for i, j in np.argwhere(near).tolist()
-            for (one, _), (factor, _) in [(self.ratios[i], self.factors[j])]
-            if one is not factor
+        order, close = np.argsort(by), self.first.unit**0.5 * abs(values)
+        low, high = (np.searchsorted(by[order], values + side * close) for side in (-1, 1))
+        found = [
+            (i, j) for j in np.flatnonzero(high > low).tolist() for i in order[low[j] : high[j]].tolist()
         ]
+        near = [(self.ratios[i][0], self.factors[j][0]) for i, j in sorted(found)]
+        pairs = [(factor, one) for one, factor in near if one is not factor]
         pairs.sort(key=lambda pair: pair[0].rank + pair[1].rank)
         return next((pair for pair in pairs[:MOST] if self._confirmed(*pair)), None)
 

@@ -161,11 +161,6 @@ class OperationCase(Example):
         return sum(array.size for array in arrays), sum(int(np.count_nonzero(array)) for array in arrays)
 
     @property
-    def saturates(self) -> bool:
-        """Regular cases are mild: what fails there is a mistake."""
-        return False
-
-    @property
     def choices(self) -> Mapping[str, Any]:
         """Its options."""
         return self.options

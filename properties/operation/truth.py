@@ -1087,14 +1087,14 @@ class Judge:
         return Lines.of(found.vjp(cotangents), names, chosen)
 
 
-WIDE = {"float64": 1e-9, "float32": 1e-2}
-"""Of the largest entry: above it a bound says too little, and projections are asked besides."""
-
-
 def _inner(outputs: Sequence[Array], cotangents: Sequence[Array]) -> float:
     """⟨dy, y⟩ over the outputs that have a derivative."""
     terms = zip(outputs, cotangents, strict=True)
     return sum(float((one * dy).sum()) for one, dy in terms if one.dtype.kind == "f")
+
+
+WIDE = {"float64": 1e-9, "float32": 1e-2}
+"""Of the largest entry: above it a bound says too little, and projections are asked besides."""
 
 
 def _is_wide(one: Enclosed, given: Array, fmt: str) -> bool:

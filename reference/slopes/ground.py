@@ -18,25 +18,6 @@ Entry = tuple[int, tuple[int, ...]]
 """One number: of which input, and its index there."""
 Interval = tuple[float, float]
 
-
-@dataclass(frozen=True)
-class Several:
-    """A forward pass that is asked for several places at once, where one call for all is cheaper.
-
-    Attributes:
-        at: takes the inputs of each place, returns the outputs of each, or in their place why there are none.
-    """
-
-    at: Callable[[list[list[Array]]], Sequence["Sequence[Any] | Exception"]]
-
-    def __call__(self, inputs: list[Array]) -> Sequence[Any]:
-        """See `Forward`."""
-        (outputs,) = self.at([inputs])
-        if not isinstance(outputs, Exception):
-            return outputs
-        raise ValueError(str(outputs)) from outputs
-
-
 SINGLE, DOUBLE = 2.0**-24, 2.0**-53
 """The unit roundoffs."""
 TINY = {DOUBLE: 2.0**-1022, SINGLE: 2.0**-126}
@@ -55,6 +36,24 @@ EXCESS = 8.0
 """What is so many times above noise is no noise."""
 _UNUSUAL = 4.0
 """Noise, three standard deviations, that many times above what the rounding of f and of the inputs makes."""
+
+
+@dataclass(frozen=True)
+class Several:
+    """A forward pass that is asked for several places at once, where one call for all is cheaper.
+
+    Attributes:
+        at: takes the inputs of each place, returns the outputs of each, or in their place why there are none.
+    """
+
+    at: Callable[[list[list[Array]]], Sequence["Sequence[Any] | Exception"]]
+
+    def __call__(self, inputs: list[Array]) -> Sequence[Any]:
+        """See `Forward`."""
+        (outputs,) = self.at([inputs])
+        if not isinstance(outputs, Exception):
+            return outputs
+        raise ValueError(str(outputs)) from outputs
 
 
 class NotRepeatableError(ValueError):
