@@ -174,6 +174,8 @@ class _Search(Generic[C]):
 
     def __init__(self, population: Population[C]) -> None:
         self.population, self.judged = population, list[Judged[C]]()
+        self.right, self.wrong = list[C](), list[C]()
+        self._names = set[str]()  # of the gradients that are wrong on some case
         self.is_quick = population.is_quick
 
     def told(self) -> Told[C] | None:
@@ -183,16 +185,16 @@ class _Search(Generic[C]):
         for _ in range(ROUNDS if self.is_quick else ROUNDS_SLOWLY):
             for number in range(ASKED if self.is_quick else ASKED_SLOWLY):
                 self._ask(self.population.drawn(EVERY if number % 4 == 1 else (), near=number % 2 == 1))
-            right, wrong = self._cases(wrong=False), self._cases(wrong=True)
-            found = self._of_cases() if right and wrong else None
+            self._look_for_right_ones()
+            found = self._of_cases() if self.right and self.wrong else None
             if self._entries():  # which may be so for the example's sizes alone
                 for axis, size in product(
                     self.population.axes, EVERY[:: STEP if self.is_quick else STEP_SLOWLY]
                 ):
                     self._ask(self.population.of_size(axis, size))
             entries = self._entries()
-            if found or min(len(right), len(wrong)) > ENOUGH or (entries and not right):
-                break
+            if found or len(self.right) < FEWEST or min(len(self.right), len(self.wrong)) > ENOUGH:
+                break  # with so few right ones it is wrong everywhere
         if entries and found is not None and not found.is_exact:
             found = None  # which entries are wrong says more than what many of such cases have in common
         sentences = [*([found.sentence] if found else []), *entries.values()]
@@ -200,14 +202,34 @@ class _Search(Generic[C]):
             return None
         return Told("; ".join(sentences), found.of_cases if found else None)
 
+    def _look_for_right_ones(self) -> None:
+        """Ask cases that a condition which is still possible says to be right, until some are, or none is drawn."""
+        possible = [*self._plain(), *self._sizes()]
+        for _ in range(MORE if self.is_quick else MORE_SLOWLY):
+            possible = [one for one in possible if self._is_exact(one)]
+            looks = range(LOOKED_AT if possible and len(self.right) < FEWEST else 0)
+            draws = (self.population.drawn(**kind) for kind in KINDS_OF_DRAWS for _ in looks)
+            other = next((one for one in draws if one and not all(c.holds(one) for c in possible)), None)
+            if other is None:
+                return
+            self._ask(other)
+
     def _entries(self) -> dict[str, str]:
         told = {name: self._of_entries(name) for name in self.population.gradients}
         return {name: sentence for name, sentence in told.items() if sentence}
 
     def _ask(self, case: C | None) -> None:
         judged = None if case is None else self.population.asked(case)
-        if judged is not None:
-            self.judged.append(judged)
+        if judged is None:
+            return
+        self.judged.append(judged)
+        self._names |= {name for name, entries in judged.entries.items() if entries.off.any()}
+        self.wrong = [one.case for one in self.judged if one.is_wrong]
+        self.right = [one.case for one in self.judged if not one.is_wrong and self._would_show(one)]
+
+    def _would_show(self, one: Judged[C]) -> bool:
+        """Whether a wrong factor would have shown in a right case: what is 0 may be wrong by one."""
+        return not self._names or bool(self._names & one.alive)
 
     # on which cases
 
@@ -223,30 +245,22 @@ class _Search(Generic[C]):
         best = next((one for one in left if self._chance(one) * count[one] < CHANCE), None)
         if best is not None:
             return Told(f"always and only where {best.sentence}", best, is_exact=True)
-        shared = [one for one in count if all(map(one.holds, self._cases(wrong=True)))]
+        shared = [one for one in count if all(map(one.holds, self.wrong))]
         likely = min(shared, key=lambda one: self._chance(one) * count[one], default=None)
         if likely is None or self._chance(likely) * count[likely] >= CHANCE:
             return None
         return Told(f"only where {likely.sentence}", likely)
 
-    def _cases(self, *, wrong: bool) -> list[C]:
-        """Those that are wrong, or those that are right and would show it: what is 0 may be wrong by a factor."""
-        if wrong:
-            return [one.case for one in self.judged if one.is_wrong]
-        names = {name for one in self.judged for name, entries in one.entries.items() if entries.off.any()}
-        return [one.case for one in self.judged if not one.is_wrong and (not names or names & one.alive)]
-
     def _is_exact(self, one: Condition[C]) -> bool:
-        right, wrong = self._cases(wrong=False), self._cases(wrong=True)
-        return all(map(one.holds, wrong)) and not any(map(one.holds, right))
+        return all(map(one.holds, self.wrong)) and not any(map(one.holds, self.right))
 
     def _chance(self, one: Condition[C]) -> float:
-        right, wrong = self._cases(wrong=False), self._cases(wrong=True)
-        if min(len(right), len(wrong)) < FEWEST:
+        right, wrong = len(self.right), len(self.wrong)
+        if min(right, wrong) < FEWEST:
             return 1.0
-        others = sum(map(one.holds, right))
-        share = (len(wrong) + others) / (len(wrong) + len(right))
-        return share ** len(wrong) * (1 if others else (1 - share) ** len(right))
+        others = sum(map(one.holds, self.right))
+        share = (wrong + others) / (wrong + right)
+        return share**wrong * (1 if others else (1 - share) ** right)
 
     def _narrowed(self, left: list[Condition[C]]) -> list[Condition[C]]:
         """What is left after cases on which the conditions differ, of sizes between the usual ones too, and others."""
@@ -305,9 +319,7 @@ class _Search(Generic[C]):
         equal = {one.sentence: one for one in self._equal()}
         yield from self._joined("", equal)
         for axis in self.population.axes if self.is_quick else ():
-            wrong, right = (
-                {case.sizes[axis] for case in self._cases(wrong=which)} for which in (True, False)
-            )
+            wrong, right = ({case.sizes[axis] for case in cases} for cases in (self.wrong, self.right))
             if len(wrong) > 1 and not wrong & right:
                 for size in LISTED:
                     self._ask(self.population.of_size(axis, size))
@@ -319,7 +331,7 @@ class _Search(Generic[C]):
         self, prefix: str, family: Mapping[str, Condition[C]], suffix: str = ""
     ) -> Iterator[tuple[Condition[C], int]]:
         """The fewest of a family that all wrong cases meet one of, and no right one any."""
-        right, left = self._cases(wrong=False), self._cases(wrong=True)
+        right, left = self.right, self.wrong
         chosen = dict[str, Condition[C]]()
         sound = {said: one for said, one in family.items() if not any(map(one.holds, right))}
         while left and sound:
@@ -359,7 +371,7 @@ class _Search(Generic[C]):
 
     def _thresholds(self) -> Iterator[Condition[C]]:
         """Of the largest and the least number of an input, where these part wrong from right."""
-        right, wrong = self._cases(wrong=False), self._cases(wrong=True)
+        right, wrong = self.right, self.wrong
         for name in self.population.values:
             for (form, relation), f in FEATURES.items():
                 low, high = (

@@ -9,7 +9,7 @@ from zlib import crc32
 import numpy as np
 import pytest
 
-from properties.diagnosis.conditions import Told, condition
+from properties.diagnosis.conditions import ASKED, Told, condition
 from properties.meta.test_operation_properties import EFFORT, InProcess
 from properties.operation import PROPERTIES
 from properties.operation.cases import WIDEST_INPUT, OperationCase, Seeded, make
@@ -75,6 +75,16 @@ def test_the_condition_is_told_that_wrong_cases_meet_and_right_ones_do_not(text:
     found = condition_of(judge, example_of(judge))
     assert found is not None
     assert found.sentence == f"always and only where {text}"
+
+
+def test_what_is_wrong_everywhere_is_soon_known_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    judge, asked = judge_of(lambda x, dx, dgain: (3 * dx, dgain)), list[OperationCase]()
+    example, ask = example_of(judge), OperationPopulation.asked
+    monkeypatch.setattr(
+        OperationPopulation, "asked", lambda self, case: asked.append(case) or ask(self, case)
+    )
+    assert condition_of(judge, example) is None
+    assert len(asked) < 1.5 * ASKED
 
 
 MEASURED: dict[str, Callable[[Array], bool]] = {
