@@ -6,7 +6,7 @@ import numpy as np
 
 from harness.worker import Unsupported
 from properties.cases import Array, Case, Parameters
-from properties.search import Inconclusive, NoGradient
+from properties.search import Inconclusive, NoGradient, Undefined
 
 
 class ContractError(NoGradient):
@@ -27,6 +27,10 @@ class ContractError(NoGradient):
         self.array = array
         self.given_shape = given_shape
         self.wanted_shape = wanted_shape
+
+
+class UndefinedError(ContractError, Undefined):
+    """A library refuses the numbers of a call, as of a singular matrix: nothing is returned, and that may be right."""
 
 
 def read_gradient(value: Any, case: Case, function: str = "gradient") -> Parameters:

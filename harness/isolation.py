@@ -62,7 +62,7 @@ A_WHILE = (
 # service: nothing that would tell a file that it is judged.
 MARKER = "INVOCATION_ID"
 KINDS = frozenset(
-    {"contract", "exception", "exit", "import", "memory", "not_found", "size", "syntax"}
+    {"contract", "exception", "exit", "import", "memory", "not_found", "size", "syntax", "undefined"}
 )  # told by the worker
 # From parsing an answer that is none.
 MALFORMED = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)

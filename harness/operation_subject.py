@@ -11,7 +11,7 @@ from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.contract import ContractError, of_numbers
+from harness.contract import ContractError, UndefinedError, of_numbers
 from harness.isolation import (
     IsolatedModule,
     Limits,
@@ -39,7 +39,7 @@ R = TypeVar("R")
 KNOWN: tuple[Operation, ...] = tuple(getattr(operations, "OPERATIONS", {}).values())
 """The operations whose derivatives are known to the last digit."""
 
-TOLD = frozenset({"exception", "contract"})
+TOLD = frozenset({"exception", "contract", "undefined"})
 """Faults after which the next call makes sense; after the others the subject is gone."""
 
 READ_ONLY = "read-only"
@@ -471,7 +471,8 @@ class OperationSubject:
                     f"{doing} writes into its cotangent, which is a broadcast array here, and so is read-only: "
                     f"work on a copy.\n{fault.trace}".rstrip()
                 ) from None
-            raise ContractError(f"{fault}\n{fault.trace}".rstrip()) from None
+            error = UndefinedError if fault.kind == "undefined" else ContractError
+            raise error(f"{fault}\n{fault.trace}".rstrip()) from None
         self._processor[self._module.worker_id] = done.processor
         return done
 

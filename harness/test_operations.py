@@ -211,6 +211,18 @@ def value_and_gradient(L):
     A = L @ L.T + np.eye(len(L))
     return np.linalg.slogdet(A)[1], 2 * np.linalg.inv(A) @ L
 """,
+    "an inverse, where matrices are drawn that have none": """
+OPERATION = {"A": "n n"}
+def forward(A):
+    B = np.linalg.inv(A)
+    return B, B
+def backward(dB, B): return -B.T @ dB @ B.T
+""",
+    "a determinant, whose derivative takes an inverse": """
+OPERATION = {"A": "n n"}
+def forward(A): return np.linalg.det(A)
+def backward(dy, A): return dy * np.linalg.det(A) * np.linalg.inv(A).T
+""",
 }
 
 
@@ -220,6 +232,32 @@ def test_a_right_operation_passes_at_its_limits_too(source: str, tmp_path: Path)
     assert (outcome.verdict, outcome.message) == (Verdict.PASS, "")
     assert "same buffer" not in outcome.remark
     assert " nan " not in outcome.remark
+
+
+def test_a_backward_pass_may_refuse_what_has_no_gradient_and_nothing_else(tmp_path: Path) -> None:
+    source = """
+    OPERATION = {"x": "n"}
+    def forward(x): return x @ x
+    def backward(dy, x): return dy * 2 * np.linalg.inv(np.outer(x, x) * 0) @ x
+    """
+    outcome = verified(written(tmp_path, source))
+    assert outcome.verdict is Verdict.FAIL
+    assert outcome.message.startswith("backward raised LinAlgError: Singular matrix (line 5 of mine.py).")
+
+
+def test_a_forward_pass_that_refuses_all_numbers_is_not_charged_with_them(tmp_path: Path) -> None:
+    source = """
+    OPERATION = {"A": "n n"}
+    def forward(A):
+        L = np.linalg.cholesky(A - 100 * np.eye(len(A)))
+        return L, L
+    def backward(dL, L): return dL
+    """
+    outcome = verified(written(tmp_path, source))
+    assert outcome.verdict is Verdict.INCONCLUSIVE
+    assert (
+        "forward raised LinAlgError: Matrix is not positive definite (line 5 of mine.py)" in outcome.message
+    )
 
 
 def test_a_wrong_one_fails_with_the_smallest_case_as_python_that_runs_it(

@@ -27,6 +27,7 @@ from properties.search import (
     Record,
     SubjectGone,
     TimeIsOver,
+    Undefined,
     Verdict,
     Violation,
     examples_in,
@@ -203,6 +204,8 @@ class Verification(Generic[S]):
         """Check an example. Where no gradient comes back, as is known, nothing is said of one."""
         try:
             return one.check(self.subject, drawn)
+        except Undefined as fault:
+            raise Inconclusive(str(fault).partition("\n")[0].rstrip(".")) from None
         except NoGradient:
             if one.kind not in {Kind.CONTRACT, Kind.VALUE} and any(
                 record.kind is Kind.CONTRACT and record.verdict is Verdict.FAIL for record in self.records

@@ -899,6 +899,11 @@ class Subject:
             return "size", f"{doing} returned {text}, far more than its arguments have"
         if isinstance(error, adapters.Broken):
             return "contract", str(error)
+        if (
+            any(kind.__name__.endswith("LinAlgError") for kind in type(error).__mro__)
+            and "square" not in text
+        ):
+            return "undefined", f"{doing} raised {name_of(type(error))}: {text.rstrip('.')}{where}"
         if isinstance(error, UnreadableError):
             return "not_found", f"{self.name} {text}"
         if isinstance(error, SystemExit):

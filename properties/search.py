@@ -46,6 +46,10 @@ class NoGradient(Violation):
     """What came back is none, so that no sentence about gradients can be held against it."""
 
 
+class Undefined(NoGradient):
+    """A function has no value, or no gradient, for the numbers of this example, as the inverse of a singular matrix."""
+
+
 class Inconclusive(Exception):  # noqa: N818  (no error: an answer)
     """Nobody can tell from this example; the message is the reason, in a few words."""
 

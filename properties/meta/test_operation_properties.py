@@ -818,6 +818,20 @@ OF_STAIRS: dict[str, tuple[Callable[[Any], Any], Backward, float, bool]] = {
 }
 
 
+def test_a_smooth_function_in_single_precision_is_no_staircase() -> None:
+    def forward(x: Any) -> Any:
+        return np.logaddexp(0, x), x
+
+    judge, at_float32 = (
+        Judge(InProcess(X, forward, lambda dy, x: dy * x), "float32"),
+        at(0.64).in_single_precision,
+    )
+    with pytest.raises(Violation):
+        judge.check(at_float32)
+    assert judge.right(at_float32).lines is not None  # measured
+    assert not judge.is_staircase(at_float32, judge.run(at_float32)[2], judge.right(at_float32))
+
+
 @pytest.mark.parametrize("name", OF_STAIRS)
 def test_slopes_that_were_measured_on_stairs_accuse_nobody(name: str) -> None:
     forward, backward, x, has_stairs = OF_STAIRS[name]

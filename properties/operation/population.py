@@ -20,7 +20,7 @@ from properties.operation.cases import (
     part_of,
 )
 from properties.operation.truth import Judge, off
-from properties.search import Inconclusive, Violation
+from properties.search import Inconclusive, Undefined, Violation
 
 
 @dataclass(frozen=True)
@@ -101,10 +101,10 @@ class OperationPopulation(Population[OperationCase]):
         try:
             self.judge.check(case)
             _, _, gradients = self.judge.run(case)
+        except (Inconclusive, Undefined):
+            return None
         except Violation:
             return self._wrong(case)
-        except Inconclusive:
-            return None
         return Judged(case, frozenset(name for name, array in gradients.items() if array.any()))
 
     def _wrong(self, case: OperationCase) -> Judged[OperationCase]:

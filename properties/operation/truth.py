@@ -34,7 +34,7 @@ from properties.operation.cases import (
 from properties.operation.guesses import guesses
 from properties.operation.programs import NoProgramError, Traceable, operation_of
 from properties.operation.staircases import is_staircase
-from properties.search import Inconclusive, NotApplicable, Violation
+from properties.search import Inconclusive, NoGradient, NotApplicable, Undefined, Violation
 from reference.arithmetic.reading import UnknownPrimitiveError
 from reference.operations import KNOWN
 from reference.operations.operation import Operation, names_of, size_of
@@ -596,10 +596,21 @@ class Judge:
         if self._last is None or self._last[0] is not case:
             forward = self.subject.forward(case.inputs, case.options)
             cotangents = case.cotangents(forward.outputs)
-            backward = self.subject.backward(forward, cotangents)
+            backward = self._backward(case, forward, cotangents)
             self._last = case, (forward, cotangents), backward
         _, (forward, cotangents), backward = self._last
         return forward.outputs, cotangents, backward.gradients
+
+    def _backward(self, case: OperationCase, forward: Any, cotangents: Sequence[Array]) -> Any:
+        """What the derivative answers; it may refuse numbers for which the program of forward has no gradient."""
+        try:
+            return self.subject.backward(forward, cotangents)
+        except Undefined as fault:
+            can_be_read = self.reading is not None and not self.declaration.has("stand_in")
+            known = self._read(case, cotangents) if can_be_read else None
+            if known is not None and not any(_is_known(one).any() for one in known.gradients.values()):
+                raise
+            raise NoGradient(str(fault)) from None
 
     @cached_property
     def reading(self) -> Reading | None:
@@ -809,7 +820,11 @@ class Judge:
         """What is right by the known operation that the forward pass is; None where it is none, or has other shapes."""
         if self.reading is None or self.declaration.has("stand_in"):
             return None
-        _, cotangents, _ = self.run(case)
+        return self._read(case, self.run(case)[1])
+
+    def _read(self, case: OperationCase, cotangents: Sequence[Array]) -> Right | None:
+        """What the program that is read says; None where it has other shapes."""
+        assert self.reading is not None  # noqa: S101  (who calls this has asked)
         if self.reading.own:
             return self._by_program(self.reading, case, cotangents)
         try:
@@ -889,17 +904,18 @@ class Judge:
         (name, index), wrong = found
         _, cotangents, _ = self.run(case)
 
-        def place(by: float) -> dict[str, Array]:
+        def place(number: np.floating[Any]) -> dict[str, Array]:
             array = np.array(case.inputs[name])
-            array[index] += by
+            array[index] = number
             return {**case.inputs, name: array}
 
-        def moved(by: Sequence[float]) -> list[float | Exception]:
-            several = self.meant([place(one) for one in by], case.options)
+        def moved(numbers: Array) -> list[float | Exception]:
+            several = self.meant([place(one) for one in numbers], case.options)
             return [one if isinstance(one, Violation) else _inner(one, cotangents) for one in several]
 
-        here = abs(float(case.inputs[name][index]))
-        return is_staircase(moved, list(dict.fromkeys((max(1.0, here), here))), wrong)
+        here = np.asarray(case.inputs[name])[index]
+        size = abs(float(here))
+        return is_staircase(moved, here, list(dict.fromkeys((max(1.0, size), size))), wrong)
 
     def contradicts_its_program(
         self, case: OperationCase, gradients: Mapping[str, Array], right: Right
