@@ -238,6 +238,68 @@ def test_a_likelihood_that_no_library_has_is_judged_to_the_last_digit(tmp_path: 
     assert re.search(r"An error of \de-1[3-6] in a typical entry would have failed", outcome.remark)
 
 
+GAUSSIAN = """
+OPERATION = {{"mu": "d", "F": "d d", "x": {{"axes": "n d", "constant": True}}}}
+
+def covariance(F):
+    return F @ F.T + np.eye(len(F))
+
+def forward(mu, F, x):
+    r, S = x - mu, covariance(F)
+    {forward}
+
+def backward(dy, mu, F, x):
+    r, P = x - mu, np.linalg.inv(covariance(F))
+    dS = 0.5 * (P @ r.T @ r @ P - len(x) * P)
+    return dy * (r @ P).sum(axis=0), dy * 2 * dS @ F
+"""
+BY_FACTORS = "half = solve_triangular(L, r.T, lower=True); return -0.5 * (half ** 2).sum()"
+LIKELIHOODS = {
+    "the inverse": "return -0.5 * (r @ np.linalg.inv(S) * r).sum() - 0.5 * len(x) * np.linalg.slogdet(S)[1]",
+    "a system": "return -0.5 * (r.T * np.linalg.solve(S, r.T)).sum() - 0.5 * len(x) * np.log(np.linalg.det(S))",
+    "a Cholesky factor": f"L = np.linalg.cholesky(S); {BY_FACTORS} - len(x) * np.log(np.diag(L)).sum()",
+}
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_a_likelihood_with_a_covariance_is_judged_by_its_program(name: str, tmp_path: Path) -> None:
+    source = "from scipy.linalg import solve_triangular\n" + GAUSSIAN.format(forward=LIKELIHOODS[name])
+    outcome = judged(tmp_path, source)
+    assert outcome.verdict is Verdict.PASS, outcome.message
+    assert re.search(r"An error of \de-1[2-5] in a typical entry would have failed", outcome.remark)
+
+
+OF_A_COVARIANCE = {
+    "F: the gradient of `np.linalg.slogdet(S)` is divided by n": ("- len(x) * P", "- P"),
+    "F: the gradient of `np.linalg.slogdet(S)` has the wrong sign": ("- len(x) * P", "+ len(x) * P"),
+    "F: the gradient of `np.linalg.slogdet(S)` is left out": ("- len(x) * P", "- 0 * P"),
+    "F: the gradient of `np.linalg.inv(S)` is doubled": (
+        "0.5 * (P @ r.T @ r @ P",
+        "0.5 * (2 * P @ r.T @ r @ P",
+    ),
+    "mu: the factor `np.linalg.inv(S)` is left out": ("(r @ P).sum", "r.sum"),
+}
+
+
+@pytest.mark.parametrize("told", OF_A_COVARIANCE)
+def test_a_mistake_behind_an_inverse_or_a_determinant_is_told_by_its_line(told: str, tmp_path: Path) -> None:
+    source = GAUSSIAN.format(forward=LIKELIHOODS["the inverse"]).replace(*OF_A_COVARIANCE[told])
+    outcome = judged(tmp_path, source)
+    assert outcome.diagnosis is not None
+    assert told in outcome.diagnosis.explanation, outcome.diagnosis
+
+
+def test_a_smooth_function_that_is_computed_with_a_maximum_has_no_kink(tmp_path: Path) -> None:
+    source = """
+    OPERATION = {"x": "n"}
+    def forward(x): return np.logaddexp(0, x)
+    def backward(dy, x): return dy * (1 / (1 + np.exp(-x)) + (x == 0) / 4)
+    """
+    outcome = judged(tmp_path, source, Effort(cases=60, seed=1, shrinking=60))
+    assert outcome.verdict is Verdict.FAIL
+    assert all(record.open_entries == 0 for record in outcome.records)
+
+
 NO_PROGRAM = {
     "a branch on a number": (
         "if x[0, 0] > 0: pass",
@@ -248,8 +310,8 @@ NO_PROGRAM = {
         "JAX has no struve (mine.py:5)",
     ),
     "a step that is not read": (
-        "x = x + 0 * np.linalg.solve(np.eye(len(x)) + x @ x.T, x)",
-        "the primitive custom_linear_solve is not read",
+        "x = x + 0 * np.linalg.eigvalsh(np.eye(len(x)) + x @ x.T)[:, None]",
+        "the primitive eigh is not read",
     ),
 }
 

@@ -40,6 +40,9 @@ INLINED = {  # calls, and the parameter that holds what they call
     "custom_vjp_call": "call_jaxpr",
     "custom_vjp_call_jaxpr": "fun_jaxpr",
 }
+WHOLE = frozenset(  # functions of JAX that are one step: `reference.transcript` has their derivatives
+    {"logaddexp", "logaddexp2", "xlogy", "xlog1py", "solve", "inv", "det", "slogdet"}
+)
 THE_SAME = frozenset({"copy", "copy_p", "optimization_barrier", "stop_gradient"})  # as the values have it
 UNUSED = frozenset({"update_jaxpr", "update_consts"})  # of a scatter: its name says how it combines
 REDUCTIONS = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}
@@ -257,6 +260,8 @@ def _of_traced(function: Callable[..., Value], args: Sequence[Value], keywords: 
         return array.reshape(-1)[function(np.arange(array.size).reshape(array.shape), *others, **keywords)]
     if function.__name__ == "insert" and isinstance(args[1], int) and (len(args) == 4 or "axis" in keywords):  # noqa: PLR2004
         return _inserted(*args, **keywords)
+    if function is np.linalg.cholesky:  # of which the lower triangle counts; JAX's takes the mean of both
+        return counterpart("cholesky", "jax.scipy.linalg")(*args, lower=True)
     inner = str(function.__module__).partition(".")[2].replace("lib", "").strip("._")
     answer = counterpart(function.__name__, f"jax.numpy.{inner}")
     try:
@@ -614,10 +619,14 @@ class Transcription:
         for equation in jaxpr.eqns:
             given, name = [slot(one) for one in equation.invars], equation.primitive.name
             line = said or self.line(equation)
+            called = equation.params[INLINED[name]] if name in INLINED else None
             if name in THE_SAME:
                 found = given
-            elif name in INLINED:
-                found = self.inline(equation.params[INLINED[name]], given, line)
+            elif called is not None and (whole := library_function(called)):
+                found = [self.new() for _ in equation.outvars]
+                self.equations.append([whole, given, found, {}, line])
+            elif called is not None:
+                found = self.inline(called, given, line)
             elif name == "cond" and None in (equation.params.get("branches_platforms") or ()):
                 usual = equation.params["branches_platforms"].index(None)  # not that of some hardware
                 found = self.inline(equation.params["branches"][usual], given[1:], line)
@@ -644,6 +653,13 @@ class Transcription:
                     text = expression(frame)
                     return f"{place} «{text}»" if text else place
         return ""
+
+
+def library_function(closed: Any) -> str:
+    """The name of a function of JAX that is one step; empty where it is none, or a function of the subject."""
+    info = getattr(getattr(closed, "jaxpr", closed), "debug_info", None)
+    name, _, place = str(getattr(info, "func_src_info", "")).partition(" at ")
+    return name if name in WHOLE and "jax/_src/" in place.replace("\\", "/") else ""
 
 
 def expression(frame: Any) -> str:

@@ -25,6 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
+from reference import systems
 from reference.arithmetic import floats
 from reference.arithmetic.bounded import FORMATS, FORMULA, FREEDOM
 from reference.program import CALLS, CUSTOM, Derivative, Program, Sizes, as_tuple, closed_of, trace
@@ -113,10 +114,27 @@ def _weight(
                 jnp.abs(inputs[0]), jnp.abs(inputs[1]), parameters["dimension_numbers"]
             )
             return (terms + FREEDOM) * sizes
-        case _ if name in _FUNCTIONS:
-            return FORMULA * jnp.maximum(1, jnp.abs(value))
+        case "solve" | "det" | "log_abs_det" | "cholesky_factor":
+            return _weight_of_system(name, inputs, value)
         case _:
-            return (1 + FREEDOM) * jnp.abs(value)
+            is_function = name in _FUNCTIONS
+            return FORMULA * jnp.maximum(1, jnp.abs(value)) if is_function else (1 + FREEDOM) * jnp.abs(value)
+
+
+def _weight_of_system(name: str, inputs: Sequence[Any], value: Any) -> Any:
+    """As `bounded` has them, with √(Σ_k a_ik² Σ_k a_kj²) ≥ |a_ij| for the sizes of the factors."""
+    a, *others = inputs
+    terms = 3 * a.shape[-1] + FREEDOM
+    if name == "cholesky_factor":
+        inverse, size = jnp.abs(systems.inv(value)), jnp.abs(value) @ jnp.abs(value).swapaxes(-1, -2)
+        return terms * (jnp.abs(value) @ jnp.tril(inverse @ size @ inverse.swapaxes(-1, -2)))
+    rows, columns = (jnp.sqrt((a * a).sum(axis, keepdims=True)) for axis in (-1, -2))
+    inverse, size = jnp.abs(systems.inv(a)), rows * columns
+    if name == "solve":
+        answer = inverse @ jnp.abs(others[0])
+        return terms * (inverse @ (size @ answer) + answer)
+    in_log = terms * (inverse.swapaxes(-1, -2) * size).sum((-1, -2))
+    return in_log * jnp.abs(value) if name == "det" else in_log + FORMULA * jnp.maximum(1, jnp.abs(value))
 
 
 def _run(

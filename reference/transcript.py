@@ -15,11 +15,14 @@ from functools import cache
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.extend import core
 from jax.extend.core import primitives
+from jax.scipy import special
 
+from reference import systems
 from reference.arithmetic.bounded import Bounding
 from reference.precision import in_double_precision
 from reference.program import ELSEWHERE, LINE
@@ -118,7 +121,7 @@ def _slots(value: Any) -> tuple[int, ...]:
 
 
 def _name(value: Any) -> str:
-    if value not in _known():
+    if value not in _FUNCTIONS and value not in _known():
         raise TranscriptError(f"the primitive {value!s:.40} is not read")
     return str(value)
 
@@ -159,14 +162,30 @@ def _read(value: Any) -> Any:
             raise TranscriptError("no parameter")
 
 
-_SCATTERS: Mapping[str, Callable[..., Any]] = {"scatter-add": lax.scatter_add}
-"""Primitives with a function as parameter, which is not sent: the functions that bind them."""
+_FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    # of which JAX knows the derivative, where that of their steps has a kink, or none
+    "logaddexp": jnp.logaddexp,
+    "logaddexp2": jnp.logaddexp2,
+    "xlogy": special.xlogy,
+    "xlog1py": special.xlog1py,
+    # steps of a program that are many of JAX's
+    "solve": systems.solve,
+    "inv": systems.inv,
+    "det": systems.det,
+    "slogdet": systems.slogdet,
+    "triangular_solve": systems.triangular_solve,
+    "cholesky": lambda a, **_: systems.cholesky(a),
+    # with a function as parameter, which is not sent
+    "scatter-add": lax.scatter_add,
+}
+"""What stands for a step by its name and is no primitive that is bound as it is."""
 
 
 def _bound(step: Step, inputs: Sequence[Any]) -> Sequence[Any]:
-    """What a primitive makes of its inputs."""
-    if step.primitive in _SCATTERS:
-        return [_SCATTERS[step.primitive](*inputs, **step.parameters)]
+    """What a primitive, or a function of a library, makes of its inputs."""
+    if step.primitive in _FUNCTIONS:
+        made = _FUNCTIONS[step.primitive](*inputs, **step.parameters)
+        return made if isinstance(made, tuple) else [made]
     primitive = _known()[step.primitive]
     made = primitive.bind(*inputs, **step.parameters)
     return made if primitive.multiple_results else [made]

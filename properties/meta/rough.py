@@ -84,6 +84,10 @@ def _contracted(a: Array, b: Array, *, dimension_numbers: Any) -> int:
     return int(np.prod([a.shape[axis] for axis in dimension_numbers[0][0]]))
 
 
+def _rows(a: Array, *_: Array) -> int:
+    return a.shape[-1]
+
+
 def _in_patch(a: Array, b: Array, **parameters: Any) -> int:
     return floats.Convolution(a.shape, b.shape, **parameters).patches(a).shape[-1]
 
@@ -125,6 +129,10 @@ RULES: Mapping[str, Rule] = {
     **{name: _of_terms(floats.RULES[name], _one) for name in ("reduce_prod", "cumprod")},
     **{name: _rounded(floats.RULES[name]) for name in ("scatter-add", "select_and_scatter_add")},
     "dot_general": _of_terms(floats.RULES["dot_general"], _contracted),
+    **{
+        name: _of_terms(floats.RULES[name], _rows)
+        for name in ("solve", "det", "log_abs_det", "cholesky_factor")
+    },
     "conv_general_dilated": _of_terms(floats.RULES["conv_general_dilated"], _in_patch),
     "reduce_window_sum": _of_terms(floats.RULES["reduce_window_sum"], _in_window),
 }

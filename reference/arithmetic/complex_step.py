@@ -97,6 +97,20 @@ def _log1p(x: Array) -> Array:
     return np.log1p(np.real(x)) + 1j * np.arctan2(np.imag(x), 1 + np.real(x))
 
 
+def _log_size(x: Array) -> Array:
+    """log |x| of what is real but for its small part, whose sign may be either."""
+    return np.log(np.where(np.real(x) < 0, -x, x))
+
+
+def _factored(a: Array) -> Array:
+    """The Cholesky factor, column by column: NumPy's conjugates the part that is small."""
+    found = np.zeros(a.shape, complex)
+    for k in range(a.shape[-1]):
+        rest = a[..., k:, k] - (found[..., k:, :k] * found[..., k : k + 1, :k]).sum(-1)
+        found[..., k:, k] = rest / np.sqrt(rest[..., :1])
+    return found
+
+
 def _converted(arithmetic: Any, x: Array, *, new_dtype: Any) -> Array:
     if np.dtype(new_dtype).kind == "f":
         return arithmetic.number(x)
@@ -117,6 +131,10 @@ ANALYTIC: Mapping[str, Callable[..., Array]] = {
     "erfc": floats.special("erfc"),
     "digamma": floats.special("digamma"),
     "lgamma": floats.special("loggamma"),
+    "solve": floats.solved,
+    "det": np.linalg.det,
+    "log_abs_det": lambda a: _log_size(np.linalg.det(a)),
+    "cholesky_factor": _factored,
 }
 
 _ONLY_REAL = ("cummax", "cummin", "select_and_scatter_add", "select_and_gather_add")

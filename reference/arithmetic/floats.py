@@ -323,6 +323,23 @@ COMPARISONS: Mapping[str, Callable[[Array, Array], Array]] = {
     "ge": np.greater_equal,
 }
 
+
+def solved(a: Array, b: Array) -> Array:
+    """A⁻¹ B, (..., n, m); NaN where a matrix is singular."""
+    try:
+        return np.linalg.solve(a, b)
+    except np.linalg.LinAlgError:
+        return np.full(np.shape(b), np.nan)
+
+
+def factored(a: Array) -> Array:
+    """The Cholesky factor, (..., n, n); NaN where a matrix has none."""
+    try:
+        return np.linalg.cholesky(a)
+    except np.linalg.LinAlgError:
+        return np.full(np.shape(a), np.nan)
+
+
 RATIONAL: Mapping[str, Rule] = {
     **{name: plain(move) for name, move in MOVES.items()},
     **{name: plain(compared) for name, compared in COMPARISONS.items()},
@@ -444,6 +461,10 @@ RULES: Mapping[str, Rule] = {
     **{name: plain(function) for name, function in ELEMENTWISE.items()},
     "cumlogsumexp": cumulated(np.logaddexp.accumulate),
     "round": plain(rounded),
+    "solve": plain(solved),
+    "det": plain(np.linalg.det),
+    "log_abs_det": plain(lambda a: np.linalg.slogdet(a)[1]),
+    "cholesky_factor": plain(factored),
 }
 
 

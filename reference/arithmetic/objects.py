@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from reference.arithmetic import floats
-from reference.arithmetic.reading import Arithmetic
+from reference.arithmetic.reading import Arithmetic, UndecidedError
 
 Array = np.ndarray[Any, Any]
 
@@ -65,5 +65,45 @@ def positions(arithmetic: Objects, *, dtype: Any, shape: Sequence[int], dimensio
     return arithmetic.number(floats.iota(dtype=dtype, shape=shape, dimension=dimension))
 
 
-RULES = {**floats.RATIONAL, "convert_element_type": converted, "iota": positions}
+def _eliminated(a: Array, b: Array) -> tuple[Array, Any]:
+    """A⁻¹ B and det A of one matrix, by Gauss and Jordan's elimination with the first pivot that is not 0."""
+    a, b, product = a.copy(), b.copy(), 1
+    for k in range(len(a)):
+        pivot = next((i for i in range(k, len(a)) if a[i, k] != 0), None)
+        if pivot is None:
+            raise UndecidedError("a matrix is singular, as far as can be told")
+        if pivot != k:
+            a[[k, pivot]], b[[k, pivot]], product = a[[pivot, k]], b[[pivot, k]], -product
+        product = product * a[k, k]
+        a[k], b[k] = a[k] / a[k, k], b[k] / a[k, k]
+        for i in range(len(a)):
+            if i != k:
+                factor = a[i, k]
+                a[i], b[i] = a[i] - a[k] * factor, b[i] - b[k] * factor
+    return b, product
+
+
+def solved(a: Array, b: Array) -> Array:
+    """A⁻¹ B, (..., n, m)."""
+    found = np.empty(b.shape, object)
+    for place in np.ndindex(a.shape[:-2]):
+        found[place], _ = _eliminated(a[place], b[place])
+    return found
+
+
+def determinant(a: Array) -> Array:
+    """(...,), of (..., n, n)."""
+    found = np.empty(a.shape[:-2], object)
+    for place in np.ndindex(a.shape[:-2]):
+        _, found[place] = _eliminated(a[place], a[place][:, :0])
+    return found
+
+
+RULES = {
+    **floats.RATIONAL,
+    "convert_element_type": converted,
+    "iota": positions,
+    "solve": floats.plain(solved),
+    "det": floats.plain(determinant),
+}
 """Those of any numbers, with what makes numbers."""

@@ -11,6 +11,7 @@ from reference.operations.attention import ATTENTION
 from reference.operations.convolution import CONVOLUTION
 from reference.operations.dense import DENSE
 from reference.operations.losses import LOSSES
+from reference.operations.matrices import MATRICES
 from reference.operations.norms import NORMS
 from reference.operations.operation import Operation
 from reference.operations.pooling import POOLING
@@ -28,6 +29,7 @@ FAMILIES: tuple[tuple[Operation, ...], ...] = (
     ATTENTION,
     RECURRENT,
     ARRAYS,
+    MATRICES,
 )
 
 OPERATIONS: Mapping[str, Operation] = {one.name: one for family in FAMILIES for one in family}

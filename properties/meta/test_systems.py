@@ -1,0 +1,153 @@
+"""Systems of linear equations, determinants and Cholesky factors: their derivatives and their bounds."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from reference import systems
+from reference.arithmetic import balls, complex_step, exact
+from reference.arithmetic.bounded import Bounding
+from reference.arithmetic.floats import Floats
+from reference.operations import OPERATIONS
+from reference.operations.operation import Operation, inputs
+from reference.precision import in_double_precision
+from reference.program import derivative
+from reference.projections import projections
+
+Array = np.ndarray[Any, Any]
+N, K = 4, 3
+SIZES = {"n": N, "k": K}
+
+
+def factor(b: Any) -> Any:
+    return systems.cholesky(b @ b.T + jnp.eye(b.shape[0]))
+
+
+FACTOR = Operation("factor", factor, inputs(b="n n"))
+TRIANGLES = [
+    {"left_side": left, "lower": lower, "transpose_a": turned, "unit_diagonal": unit}
+    for left in (True, False)
+    for lower in (True, False)
+    for turned in (True, False)
+    for unit in (True, False)
+]
+
+
+def triangular(flags: dict[str, bool]) -> Operation:
+    def forward(a: Any, b: Any) -> Any:
+        return systems.triangular_solve(a, b, **flags)
+
+    return Operation("triangular", forward, inputs(a="n n", b="n k" if flags["left_side"] else "k n"))
+
+
+def arrays_of(operation: Operation) -> list[Array]:
+    rng = np.random.default_rng(0)
+    return [
+        rng.standard_normal([SIZES[axis] for axis in one.axes.split()]) for one in operation.inputs.values()
+    ]
+
+
+def is_within(found: Any, value: Any, error: Any) -> bool:
+    return bool((np.abs(np.asarray(found, float) - value) <= error).all())
+
+
+@in_double_precision
+def of_jax(function: Callable[..., Any], arrays: list[Array], cotangent: Array) -> list[Array]:
+    outputs, pull = jax.vjp(function, *map(jnp.asarray, arrays))
+    return [np.asarray(one) for one in (outputs, *pull(jnp.asarray(cotangent)))]
+
+
+def compare_all(operation: Operation, function: Callable[..., Any]) -> None:
+    """Its program in floats, balls and complex steps, and what JAX makes of its own function, within the bounds."""
+    known = derivative(operation, {}, SIZES)
+    arrays = arrays_of(operation)
+    cotangent = np.random.default_rng(1).standard_normal(known.program.shape(known.program.outputs[0], SIZES))
+    bounding, given = Bounding(), [*arrays, cotangent]
+    right = [one.enclosed for one in bounding.read(known.program, list(map(bounding.input, given)), SIZES)]
+    steps = complex_step.gradients(known, arrays, [cotangent], SIZES)
+    middles = [
+        np.vectorize(lambda x: float(balls.ball(x).mid()))(one)
+        for one in balls.vjp(known, arrays, [cotangent], SIZES)
+    ]
+    for found in (Floats().read(known.program, given, SIZES), of_jax(function, arrays, cotangent), middles):
+        assert all(is_within(one, bound.value, bound.error) for one, bound in zip(found, right, strict=True))
+    assert all(is_within(one, bound.value, bound.error) for one, bound in zip(steps, right[1:], strict=True))
+    assert max(float((one.error / (1 + abs(one.value))).max()) for one in right) < 1e-11
+
+
+def test_a_cholesky_factor_and_its_derivative_are_those_of_jax() -> None:
+    def of_lower_triangle(b: Any) -> Any:
+        return lax.linalg.cholesky(b @ b.T + jnp.eye(N), symmetrize_input=False)
+
+    compare_all(FACTOR, of_lower_triangle)
+
+
+@pytest.mark.parametrize(
+    "flags", TRIANGLES, ids=lambda flags: " ".join(k for k, v in flags.items() if v) or "none"
+)
+def test_a_triangular_system_and_its_derivative_are_those_of_jax(flags: dict[str, bool]) -> None:
+    compare_all(triangular(flags), lambda a, b: lax.linalg.triangular_solve(a, b, **flags))
+
+
+WAYS: dict[str, Callable[[Array, Array], Array]] = {
+    "by elimination": np.linalg.solve,
+    "by the inverse": lambda a, b: np.linalg.inv(a) @ b,
+    "by a decomposition": lambda a, b: np.linalg.solve(np.linalg.qr(a)[1], np.linalg.qr(a)[0].T @ b),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("condition", [1.0, 1e2, 1e4])
+def test_every_way_to_solve_a_system_in_single_precision_lies_within_its_bound(
+    way: str, condition: float
+) -> None:
+    known, bounding, rng = (
+        derivative(OPERATIONS["solve"], {}, SIZES),
+        Bounding("float32"),
+        np.random.default_rng(0),
+    )
+    for _ in range(100):
+        left, right = (np.linalg.qr(rng.standard_normal((N, N)))[0] for _ in range(2))
+        a = (left * np.geomspace(1, 1 / condition, N)) @ right
+        a, b = (one.astype(np.float32) for one in (a, rng.standard_normal((N, K))))
+        values = [bounding.input(one) for one in (a, b, np.ones((N, K), np.float32))]
+        bound = bounding.read(known.program, values, SIZES)[0].enclosed
+        assert is_within(WAYS[way](a, b), bound.value, bound.error)
+
+
+def test_of_a_matrix_that_may_be_singular_nothing_is_said() -> None:
+    nearly = np.array([[1.0, 2.0], [2.0, 4.0 + 1e-15]])
+    for name in ("inv", "det", "log_abs_det"):
+        known, bounding = derivative(OPERATIONS[name], {}, {"n": 2}), Bounding()
+        cotangent = np.ones(known.program.shape(known.program.outputs[0], {"n": 2}))
+        found = bounding.read(known.program, list(map(bounding.input, (nearly, cotangent))), {"n": 2})
+        assert all(np.isinf(one.enclosed.error).all() for one in found)
+
+
+def test_an_inverse_and_its_derivative_are_exact_in_fractions() -> None:
+    a, cotangent = np.array([[2.0, 1.0], [0.0, 4.0]]), np.array([[1.0, 0.0], [0.0, 0.0]])
+    known = derivative(OPERATIONS["inv"], {}, {"n": 2})
+    inverse, gradient = exact.vjp(known, [a], [cotangent], {"n": 2})
+    assert inverse.tolist() == [[0.5, -0.125], [0, 0.25]]
+    assert gradient.tolist() == [[-0.25, 0], [0.0625, 0]]  # -A⁻ᵀ E A⁻ᵀ
+    (change,) = exact.jvp(known, [a], [np.array([[1.0, 0.0], [0.0, 0.0]])], {"n": 2})
+    assert exact.inner([exact.Fractions().number(cotangent)], [change]) == gradient[0, 0]
+
+
+@pytest.mark.parametrize(
+    "operation", [FACTOR, *(OPERATIONS[name] for name in ("solve", "inv", "det", "log_abs_det"))]
+)
+def test_what_single_precision_loses_lies_within_the_bound_of_a_projection(operation: Operation) -> None:
+    known, arrays = derivative(operation, {}, SIZES), [one.astype(np.float32) for one in arrays_of(operation)]
+    cotangent = np.ones(known.program.shape(known.program.outputs[0], SIZES), np.float32)
+    found = Floats(np.float32).read(known.program, [*arrays, cotangent], SIZES)[1:]
+    bounds = projections(known, arrays, [cotangent], SIZES, format="float32")
+    for gradient, bound in zip(found, bounds, strict=True):
+        value = np.tensordot(bound.directions, gradient.astype(float), axes=gradient.ndim)
+        assert is_within(value, bound.value, bound.error)
+        assert (bound.error < 0.05 * np.abs(gradient).sum()).all()
