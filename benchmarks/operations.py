@@ -130,13 +130,17 @@ def _compare(operation: Operation, case: Case, right: Sequence[Enclosed], name: 
         for arrays in (case.inputs, case.cotangents)
     )
     for by_hand in BY_HAND.get(operation.name, ()):
-        with np.errstate(all="ignore"):
-            value, backward = by_hand(*(one.copy() for one in inputs), **case.options)
-            gradients = backward(
-                cotangents[0].copy() if len(cotangents) == 1 else tuple(one.copy() for one in cotangents)
-            )
-        outputs = value if isinstance(value, tuple) else (value,)
         seen.judged += 1
+        try:
+            with np.errstate(all="ignore"):
+                value, backward = by_hand(*(one.copy() for one in inputs), **case.options)
+                gradients = backward(
+                    cotangents[0].copy() if len(cotangents) == 1 else tuple(one.copy() for one in cotangents)
+                )
+        except np.linalg.LinAlgError:  # of a matrix that is singular
+            seen.overflowed += 1
+            continue
+        outputs = value if isinstance(value, tuple) else (value,)
         found = [*outputs, *gradients]
         if not all(np.isfinite(one).all() for one in found):
             seen.overflowed += 1  # unstable, as a verdict would have it: no question of rounding

@@ -1106,6 +1106,47 @@ def bilinear_form(x: Array, A: Array, z: Array) -> tuple[Array, Backward]:
     return ((x @ A) * z).sum(axis=1), backward
 
 
+def solve(a: Array, b: Array) -> tuple[Array, Backward]:
+    """A system with the transpose, and an outer product."""
+    x = np.linalg.solve(a, b)
+
+    def backward(dx: Array) -> tuple[Array, ...]:
+        db = np.linalg.solve(a.T, dx)
+        return -db @ x.T, db
+
+    return x, backward
+
+
+def solve_by_inverse(a: Array, b: Array) -> tuple[Array, Backward]:
+    """A product with the inverse, which is kept."""
+    inverse = np.linalg.inv(a)
+    x = inverse @ b
+    return x, lambda dx: (-(inverse.T @ dx) @ x.T, inverse.T @ dx)
+
+
+def inv(a: Array) -> tuple[Array, Backward]:
+    """-A⁻ᵀ dY A⁻ᵀ."""
+    inverse = np.linalg.inv(a)
+    return inverse, lambda dy: (-inverse.T @ dy @ inverse.T,)
+
+
+def det(a: Array) -> tuple[Array, Backward]:
+    """δ A⁻ᵀ."""
+    found = np.linalg.det(a)
+    return found, lambda dy: (dy * found * np.linalg.inv(a).T,)
+
+
+def log_abs_det(a: Array) -> tuple[Array, Backward]:
+    """A⁻ᵀ."""
+    return np.linalg.slogdet(a)[1], lambda dy: (dy * np.linalg.inv(a).T,)
+
+
+def log_abs_det_by_factors(a: Array) -> tuple[Array, Backward]:
+    """The pivots of a decomposition into an orthogonal matrix and a triangle."""
+    q, r = np.linalg.qr(a)
+    return np.log(np.abs(np.diag(r))).sum(), lambda dy: (dy * q @ np.linalg.inv(r).T,)
+
+
 BY_HAND: Mapping[str, tuple[ByHand, ...]] = {
     "dense": (dense, dense_by_samples),
     "dense_without_bias": (dense_without_bias,),
@@ -1189,5 +1230,9 @@ BY_HAND: Mapping[str, tuple[ByHand, ...]] = {
     "matmul": (matmul,),
     "batched_matmul": (batched_matmul,),
     "bilinear_form": (bilinear_form,),
+    "solve": (solve, solve_by_inverse),
+    "inv": (inv,),
+    "det": (det,),
+    "log_abs_det": (log_abs_det, log_abs_det_by_factors),
 }
 """By the name of the operation."""

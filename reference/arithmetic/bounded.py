@@ -1000,9 +1000,10 @@ class _Matrix:
     """A⁻¹, and how far it may be off: what a program makes of A it makes of a neighbour A + E.
 
     By elimination with pivots |E| ≤ γ_3n |L||U| (Higham, theorem 9.4); by Cholesky's γ_n+1 |L||Lᵀ| (theorem 10.3),
-    which is the same product where no rows are exchanged; and likewise of Aᵀ, since who has A⁻¹ turns it. E and what A
-    is off by itself count to the first order; the higher ones are a share of r = ‖|A⁻¹| |E|‖ of it, 1/(1 - 2r) in all,
-    as A⁻¹ is computed too. From r = ¼ on nothing is known.
+    which is the same product where no rows are exchanged; by orthogonal factors, γ_3n ‖a_j‖ for all of a column a_j
+    (theorem 19.4); and likewise of Aᵀ, since who has A⁻¹ turns it. E and what A is off by itself count to the first
+    order; the higher ones are a share of r = ‖|A⁻¹| |E|‖ of it, 1/(1 - 2r) in all, as A⁻¹ is computed too. From r = ¼
+    on nothing is known.
 
     Attributes:
         inverse: |A⁻¹|.
@@ -1028,9 +1029,10 @@ class _Matrix:
 
     @staticmethod
     def _eliminated(found: Any) -> tuple[Array, Array]:
-        """|L||U| in the order of A's rows, and U."""
+        """|E| but for γ: |L||U| in the order of A's rows, or the norm of a column; and U."""
         order, lower, upper = found
-        return order @ (np.abs(lower) @ np.abs(upper)), upper
+        columns = np.linalg.norm(lower @ upper, axis=-2, keepdims=True)
+        return np.maximum(order @ (np.abs(lower) @ np.abs(upper)), columns), upper
 
     def safety(self, off: Any) -> Any:
         """1/(1 - 2r), (..., 1, 1); infinite from r = ¼ on."""

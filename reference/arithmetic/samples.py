@@ -30,9 +30,9 @@ class Row(NamedTuple):
         return [np.asarray(one) for one in (found if isinstance(found, tuple | list) else (found,))]
 
 
-V, M, S = (4,), (3, 4), (3, 3)
+V, M, S = (4,), (3, 4), (2, 2)
 INDICES = np.array([2, 0, 2])
-STRONG = 16 * np.eye(3)  # keeps a matrix from being singular
+STRONG = 16 * np.eye(2)  # keeps a matrix from being singular
 NEAREST = lax.RoundingMethod.TO_NEAREST_EVEN
 
 PRIMITIVES: Mapping[str, Row] = {
@@ -137,7 +137,7 @@ PRIMITIVES: Mapping[str, Row] = {
         (M,),
         loose=2,
     ),  # only rounding
-    "solve": Row(lambda x, y: systems.solve(x + STRONG, y), (S, (3, 2)), 0.5, 1.5, loose=4),
+    "solve": Row(lambda x, y: systems.solve(x + STRONG, y), (S, S), 0.5, 1.5, loose=4),
     "det": Row(lambda x: systems.det(x + STRONG), (S,), 0.5, 1.5, loose=4),
     "log_abs_det": Row(lambda x: systems.slogdet(x + STRONG)[1], (S,), 0.5, 1.5, loose=8),
     "cholesky_factor": Row(lambda x: systems.cholesky(x + STRONG), (S,), 0.5, 1.5, loose=4),
