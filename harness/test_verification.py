@@ -742,6 +742,26 @@ def test_pytest_shows_the_verdict_once_for_all_its_processes(tmp_path: Path) -> 
     assert output.count(f"\nERROR {broken}: broken.py has a syntax error in line 1") == 1
 
 
+def test_pytest_shows_the_smallest_case_of_a_file_that_dies_when_its_mistake_is_looked_for(
+    tmp_path: Path,
+) -> None:
+    wrong = tmp_path / "wrong.py"
+    wrong.write_bytes((ROOT / "examples" / "one_output_only.py").read_bytes())
+    code = """
+import pathlib, sys, pytest
+DIES = "import os\\ndef gradient(parameters, inputs, targets): os._exit(3)"
+class Changer:
+    def pytest_sessionfinish(self): pathlib.Path(sys.argv[1]).write_text(DIES, "utf-8")
+chosen = ["-n", "0", "--hypothesis-seed=1", "-k", "equals_autodiff", f"--backprop={sys.argv[1]}"]
+sys.exit(pytest.main(chosen, plugins=[Changer()]))
+"""
+    command = [sys.executable, "-c", code, str(wrong)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
+    heading, _, case = done.stdout.partition("The smallest case found")
+    assert f"FAIL {wrong}: db2[1] is 0" in heading
+    assert "\nparameters = [" in case
+
+
 EARLY_STEP = """
 import numpy as np
 PROBLEM = {"dtype": ["float64", "float32"], "loss": "half_sse", "reduction": "sum", "layers": [2, 3]}

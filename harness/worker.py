@@ -899,10 +899,7 @@ class Subject:
             return "size", f"{doing} returned {text}, far more than its arguments have"
         if isinstance(error, adapters.Broken):
             return "contract", str(error)
-        if (
-            any(kind.__name__.endswith("LinAlgError") for kind in type(error).__mro__)
-            and "square" not in text
-        ):
+        if is_refused(error):
             return "undefined", f"{doing} raised {name_of(type(error))}: {text.rstrip('.')}{where}"
         if isinstance(error, UnreadableError):
             return "not_found", f"{self.name} {text}"
@@ -944,6 +941,14 @@ class Subject:
         except ValueError:  # on another drive of Windows
             inner = Path(path.name)
         return "" if INSTALLED.intersection(inner.parts) else str(inner)
+
+
+def is_refused(error: BaseException) -> bool:
+    """Whether a library has no answer for these numbers: for a singular matrix, or for what is no number."""
+    kinds, text = {kind.__name__.lstrip("_") for kind in type(error).__mro__}, str(error)
+    return ("LinAlgError" in kinds and "square" not in text) or (
+        "ValueError" in kinds and "infs or NaNs" in text
+    )
 
 
 def load_file(path: str) -> types.ModuleType:
