@@ -300,6 +300,21 @@ def test_a_smooth_function_that_is_computed_with_a_maximum_has_no_kink(tmp_path:
     assert all(record.open_entries == 0 for record in outcome.records)
 
 
+def test_rounding_is_no_wrong_gradient_of_a_function_whose_terms_cancel_to_the_last_digit(
+    tmp_path: Path,
+) -> None:
+    source = """
+    OPERATION = {"x": "k", "c": {"axes": "k", "constant": True}}
+    def forward(x, c):
+        total = np.exp(x.sum()) - np.exp(x.sum() + c.sum())
+        return total + (np.exp(x + c) - np.exp(x)).sum()  # of one number 0, whatever it is
+    def backward(dy, x, c):
+        return dy * (np.exp(x.sum()) - np.exp(x.sum() + c.sum()) + np.exp(x + c) - np.exp(x))
+    """
+    outcome = judged(tmp_path, source, Effort(cases=60, seed=1, shrinking=60))
+    assert outcome.verdict is Verdict.PASS, outcome.message
+
+
 NO_PROGRAM = {
     "a branch on a number": (
         "if x[0, 0] > 0: pass",

@@ -420,6 +420,10 @@ class Right:
         entries = [off(gradients[name], one) for name, one in self.gradients.items()]
         return entries if self.lines is None else [*entries, self.lines.off(gradients)]
 
+    def is_wide(self, cotangents: Sequence[Array], fmt: str) -> bool:
+        """Whether the bound of some gradient says little of it."""
+        return any(_is_wide(one, cotangents, fmt) for one in self.gradients.values())
+
     def most_wrong(self, gradients: Mapping[str, Array]) -> tuple[Place, float] | None:
         """The entry that is most wrong, and by how much; None where lines alone tell, or nothing was measured."""
         errors: dict[Place, float] = {
@@ -869,13 +873,9 @@ class Judge:
         known = self.known(case)
         if self.reading is not None and self.reading.own:
             if known is not None and self._is_program(case, outputs, cotangents, known, gradients):
-                if case.regime in EDGES or not any(
-                    _is_wide(one, gradients[name], self.format) for name, one in known.gradients.items()
-                ):
+                if case.regime in EDGES or not known.is_wide(cotangents, self.format):
                     return known
-                return self._measured(
-                    case, outputs, cotangents
-                )  # which tells more than a bound that has exploded
+                return self._measured(case, outputs, cotangents)  # more than a bound that has exploded tells
             if case.regime in EDGES:
                 raise Inconclusive("the program of forward has other values here")
         if known is None or self.reading is None or self.reading.own:
@@ -1005,7 +1005,7 @@ class Judge:
 
     def check(self, case: OperationCase) -> Comparison:
         """Hold the gradients of a case against what is right. Raises `Violation` and `Inconclusive`."""
-        outputs, _, gradients = self.run(case)
+        outputs, cotangents, gradients = self.run(case)
         right = self.right(case)
         known = _known(right.gradients).values()
         if right.lines is None and any(one.size for one in known) and not any(one.any() for one in known):
@@ -1025,9 +1025,7 @@ class Judge:
         if not told:
             lines = self._tied(case, right.gradients) if right.lines is None else right.lines
             told = lines.contradicted(gradients, right.gradients) if lines is not None else ""
-        if not told and any(
-            _is_wide(one, gradients[name], self.format) for name, one in right.gradients.items()
-        ):
+        if not told and right.is_wide(cotangents, self.format):
             told = self._off_in_projection(case, gradients, right)
         if told:
             self.is_wrong = True
@@ -1113,9 +1111,10 @@ WIDE = {"float64": 1e-9, "float32": 1e-2}
 """Of the largest entry: above it a bound says too little, and projections are asked besides."""
 
 
-def _is_wide(one: Enclosed, given: Array, fmt: str) -> bool:
-    """Whether the typical bound of an array says little; of one that should be 0, of what was given for it."""
-    size = float(np.abs(one.value).max(initial=0)) or float(np.abs(given).max(initial=0))
+def _is_wide(one: Enclosed, cotangents: Sequence[Array], fmt: str) -> bool:
+    """Whether the typical bound of an array says little; of one that may be 0, beside what it is made of."""
+    sizes = [one.value] if (np.abs(one.value) > one.error).any() else cotangents
+    size = max((float(np.abs(each).max(initial=0)) for each in sizes), default=0.0)
     return size > 0 and float(np.median(one.error)) > WIDE.get(fmt, 1.0) * size
 
 
