@@ -996,6 +996,11 @@ def _select_and_scatter_add(
 # --- systems of linear equations ------------------------------------------------------------------------------
 
 
+def _width(a: Bounded) -> Any:
+    """How far an open comparison may carry a number, to either side; `NONE` where there is none."""
+    return np.broadcast_to(np.maximum(a.down, a.up), a.x.shape) if a.is_open else NONE
+
+
 class _Matrix:
     """A⁻¹, and how far it may be off: what a program makes of A it makes of a neighbour A + E.
 
@@ -1024,7 +1029,7 @@ class _Matrix:
         matrices = a.x, a.x.swapaxes(-1, -2)
         (sizes, upper), (turned, _) = (self._eliminated(lu(one, check_finite=False)) for one in matrices)
         self.off = self_.gamma(3 * self.size) * np.maximum(sizes, turned.swapaxes(-1, -2)) + a.e
-        self.open = np.maximum(a.down, a.up) if a.is_open else NONE
+        self.open = _width(a)
         self.logs = np.abs(np.log(np.abs(np.diagonal(upper, axis1=-2, axis2=-1)))).sum(-1)
 
     @staticmethod
@@ -1053,11 +1058,12 @@ def _solve(self: "Bounding", a: Bounded, b: Bounded) -> Bounded:
     matrix = _Matrix(self, a)
     answer = matrix.inverse @ (b.size + b.e)
     e = matrix.in_answer(matrix.off, answer) + self.gamma(matrix.size) * answer + self.format.tiny
-    found = Bounded(floats.solved(a.x, b.x), e if none(b.e) else e + 2 * (matrix.inverse @ b.e))
+    e = e if none(b.e) else e + 2 * (matrix.inverse @ np.broadcast_to(b.e, b.x.shape))
+    found = Bounded(floats.solved(a.x, b.x), e)
     if a.is_open or b.is_open:
         width = NONE if none(matrix.open) else matrix.in_answer(matrix.open, answer)
         if b.is_open:
-            width = width + 2 * (matrix.inverse @ (np.maximum(b.down, b.up) + np.zeros_like(b.x)))
+            width = width + 2 * (matrix.inverse @ _width(b))
         found.down = found.up = width
     return found
 
@@ -1087,7 +1093,7 @@ def _cholesky_factor(self: "Bounding", a: Bounded) -> Bounded:
         return np.where(share < 1 / 4, np.abs(x) @ np.tril(inner) / (1 - 2 * share), np.inf)
 
     size = np.abs(x) @ np.abs(x).swapaxes(-1, -2)
-    width = carried(np.maximum(a.down, a.up) + np.zeros_like(x)) if a.is_open else NONE
+    width = carried(_width(a)) if a.is_open else NONE
     return Bounded(x, carried(self.gamma(x.shape[-1] + 1) * size + a.e), width, width)
 
 
