@@ -899,7 +899,7 @@ class Subject:
             return "size", f"{doing} returned {text}, far more than its arguments have"
         if isinstance(error, adapters.Broken):
             return "contract", str(error)
-        if is_refused(error):
+        if is_refused(error, text):
             return "undefined", f"{doing} raised {name_of(type(error))}: {text.rstrip('.')}{where}"
         if isinstance(error, UnreadableError):
             return "not_found", f"{self.name} {text}"
@@ -943,9 +943,9 @@ class Subject:
         return "" if INSTALLED.intersection(inner.parts) else str(inner)
 
 
-def is_refused(error: BaseException) -> bool:
+def is_refused(error: BaseException, text: str) -> bool:
     """Whether a library has no answer for these numbers: for a singular matrix, or for what is no number."""
-    kinds, text = {kind.__name__.lstrip("_") for kind in type(error).__mro__}, str(error)
+    kinds = {kind.__name__.lstrip("_") for kind in type(error).__mro__}
     return ("LinAlgError" in kinds and "square" not in text) or (
         "ValueError" in kinds and "infs or NaNs" in text
     )

@@ -204,7 +204,7 @@ class _Search(Generic[C]):
 
     def _look_for_right_ones(self) -> None:
         """Ask cases that a condition which is still possible says to be right, until some are, or none is drawn."""
-        possible = [*self._plain(), *self._sizes()]
+        possible = [*self._plain(), *self._sizes()] if self.wrong else []
         for _ in range(MORE if self.is_quick else MORE_SLOWLY):
             possible = [one for one in possible if self._is_exact(one)]
             looks = range(LOOKED_AT if possible and len(self.right) < FEWEST else 0)

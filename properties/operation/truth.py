@@ -1112,8 +1112,12 @@ WIDE = {"float64": 1e-9, "float32": 1e-2}
 
 
 def _is_wide(one: Enclosed, cotangents: Sequence[Array], fmt: str) -> bool:
-    """Whether the typical bound of an array says little; of one that may be 0, beside what it is made of."""
-    sizes = [one.value] if (np.abs(one.value) > one.error).any() else cotangents
+    """Whether the typical bound of an array says little; of what is nothing but rounding, beside what it is made of.
+
+    Beside a kink the middle of what is open may be 0 and says nothing: what is measured there tells more.
+    """
+    is_some = one.open.any() or (np.abs(one.value) > one.error).any()
+    sizes = [one.value] if is_some else cotangents
     size = max((float(np.abs(each).max(initial=0)) for each in sizes), default=0.0)
     return size > 0 and float(np.median(one.error)) > WIDE.get(fmt, 1.0) * size
 
