@@ -55,9 +55,8 @@ SANDBOXES: tuple[Sandbox, ...] = (
 )  # the strongest first, which `auto` tries first
 NOT_HERE = "The sandbox {} isn't available here: {}."
 OLDEST = (3, 9)  # Python of a subject
-A_WHILE = (
-    1 / 40
-)  # of the limit of a call: what comes before one, in an order of several, makes little of a difference
+# Of the limit of a call: what comes before one, in an order of several, makes little of a difference.
+A_WHILE = 1 / 40
 # A variable in the environment of a worker without a sandbox, and of all that it starts, as systemd gives one to each
 # service: nothing that would tell a file that it is judged.
 MARKER = "INVOCATION_ID"

@@ -261,7 +261,7 @@ def _of_traced(function: Callable[..., Value], args: Sequence[Value], keywords: 
     if function.__name__ == "insert" and isinstance(args[1], int) and (len(args) == 4 or "axis" in keywords):  # noqa: PLR2004
         return _inserted(*args, **keywords)
     if function is np.linalg.cholesky:  # of which the lower triangle counts; JAX's takes the mean of both
-        return counterpart("cholesky", "jax.scipy.linalg")(*args, lower=True)
+        return counterpart("cholesky", "jax.scipy.linalg")(*args, lower=not keywords.get("upper", False))
     inner = str(function.__module__).partition(".")[2].replace("lib", "").strip("._")
     answer = counterpart(function.__name__, f"jax.numpy.{inner}")
     try:

@@ -291,7 +291,8 @@ class Passage:
             if k and slot != edit.slots[0] and name == called[0]:  # of a loop that is written out
                 called[k] = f"{'an earlier' if slot < edit.slots[0] else 'a later'} {name}"
         paths = {f"via{k}": text.removeprefix("the gradient of ") for k, text in enumerate(called)}
-        return edit.text.format(*called, **paths).replace(" transposed is transposed", " is not transposed")
+        said = edit.text.format(*called, **paths)
+        return said.replace(" transposed is transposed", " is not transposed")  # each undoes the other
 
     def in_every_turn(self, edits: Iterable[Edit]) -> list[list[Edit]]:
         """Edits that are one to whoever wrote a loop, which is written out here: of the same step, line by line."""

@@ -122,14 +122,14 @@ def _weight(
 
 
 def _weight_of_system(name: str, inputs: Sequence[Any], value: Any) -> Any:
-    """As `bounded` has them, with √(Σ_k a_ik² Σ_k a_kj²) ≥ |a_ij| for the sizes of the factors."""
+    """As `bounded` has them, with the norms of rows and columns for the sizes of the factors."""
     a, *others = inputs
     terms = 3 * a.shape[-1] + FREEDOM
     if name == "cholesky_factor":
         inverse, size = jnp.abs(systems.inv(value)), jnp.abs(value) @ jnp.abs(value).swapaxes(-1, -2)
         return terms * (jnp.abs(value) @ jnp.tril(inverse @ size @ inverse.swapaxes(-1, -2)))
     rows, columns = (jnp.sqrt((a * a).sum(axis, keepdims=True)) for axis in (-1, -2))
-    inverse, size = jnp.abs(systems.inv(a)), rows * columns
+    inverse, size = jnp.abs(systems.inv(a)), jnp.maximum(rows, columns)
     if name == "solve":
         answer = inverse @ jnp.abs(others[0])
         return terms * (inverse @ (size @ answer) + answer)

@@ -174,7 +174,7 @@ _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "det": systems.det,
     "slogdet": systems.slogdet,
     "triangular_solve": systems.triangular_solve,
-    "cholesky": lambda a, **_: systems.cholesky(a),
+    "cholesky": systems.cholesky,
     # with a function as parameter, which is not sent
     "scatter-add": lax.scatter_add,
 }

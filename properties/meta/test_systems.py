@@ -139,11 +139,19 @@ def test_an_inverse_and_its_derivative_are_exact_in_fractions() -> None:
     assert exact.inner([exact.Fractions().number(cotangent)], [change]) == gradient[0, 0]
 
 
-@pytest.mark.parametrize(
-    "operation", [FACTOR, *(OPERATIONS[name] for name in ("solve", "inv", "det", "log_abs_det"))]
-)
-def test_what_single_precision_loses_lies_within_the_bound_of_a_projection(operation: Operation) -> None:
-    known, arrays = derivative(operation, {}, SIZES), [one.astype(np.float32) for one in arrays_of(operation)]
+@pytest.mark.parametrize("scale", [2.0**-10, 1.0, 2.0**10])
+@pytest.mark.parametrize("name", ["solve", "inv", "det", "log_abs_det"])
+def test_what_single_precision_loses_lies_within_the_bound_of_a_projection(name: str, scale: float) -> None:
+    check_projections(OPERATIONS[name], scale)
+
+
+def test_what_a_cholesky_factor_loses_lies_within_the_bound_of_a_projection() -> None:
+    check_projections(FACTOR, 1.0)
+
+
+def check_projections(operation: Operation, scale: float) -> None:
+    known = derivative(operation, {}, SIZES)
+    arrays = [(scale * one).astype(np.float32) for one in arrays_of(operation)]
     cotangent = np.ones(known.program.shape(known.program.outputs[0], SIZES), np.float32)
     found = Floats(np.float32).read(known.program, [*arrays, cotangent], SIZES)[1:]
     bounds = projections(known, arrays, [cotangent], SIZES, format="float32")

@@ -610,8 +610,7 @@ class Judge:
         try:
             return self.subject.backward(forward, cotangents)
         except Undefined as fault:
-            can_be_read = self.reading is not None and not self.declaration.has("stand_in")
-            known = self._read(case, cotangents) if can_be_read else None
+            known = self._read(case, cotangents)
             if known is not None and not any(_is_known(one).any() for one in known.gradients.values()):
                 raise
             raise NoGradient(str(fault)) from None
@@ -822,13 +821,13 @@ class Judge:
 
     def known(self, case: OperationCase) -> Right | None:
         """What is right by the known operation that the forward pass is; None where it is none, or has other shapes."""
-        if self.reading is None or self.declaration.has("stand_in"):
-            return None
-        return self._read(case, self.run(case)[1])
+        _, cotangents, _ = self.run(case)
+        return self._read(case, cotangents)
 
     def _read(self, case: OperationCase, cotangents: Sequence[Array]) -> Right | None:
-        """What the program that is read says; None where it has other shapes."""
-        assert self.reading is not None  # noqa: S101  (who calls this has asked)
+        """What the program that is read says; None where none is, or it has other shapes."""
+        if self.reading is None or self.declaration.has("stand_in"):
+            return None
         if self.reading.own:
             return self._by_program(self.reading, case, cotangents)
         try:

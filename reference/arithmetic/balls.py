@@ -166,17 +166,6 @@ def _log_abs_det(a: Array) -> Array:
     return np.asarray(np.frompyfunc(lambda x: abs(ball(x)).log(), 1, 1)(objects.determinant(a)), object)
 
 
-def _factored(a: Array) -> Array:
-    """The Cholesky factor, column by column."""
-    found = np.frompyfunc(lambda _: ball(0), 1, 1)(a)
-    for place in np.ndindex(a.shape[:-2]):
-        one, known = a[place], found[place]
-        for k in range(len(one)):
-            rest = one[k:, k] - known[k:, :k] @ known[k, :k] if k else one[k:, k]
-            known[k:, k] = rest / ball(rest[0]).sqrt()
-    return found
-
-
 _REFUSED = ("select_and_scatter_add", "select_and_gather_add")
 
 RULES: Mapping[str, Rule] = {
@@ -197,7 +186,7 @@ RULES: Mapping[str, Rule] = {
     "clamp": lambda _, low, x, high: _min(_max(x, low), high),
     "sort": plain(_sort),
     "log_abs_det": plain(_log_abs_det),
-    "cholesky_factor": plain(_factored),
+    "cholesky_factor": plain(lambda a: floats.factored_by_columns(a, np.frompyfunc(_of("sqrt"), 1, 1))),
 }
 
 

@@ -102,15 +102,6 @@ def _log_size(x: Array) -> Array:
     return np.log(np.where(np.real(x) < 0, -x, x))
 
 
-def _factored(a: Array) -> Array:
-    """The Cholesky factor, column by column: NumPy's conjugates the part that is small."""
-    found = np.zeros(a.shape, complex)
-    for k in range(a.shape[-1]):
-        rest = a[..., k:, k] - (found[..., k:, :k] * found[..., k : k + 1, :k]).sum(-1)
-        found[..., k:, k] = rest / np.sqrt(rest[..., :1])
-    return found
-
-
 def _converted(arithmetic: Any, x: Array, *, new_dtype: Any) -> Array:
     if np.dtype(new_dtype).kind == "f":
         return arithmetic.number(x)
@@ -134,7 +125,7 @@ ANALYTIC: Mapping[str, Callable[..., Array]] = {
     "solve": floats.solved,
     "det": np.linalg.det,
     "log_abs_det": lambda a: _log_size(np.linalg.det(a)),
-    "cholesky_factor": _factored,
+    "cholesky_factor": lambda a: floats.factored_by_columns(a, np.sqrt),  # NumPy's conjugates what is small
 }
 
 _ONLY_REAL = ("cummax", "cummin", "select_and_scatter_add", "select_and_gather_add")

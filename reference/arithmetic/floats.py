@@ -340,6 +340,15 @@ def factored(a: Array) -> Array:
         return np.full(np.shape(a), np.nan)
 
 
+def factored_by_columns(a: Array, root: Callable[[Array], Array]) -> Array:
+    """The Cholesky factor, (..., n, n), of numbers of any kind, column by column."""
+    found = a * 0
+    for k in range(a.shape[-1]):
+        rest = a[..., k:, k] - (found[..., k:, :k] * found[..., k : k + 1, :k]).sum(-1)
+        found[..., k:, k] = rest / root(rest[..., :1])
+    return found
+
+
 RATIONAL: Mapping[str, Rule] = {
     **{name: plain(move) for name, move in MOVES.items()},
     **{name: plain(compared) for name, compared in COMPARISONS.items()},
