@@ -260,6 +260,8 @@ def _of_traced(function: Callable[..., Value], args: Sequence[Value], keywords: 
         return array.reshape(-1)[function(np.arange(array.size).reshape(array.shape), *others, **keywords)]
     if function.__name__ == "insert" and isinstance(args[1], int) and (len(args) == 4 or "axis" in keywords):  # noqa: PLR2004
         return _inserted(*args, **keywords)
+    if function.__name__ in COUNTED:
+        return COUNTED[function.__name__](*args, **keywords)
     if function is np.linalg.cholesky:  # of which the lower triangle counts; JAX's takes the mean of both
         return counterpart("cholesky", "jax.scipy.linalg")(*args, lower=not keywords.get("upper", False))
     inner = str(function.__module__).partition(".")[2].replace("lib", "").strip("._")
@@ -276,6 +278,45 @@ def _inserted(array: Value, place: int, values: Value, axis: int) -> Value:
     before, after = jnp.split(array, [place], axis=axis)
     shape = (*array.shape[:axis], 1, *array.shape[axis:][1:])
     return jnp.concatenate([before, jnp.broadcast_to(values, shape), after], axis=axis)
+
+
+def _counts(labels: Value, weights: Value = None, minlength: int = 0) -> Value:
+    """np.bincount, as if no label were as large as the least length: where one is, the values are others."""
+    if not minlength:
+        raise UntraceableError("how many numbers bincount counts is asked of its numbers")
+    return jax().numpy.bincount(labels, weights, length=int(minlength))
+
+
+def _place(among: Value, numbers: Value, side: str = "left") -> Value:
+    """np.searchsorted, by counting the numbers before."""
+    jnp = jax().numpy
+    numbers, among = jnp.asarray(numbers), jnp.asarray(among)
+    before = among < numbers[..., None] if side == "left" else among <= numbers[..., None]
+    return before.sum(axis=-1)
+
+
+def _bin(numbers: Value, bins: Value, right: Value = 0) -> Value:
+    """np.digitize, of bins in increasing order."""
+    return _place(bins, numbers, "left" if right else "right")
+
+
+def _interpolated(x: Value, xp: Value, fp: Value, left: Value = None, right: Value = None) -> Value:
+    """np.interp: a line between two neighbours, and constants outside."""
+    jnp = jax().numpy
+    x, xp, fp = (jnp.asarray(one, "float64") for one in (x, xp, fp))
+    i = jnp.clip(_place(xp, x, "right"), 1, xp.size - 1)
+    inside = fp[i - 1] + (x - xp[i - 1]) * (fp[i] - fp[i - 1]) / (xp[i] - xp[i - 1])
+    above = jnp.where(x > xp[-1], fp[-1] if right is None else right, inside)
+    return jnp.where(x < xp[0], fp[0] if left is None else left, above)
+
+
+COUNTED: Mapping[str, Callable[..., Value]] = {
+    "bincount": _counts,
+    "searchsorted": _place,
+    "digitize": _bin,
+    "interp": _interpolated,
+}
+"""Functions of NumPy of which JAX's has a loop, or a result of a length that depends on numbers."""
 
 
 def _copied(array: Traced, value: Value) -> None:
@@ -373,10 +414,8 @@ def assigned(value: Value, index: Index, new: Value) -> Value:
         if is_mask(index) and (isinstance(new, Selected) or not np.ndim(new)):
             whole = new.whole if isinstance(new, Selected) else new
             return jnp.where(of_mask(index, value), whole, value).astype(dtype)
-        if np.ndim(
-            new
-        ):  # into a gradient that comes with the value, for one, which is no part of the program
-            return jnp.asarray(value).at[index].set(new)
+        if np.ndim(new):
+            return _last_of_each(jnp.asarray(value), index, jnp.asarray(new, dtype))
         hit = jnp.zeros(shape, "int64").at[index].add(1) > 0
         return jnp.where(hit, jnp.asarray(new, dtype), value)
     places = np.arange(int(np.prod(shape))).reshape(shape)[index]
@@ -390,6 +429,17 @@ def assigned(value: Value, index: Index, new: Value) -> Value:
     hit.reshape(-1)[places.ravel()] = True
     source.reshape(-1)[places.ravel()] = np.arange(places.size)  # of several, the last stays
     return jnp.where(hit, new.reshape(-1)[source], value)
+
+
+def _last_of_each(value: Value, index: Index, new: Value) -> Value:
+    """The array after `value[index] = new` for a traced index: of several numbers for a place the last stays."""
+    jnp = jax().numpy
+    size = int(np.prod(value.shape))
+    places = jnp.arange(size).reshape(value.shape)[index]
+    numbers, places = jnp.broadcast_to(new, places.shape).reshape(-1), places.reshape(-1)
+    last = jnp.where(jnp.arange(size)[:, None] == places, jnp.arange(places.size), -1).max(axis=1)
+    written = jnp.where(last >= 0, numbers[jnp.maximum(last, 0)], value.reshape(-1))
+    return written.reshape(value.shape)
 
 
 def is_traced(value: Value) -> bool:
@@ -643,7 +693,7 @@ class Transcription:
         return [slot(one) for one in jaxpr.outvars]
 
     def line(self, equation: Any) -> str:
-        """Where the subject says so, "mine.py:12 (forward) «x @ W»"; empty where that is not known."""
+        """Where the subject says so, "mine.py:12 (forward) «x @ W» 8"; empty where that is not known."""
         with suppress(Exception):
             frames = framework("jax._src.source_info_util").user_frames  # no public name
             for frame in frames(equation.source_info.traceback):
@@ -651,7 +701,7 @@ class Transcription:
                 if is_own(path, self.folder):
                     place = f"{path.name}:{int(frame.start_line)} ({frame.function_name})"[:LONGEST]
                     text = expression(frame)
-                    return f"{place} «{text}»" if text else place
+                    return f"{place} «{text}» {int(frame.start_column)}" if text else place
         return ""
 
 

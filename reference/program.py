@@ -103,8 +103,8 @@ class Program:
         return tuple(resolved(size, sizes) for size in self.shapes[slot])
 
 
-LINE = re.compile(r"[\w.-]+\.py:\d+ \([\w.<>]+\)( «[^«»\n]{1,60}»)?")
-"""A line as it is told, and what stands there: "mine.py:12 (forward) «x @ W»"."""
+LINE = re.compile(r"[\w.-]+\.py:\d+ \([\w.<>]+\)( «[^«»\n]{1,60}» \d+)?")
+"""A line as it is told, what stands there, and from which column: "mine.py:12 (forward) «x @ W» 8"."""
 ELSEWHERE = "traced elsewhere"
 """A scope for equations of which nobody knows the line."""
 KEPT = 64
