@@ -95,6 +95,18 @@ FORWARDS = {
             np.fill_diagonal(b, 1); c = np.empty_like(x); np.copyto(c, x); np.put_along_axis(c, y[:, None], 0.5, 1)
             return a, b, c, np.logaddexp.reduce(x, axis=1)
         """,
+    "numbers that are written at labels": """
+        def forward(x, y):
+            a = x.copy(); a[np.arange(2), y] -= x[:, 1]; a[:, y] *= x[:, :2]
+            b = x[0].copy(); b[np.minimum(y, 0)] = x[:, 0] * x[:, 1]
+            return a, b
+        """,
+    "places among numbers": """
+        def forward(x, y):
+            counts, bins = np.bincount(y, x[:, 0], minlength=4), np.array([-1.0, 0.125, 2])
+            places = np.searchsorted(bins, x, "right"), np.searchsorted(bins, x), np.digitize(x, bins)
+            return counts, sum(places) * x, np.interp(x, bins, x[0]), np.interp(x, bins, x[0], left=0, right=1)
+        """,
     "numbers one by one": """
         def forward(x, y):
             total = sum(v * v * i for (i, j), v in np.ndenumerate(x))
@@ -526,6 +538,54 @@ CAMERA = """
         dX[:, 2] = -(dy * X[:, :2]).sum(1) / X[:, 2] ** 2
         return dX
     """
+SOFTMAX = """
+    OPERATION = {"z": "n k"}
+    def forward(z):
+        e = np.exp(z - z.max(1, keepdims=True))
+        return e / e.sum(1, keepdims=True)
+    def backward(dy, z):
+        p = forward(z)
+        return p * (dy - (dy * p).sum(1, keepdims=True))
+    """
+GATE = """
+    OPERATION = {"x": "n d", "W": "d d"}
+    def forward(x, W): return x * (1 / (1 + np.exp(-(x @ W.T))))
+    def backward(dy, x, W):
+        s = 1 / (1 + np.exp(-(x @ W.T)))
+        dz = dy * x * s * (1 - s)
+        return dy * s + dz @ W, dz.T @ x
+    """
+PREY = """
+    OPERATION = {"x0": "", "y0": "", "b": ""}
+    def forward(x0, y0, b):
+        x, y = x0, y0
+        for _ in range(4):
+            x, y = x + 0.1 * (x - b * x * y), y + 0.1 * (b * x * y - y)
+        return x * x + y
+    def gradient(x0, y0, b):
+        steps = [(x0, y0)]
+        for _ in range(4):
+            x, y = steps[-1]
+            steps.append((x + 0.1 * (x - b * x * y), y + 0.1 * (b * x * y - y)))
+        dx, dy, db = 2 * steps[-1][0], 1.0, 0.0
+        for x, y in reversed(steps[:-1]):
+            db += 0.1 * x * y * (dy - dx)
+            dx, dy = dx * (1.1 - 0.1 * b * y) + dy * 0.1 * b * y, dy * (0.9 + 0.1 * b * x) - dx * 0.1 * b * x
+        return dx, dy, db
+    """
+MEANS = """
+    OPERATION = {"x": "n d", "group": {"axes": "n", "values": "labels", "below": "k"}, "w": "k d"}
+    def sums(x, group, w):
+        s = np.zeros(w.shape)
+        np.add.at(s, group, x)
+        return s, np.maximum(np.bincount(group, minlength=len(w)), 1)[:, None]
+    def forward(x, group, w):
+        s, count = sums(x, group, w)
+        return s / count * w
+    def backward(dy, x, group, w):
+        s, count = sums(x, group, w)
+        return (dy * w / count)[group], dy * s / count
+    """
 LIKELIHOOD = """
     OPERATION = {"x": "n", "b": "", "w": ""}
     def forward(x, b, w): return ((b + w * x) ** 2).sum(), (x, b, w)
@@ -545,6 +605,15 @@ LIKELIHOOD = """
         # what is the same in every turn of a loop is one mistake
         (FILTER, "(y[t - 1] if t else 0.0) - x[t]", "(y[t - 1] if t else 0.0)", "da: the path through `1 - a` is"),
         (SCAN, "            dh = dh * a[t][:, None]\n", "", "dx, da, db: the factor `a[t]` is left out"),
+        (PREY, " + dy * 0.1 * b * y", "", "dx0, dy0, db: the path through `b * x"),  # a fixed number of turns
+        (PREY, "(dy - dx)", "dy", "db: the path through `b * x` (with x0) is left out of a sum"),  # twice on a line
+        # the path of the maximum is 0 in the right program, and beside a mistake still nobody's
+        (SOFTMAX, "(dy - (dy * p).sum(1, keepdims=True))", "dy",
+         "dz: the path through `e.sum(1, keepdims=True)` is left out of a sum (the step at mine.py:6"),
+        (GATE, " * s * (1 - s)", "", "the slope of `1 / (1 + np.exp(-(x @ W.T)))` is left out"),
+        (GATE, "dz @ W,", "dz @ W.T,", "dx: W and its transpose are exchanged"),
+        # counts of labels
+        (MEANS, "(dy * w / count)", "(dy * w)", "division by `np.maximum(np.bincount(group, minlength=len(w)), 1)`"),
         # cumulative sums, and slices
         (SURVIVAL, "np.cumsum(event / risk)", "np.cumsum((event / risk)[::-1])[::-1]", "runs the other way"),
         (SURVIVAL, "e * np.cumsum(event / risk)", "e * (np.cumsum(event / risk) - event / risk)", "the entry itself"),
@@ -568,8 +637,8 @@ def test_different_factors_of_several_gradients_are_told_apart(tmp_path: Path) -
     """
     outcome = judged(tmp_path, source)
     assert outcome.diagnosis is not None
-    assert "du: the factor the slope of `np.sin(u)` is left out" in outcome.diagnosis.sentence
-    assert "dw: the factor the slope of `np.cos(w)` is left out" in outcome.diagnosis.sentence
+    assert "du: the slope of `np.sin(u)` is left out" in outcome.diagnosis.sentence
+    assert "dw: the slope of `np.cos(w)` is left out" in outcome.diagnosis.sentence
 
 
 GROUPED = """

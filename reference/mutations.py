@@ -20,6 +20,7 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from itertools import combinations, permutations, product
+from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -202,9 +203,10 @@ class Passage:
         options: Mapping[str, Any],
         sizes: Sizes,
         forward: Callable[..., Any] | None = None,
+        dead: Mapping[Slot, int] | None = None,
     ) -> None:
-        """Trace an operation, or one of its formulations."""
-        self.operation, self.options, self._forward = operation, options, forward
+        """Trace an operation, or one of its formulations; of the sums in `dead` there is only the operand it says."""
+        self.operation, self.options, self._forward, self._dead = operation, options, forward, dead or {}
         self._fixed = {axis: sizes[axis] for axis in operation.concrete}
         self.hand = isinstance(forward, ByHand)
         self.traced = (
@@ -214,7 +216,8 @@ class Passage:
         )
         names = tuple(operation.inputs)
         self.gradients = tuple(names[i] for i in self.traced.differentiable)
-        self.program = _normalised(self.traced.program, len(names), self.traced.outputs)
+        normalised = _normalised(self.traced.program, len(names), self.traced.outputs)
+        self.program = _without(normalised, self._dead) if self._dead else normalised
         dy = f"d{output_name([*names, *operation.options])}"
         cotangents = (dy,) if len(self.traced.pulled) == 1 else tuple(f"{dy}{i}" for i in self.traced.pulled)
         self._names = dict(zip(self.program.inputs, (*names, *cotangents), strict=True))
@@ -242,9 +245,17 @@ class Passage:
 
     def with_options(self, options: Mapping[str, Any], sizes: Sizes) -> "Passage | None":
         """The same with other numbers for its options, and for sizes; None where that is another program."""
-        other = Passage(self.operation, options, sizes, self._forward)
+        other = Passage(self.operation, options, sizes, self._forward, self._dead)
         same = [(one.primitive, one.inputs) for one in self.flow.steps]
         return other if [(one.primitive, one.inputs) for one in other.flow.steps] == same else None
+
+    def without(self, dead: Sequence["Edit"], sizes: Sizes) -> "Passage":
+        """The same without the terms that such edits leave out, which `dead_ends` gives."""
+        kept = {self.flow.steps[one.at[0]].outputs[0]: 1 - self._place(one) for one in dead}
+        return Passage(self.operation, self.options, sizes, self._forward, {**self._dead, **kept})
+
+    def _place(self, edit: "Edit") -> int:
+        return self.flow.steps[edit.at[0]].inputs.index(edit.slots[0])
 
     @property
     def is_of_sizes(self) -> bool:
@@ -268,11 +279,11 @@ class Passage:
 
     def ambiguous(self, slot: Slot) -> bool:
         """Whether the line that makes a variable makes others of the forward pass in the same way."""
-        line = self._made[slot].line if slot in self._made else ""
+        line = self._made[slot].line.partition("» ")[0] if slot in self._made else ""  # without the column
         kinds = [
             one.primitive
             for one in self.program.equations
-            if one.line == line and one.outputs[0] in self._values
+            if one.line.partition("» ")[0] == line and one.outputs[0] in self._values
         ]
         return not line or len(kinds) > len(set(kinds))
 
@@ -291,6 +302,10 @@ class Passage:
             if k and slot != edit.slots[0] and name == called[0]:  # of a loop that is written out
                 called[k] = f"{'an earlier' if slot < edit.slots[0] else 'a later'} {name}"
         paths = {f"via{k}": text.removeprefix("the gradient of ") for k, text in enumerate(called)}
+        paths |= {
+            f"factor{k}": text if "slope of" in text else f"the factor {text}"
+            for k, text in enumerate(called)
+        }
         said = edit.text.format(*called, **paths)
         return said.replace(" transposed is transposed", " is not transposed")  # each undoes the other
 
@@ -560,6 +575,45 @@ def _normalised(program: Program, inputs: int, outputs: int) -> Program:
     return _with_one_slope(found, names.values())
 
 
+def _without(program: Program, dead: Mapping[Slot, int]) -> Program:
+    """The program with one operand in the place of sums, by their outputs."""
+    names, equations = dict[Slot, Slot](), list[Equation]()
+    for one in program.equations:
+        inputs = tuple(names.get(slot, slot) for slot in one.inputs)
+        if one.outputs[0] in dead:
+            names[one.outputs[0]] = inputs[dead[one.outputs[0]]]
+        else:
+            equations.append(replace(one, inputs=inputs))
+    outputs = tuple(names.get(slot, slot) for slot in program.outputs)
+    return replace(program, outputs=outputs, equations=tuple(equations), _at={})
+
+
+def dead_ends(reading: Reading, unit: float) -> Iterator[Edit]:
+    """Terms of sums on the way back that change no gradient, each as the edit that leaves it out.
+
+    What comes back through the maximum that a softmax subtracts is 0. Nobody writes it, and beside a mistake it is 0 no
+    more: a program with it is no other than the right one, and with one step replaced it is another.
+    """
+    flow = reading.passage.flow
+    for i in sorted(flow.matters):
+        step = reading.steps[i]
+        for k, slot in enumerate(step.inputs) if step.primitive == "add_any" and flow.backward(i) else ():
+            rule = lambda c, *x, k=k: x[1 - k]  # noqa: E731
+            edit = Edit((i,), "path", rule, "the path through {via0} is left out of a sum", (slot,))
+            if changes_nothing(reading, edit, unit):
+                yield edit
+
+
+def changes_nothing(reading: Reading, edit: Edit, unit: float) -> bool:
+    """Whether the gradients stay what they are, to half of the digits of the largest: one may be all but rounding."""
+    largest = max((float(abs(one).max(initial=0)) for one in reading.gradients), default=0.0)
+    found = reading.read(edit)
+    return found is not None and all(
+        float(abs(now - then).max(initial=0)) <= sqrt(unit) * largest
+        for now, then in zip(found, reading.gradients, strict=True)
+    )
+
+
 def _with_one_slope(program: Program, carried: Any) -> Program:
     """u = c s, w = u r, v = u + w becomes v = c (s + s r), where r and s come from the forward pass."""
     made = {slot: one for one in program.equations for slot in one.outputs}
@@ -728,6 +782,7 @@ class _Level:
         else:
             family = _FAMILY.get(self.step.primitive)
             yield from getattr(self, f"_{family}")() if family else ()
+            yield from self.slopes() if self.back else ()
             if np.asarray(self.values[out]).dtype.kind == "f":
                 yield from self._of_the_value()
             if self.step.primitive not in {"copy", "convert_element_type"}:
@@ -745,6 +800,32 @@ class _Level:
         for some in uses.values() if len(uses) > 1 else ():
             text, slot = "the path through {via0} is left out", self.steps[some[0]].outputs[0]
             yield self.rule("path", text, lambda c, *x: np.zeros_like(c.right), 1, slot, only=tuple(some))
+
+    def slopes(self) -> Iterator[Edit]:
+        """All that the way back through an elementwise function of several steps multiplies by, left out."""
+        made = {slot: k for k, step in enumerate(self.steps) for slot in step.outputs}
+        out, k, first = self.step.outputs[0], self.i, self.step
+        inner = expression(first.line, first.primitive).strip("`")
+        while (slot := self._multiplied(k)) is not None:
+            if first is not self.step:
+                whole = inner in expression(first.line, first.primitive)
+                told = "slope of {via1} is" if whole else "slopes from {via1} to {via0} are"
+                rule = lambda c, *x: x[-1]  # noqa: E731
+                text, seen = f"the {told} left out", (out, first.outputs[0])
+                yield self.rule("slope", text, rule, 1.5, *seen, reads=(slot,))
+            if slot not in made:
+                return
+            k = made[slot]
+            first = self.steps[k]
+
+    def _multiplied(self, k: int) -> Slot | None:
+        """What a step of the way back multiplies by something of the forward pass, entry by entry."""
+        step = self.steps[k]
+        carried = [slot for slot in step.inputs if slot in self.flow.carried]
+        if step.primitive not in {"mul", "div", "neg", "select_n"} or len(carried) != 1:
+            return None
+        same = np.shape(self.values[carried[0]]) == np.shape(self.values[step.outputs[0]])
+        return carried[0] if same else None
 
     # which other variables could stand here
 
@@ -904,7 +985,7 @@ class _Level:
             if slot in self.flow.carried:
                 continue
             if not (divides and k == 0):
-                text = "the division by {0} is left out" if divides else "the factor {0} is left out"
+                text = "the division by {0} is left out" if divides else "{factor0} is left out"
                 yield self.operand(k, "factor", text, np.ones_like, 1)
             for text, f, rank in FACTORS:
                 yield self.operand(k, "factor", text, f, rank)
@@ -1062,8 +1143,9 @@ class _Level:
         value = np.asarray(self.values[x])
         if self.step.primitive == "transpose" and value.size > 1:
             text = "{0} is brought into shape by reshape, not by a transpose"
+            if value.shape == np.shape(self.values[self.step.outputs[0]]):
+                text = "{0} and its transpose are exchanged"
             yield self.rule("layout", text, lambda c, v: v.reshape(c.right.shape), 1, x)
-            yield self.rule("layout", "{0} is not transposed", lambda c, v: v, 1, x)
         elif value.size > 1:
             for order in _orders(value.ndim):
                 text = "{0} is transposed before it is reshaped"

@@ -49,7 +49,7 @@ from properties.diagnosis.trials import (
 )
 from properties.generic_cases import Case
 from properties.search import Inconclusive
-from reference.mutations import Edit, Passage, Reading, edits
+from reference.mutations import Edit, Passage, Reading, changes_nothing, dead_ends, edits
 from reference.operations import OPERATIONS
 from reference.operations.operation import Operation
 
@@ -286,7 +286,7 @@ def grammar(form: Form, search: Search) -> Iterator[Iterator[Candidate]]:
     for level in LEVELS:
         here = [edit for edit in every if low < edit.rank <= level]
         yield (of_edit(form, edit) for edit in [*fitted, *here] if level <= PRUNED or possible(edit))
-        if level <= PRUNED and form.passage.is_of_sizes:
+        if level <= PRUNED:
             yield (of_edits(form, some) for some in form.passage.in_every_turn([*usual, *here]))
         low, fitted, usual = level, [], []
 
@@ -528,6 +528,18 @@ def _asked(passage: Passage, subject: Subject, case: Case, unit: float, raised: 
     return None if faults else Asked(case, answer, truth=right, rounding=unit)
 
 
+def _without_dead_ends(form: OperationForm, trials: Sequence[Asked]) -> OperationForm:
+    """The form without the paths that are 0 on all trials."""
+    first = form.reading(trials[0])
+    if first is None or form.passage.hand:
+        return form
+    others = [found for one in trials[1:] if (found := form.reading(one))]
+    dead = [
+        edit for edit in dead_ends(first, UNIT) if all(changes_nothing(one, edit, UNIT) for one in others)
+    ]
+    return OperationForm(form.passage.without(dead, trials[0].case.sizes)) if dead else form
+
+
 def diagnose(
     operation: Operation, subject: Subject, cases: Sequence[Case], *, unit: float = UNIT
 ) -> Explanation:
@@ -564,7 +576,7 @@ def diagnose(
         passage,
         *(Passage(operation, passage.options, first.case.sizes, one) for one in operation.formulations),
     ]
-    ways = [OperationForm(one) for one in forms]
+    ways = [_without_dead_ends(OperationForm(one), trials) for one in forms]
     for one in ways:
         one.call_numbers(trials)
     told = explain(_Problem(operation, first.case, ways), trials)
