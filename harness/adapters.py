@@ -337,10 +337,10 @@ class Operations:
 
         Or that of a function of the module that an order names. Where there is none: None, no constants, and why.
         """
-        plan = order["plan"]
+        plan, sizes, shapes = order["plan"], order["sizes"], order["shapes"]
 
         def outputs(values: list[Value], *, wrapped: bool) -> list[Value]:
-            run = Run(plan, options, order["sizes"], None)
+            run = Run(plan, options, sizes, None)
             run.given.update(
                 (name, tracing.Traced(value) if wrapped else value)
                 for name, value in zip(plan["inputs"], values)  # noqa: B905 - Python 3.9
@@ -359,8 +359,10 @@ class Operations:
         for wrapped in (True, False) if plan["arrays"] == "numpy" else (False,):
             seen = tracing.numpy_seen(modules) if wrapped else nullcontext()
             try:
+                if order["symbols"]:
+                    sizes, shapes = tracing.symbols(order["symbols"], order["shapes"])
                 with seen:
-                    return (*tracing.traced(partial(outputs, wrapped=wrapped), order["shapes"], folder), "")
+                    return (*tracing.traced(partial(outputs, wrapped=wrapped), shapes, folder), "")
             except Exception as error:  # noqa: BLE001 - whatever it is, it ends the attempt
                 why = why or tracing.told(error, folder)
         return None, [], why[:300]

@@ -24,7 +24,7 @@ from properties.comparison import named
 from properties.conventions import CONVENTIONS
 from properties.declaration import Declaration, Function, Module, Signature, read
 from properties.operation.cases import OperationCase, combinations, make, numbered, part_of
-from properties.operation.programs import NoProgramError
+from properties.operation.programs import NoProgramError, Shapes
 from properties.operation.truth import Judge
 from properties.problem import OUTPUT_OF
 from properties.search import Inconclusive, Violation
@@ -122,10 +122,10 @@ class Page:
         raise NotImplementedError
 
     def program(
-        self, shapes: Sequence[tuple[str, tuple[int, ...]]], options: Mapping[str, Any], reference: str = ""
+        self, shapes: Shapes, options: Mapping[str, Any], reference: str = "", symbols: Sequence[str] = ()
     ) -> NoReturn:
         """Every page is known: none is traced."""
-        del shapes, options, reference
+        del shapes, options, reference, symbols
         raise NoProgramError("a page is no program of its own")
 
     def stand_in(

@@ -25,7 +25,7 @@ from harness.loading import UnusableSubject
 from properties.conventions import CONVENTIONS
 from properties.declaration import Call, Contents, Declaration, DeclarationError, Function, Missing, read
 from properties.operation.cases import numbered
-from properties.operation.programs import NoProgramError
+from properties.operation.programs import NoProgramError, Shapes
 from properties.search import SubjectGone
 from reference import operations
 from reference.operations.operation import Input, Operation
@@ -349,9 +349,11 @@ class OperationSubject:
         return self._operate(order, (), options, declared.calls["valid"].function.name).value is True
 
     def program(
-        self, shapes: Sequence[tuple[str, tuple[int, ...]]], options: Mapping[str, Any], reference: str = ""
+        self, shapes: Shapes, options: Mapping[str, Any], reference: str = "", symbols: Sequence[str] = ()
     ) -> Transcript:
         """The forward pass for inputs of these types and shapes as a program, or a function "mine.py:function".
+
+        With symbols for its sizes the shapes are expressions of those, and it is a program for all of them.
 
         Either is traced in a process of its own, which is none that is judged: what tracing leaves behind in a module
         is no fault of it.
@@ -361,11 +363,11 @@ class OperationSubject:
         """
         file, _, function = reference.rpartition(":")
         module = self._module.beside(file)
-        sizes = self.declaration.sizes_of(
-            dict(zip(self.declaration.inputs, (shape for _, shape in shapes), strict=True))
-        )
+        given = dict(zip(self.declaration.inputs, (shape for _, shape in shapes), strict=True))
+        sizes = {} if symbols else self.declaration.sizes_of(given)
         order: dict[str, Any] = {
             "do": "trace",
+            "symbols": list(symbols),
             "plan": self._plan,
             "sizes": sizes,
             "seed": 0,
@@ -390,7 +392,7 @@ class OperationSubject:
         if done.program is None:
             raise NoProgramError(done.why)
         try:
-            return read_transcript(done.program, done.value)
+            return read_transcript(done.program, done.value, [shape for _, shape in shapes])
         except TranscriptError as error:
             raise NoProgramError(str(error)) from None
 

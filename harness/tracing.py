@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import importlib
 import linecache
+import operator
 import sys
 import traceback
 import types
@@ -159,8 +160,11 @@ class Traced(NDArrayOperatorsMixin):
             out[...] = self.__array_function__(function, (), args, {**keywords, "out": None})
             return out
         if function.__name__ in ("zeros_like", "ones_like", "empty_like"):  # of the shape alone
-            shape = Traced(np.empty(args[0].shape, str(args[0].dtype)))
-            return wrapped(function(shape.value, *plain(args[1:]), **plain(keywords)))
+            shape = plain(args[0].shape)
+            if is_traced(shape):
+                return wrapped(counterpart(function.__name__)(*plain(args), **plain(keywords)))
+            of_shape = np.empty(shape, str(args[0].dtype))
+            return wrapped(function(of_shape, *plain(args[1:]), **plain(keywords)))
         args, keywords = plain(tuple(args)), plain(dict(keywords))
         if not is_traced((args, keywords)):
             return wrapped(function(*args, **keywords))
@@ -253,6 +257,52 @@ class Traced(NDArrayOperatorsMixin):
         return id(self)
 
 
+class Size(NDArrayOperatorsMixin):
+    """A size that is a symbol, or is made of such, as `x.shape` has them while a program is traced for all sizes.
+
+    What asks for its number (`range(n)`, `if n > 2`, `float(n)`) ends the attempt: then each size is traced anew.
+    """
+
+    def __init__(self, value: Value) -> None:
+        """A symbolic dimension of JAX."""
+        self.value = value
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Value, **keywords: Value) -> Value:
+        """Of sizes and whole numbers another size, or a comparison; else a number that is traced."""
+        traced = next((one for one in inputs if isinstance(one, Traced)), None)
+        if traced is not None:
+            return traced.__array_ufunc__(ufunc, method, *inputs, **keywords)
+        given = plain(inputs)
+        if (
+            method == "__call__"
+            and ufunc.__name__ in OF_SIZES
+            and not any(isinstance(one, float) for one in given)
+        ):
+            return wrapped(getattr(operator, OF_SIZES[ufunc.__name__])(*given))
+        return wrapped(counterpart(ufunc.__name__)(*map(jax().numpy.asarray, given), **plain(keywords)))
+
+    def __hash__(self) -> int:
+        """As the dimension."""
+        return hash(self.value)
+
+
+OF_SIZES: Mapping[str, str] = {
+    "add": "add", "subtract": "sub", "multiply": "mul", "floor_divide": "floordiv", "remainder": "mod",
+    "equal": "eq", "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge",
+}  # fmt: skip
+"""What whole numbers do that sizes do too: NumPy's names and Python's."""
+
+
+def is_size(value: Value) -> bool:
+    """Whether it is a symbolic dimension of JAX."""
+    return type(value).__name__ == "_DimExpr"
+
+
+def length(value: Value) -> Value:
+    """What `len` is while a program is traced: Python's own has to be a number."""
+    return value.shape[0] if isinstance(value, Traced) else len(value)
+
+
 def _of_traced(function: Callable[..., Value], args: Sequence[Value], keywords: Mapping[str, Value]) -> Value:
     """What JAX's counterpart of a function of NumPy gives."""
     if function.__name__ in MOVES:
@@ -280,11 +330,13 @@ def _inserted(array: Value, place: int, values: Value, axis: int) -> Value:
     return jnp.concatenate([before, jnp.broadcast_to(values, shape), after], axis=axis)
 
 
-def _counts(labels: Value, weights: Value = None, minlength: int = 0) -> Value:
+def _counts(labels: Value, weights: Value = 1.0, minlength: Value = 0) -> Value:
     """np.bincount, as if no label were as large as the least length: where one is, the values are others."""
-    if not minlength:
+    if isinstance(minlength, int) and minlength == 0:
         raise UntraceableError("how many numbers bincount counts is asked of its numbers")
-    return jax().numpy.bincount(labels, weights, length=int(minlength))
+    jnp = jax().numpy
+    is_there = labels[:, None] == jnp.arange(minlength)
+    return jnp.where(is_there, jnp.reshape(jnp.asarray(weights), (-1, 1)), 0).sum(axis=0)
 
 
 def _place(among: Value, numbers: Value, side: str = "left") -> Value:
@@ -324,7 +376,9 @@ def _copied(array: Traced, value: Value) -> None:
 
 
 def _with_diagonal(array: Traced, value: Value) -> None:
-    array.replace(jax().numpy.where(np.eye(*array.shape, dtype=bool), plain(value), array.value))
+    array.replace(
+        jax().numpy.where(jax().numpy.eye(*plain(array.shape), dtype=bool), plain(value), array.value)
+    )
 
 
 def _put_along(array: Traced, index: Value, new: Value, axis: int) -> None:
@@ -381,7 +435,7 @@ class Selected(NDArrayOperatorsMixin):
 
 def is_mask(index: Index) -> bool:
     """Whether it is an array of traced truth values."""
-    return is_traced(index) and not isinstance(index, tuple) and str(index.dtype) == "bool"
+    return is_traced(index) and not isinstance(index, (tuple, slice)) and str(index.dtype) == "bool"
 
 
 def of_mask(mask: Value, array: Value) -> Value:
@@ -410,6 +464,8 @@ def assigned(value: Value, index: Index, new: Value) -> Value:
     """The array after `value[index] = new`, made of choices: where it is new, and which of the new numbers is there."""
     jnp = jax().numpy
     shape, dtype = np.shape(value), str(value.dtype)
+    if index is Ellipsis:
+        return jnp.broadcast_to(jnp.asarray(new, dtype), shape)
     if is_traced(index):
         if is_mask(index) and (isinstance(new, Selected) or not np.ndim(new)):
             whole = new.whole if isinstance(new, Selected) else new
@@ -434,7 +490,7 @@ def assigned(value: Value, index: Index, new: Value) -> Value:
 def _last_of_each(value: Value, index: Index, new: Value) -> Value:
     """The array after `value[index] = new` for a traced index: of several numbers for a place the last stays."""
     jnp = jax().numpy
-    size = int(np.prod(value.shape))
+    size = value.size
     places = jnp.arange(size).reshape(value.shape)[index]
     numbers, places = jnp.broadcast_to(new, places.shape).reshape(-1), places.reshape(-1)
     last = jnp.where(jnp.arange(size)[:, None] == places, jnp.arange(places.size), -1).max(axis=1)
@@ -450,12 +506,12 @@ def is_traced(value: Value) -> bool:
         return any(map(is_traced, value.values()))
     if isinstance(value, slice):
         return is_traced((value.start, value.stop, value.step))
-    return isinstance(value, jax().Array)
+    return is_size(value) or isinstance(value, jax().Array)
 
 
 def plain(value: Value) -> Value:
     """The same structure with the arrays themselves in place of `Traced`."""
-    if isinstance(value, Traced):
+    if isinstance(value, (Traced, Size)):
         return value.value
     if type(value) in (tuple, list):
         return type(value)(plain(one) for one in value)
@@ -470,6 +526,8 @@ def wrapped(value: Value) -> Value:
     """The same structure with `Traced` in place of the arrays."""
     if isinstance(value, (np.ndarray, jax().Array)):
         return Traced(value)
+    if is_size(value):
+        return Size(value)
     if isinstance(value, (tuple, list)):
         return [wrapped(one) for one in value] if isinstance(value, list) else tuple(map(wrapped, value))
     return value
@@ -577,9 +635,12 @@ def numpy_seen(modules: Sequence[types.ModuleType]) -> Generator[None]:
     try:
         for names, was in before:
             names.update({name: instead.get(id(value), of_library(value)) for name, value in was.items()})
+            names.setdefault("len", length)
         yield
     finally:
         for names, was in before:
+            if "len" not in was:
+                del names["len"]
             names.update(was)
 
 
@@ -601,8 +662,17 @@ def own_modules(folder: str) -> list[types.ModuleType]:
 # --- a program as data -----------------------------------------------------------------------------------------
 
 
+def symbols(names: Sequence[str], shapes: Sequence[tuple[str, Sequence[Any]]]) -> tuple[Any, Any]:
+    """Sizes by their names as symbols, and shapes that are expressions of those: "n", "4*u"."""
+    shape_of = framework("jax.export").symbolic_shape
+    sizes = dict(zip(names, shape_of(", ".join(names))))  # noqa: B905 - Python 3.9
+    scope = sizes[names[0]].scope
+    parsed = [(dtype, shape_of(", ".join(map(str, shape)), scope=scope)) for dtype, shape in shapes]
+    return {name: Size(size) for name, size in sizes.items()}, parsed
+
+
 def traced(
-    function: Callable[[list[Value]], list[Value]], shapes: Sequence[tuple[str, Sequence[int]]], folder: str
+    function: Callable[[list[Value]], list[Value]], shapes: Sequence[tuple[str, Sequence[Any]]], folder: str
 ) -> tuple[dict[str, Any], list[Any]]:
     """The program of a function of a list of arrays, and its constants. Raises whatever the function raises."""
     framework = jax()
@@ -733,8 +803,8 @@ def written(value: Any) -> Any:
         return ["enum", type(value).__name__, value.name]
     if value is None or type(value) in (bool, int, float, str):
         return value
-    if isinstance(value, np.generic):
-        return value.item()
+    if isinstance(value, np.generic) or is_size(value):
+        return ["size", str(value)] if is_size(value) else value.item()
     fields = getattr(value, "_fields", None)  # of a named tuple
     if fields is not None:
         return ["fields", type(value).__name__, {key: written(getattr(value, key)) for key in fields}]

@@ -445,13 +445,13 @@ def _needed_for(equations: Sequence[Equation], ends: Sequence[Slot]) -> set[Slot
 
 
 def _sizes_of(instance: Instance, sizes: Sizes) -> dict[Slot, str]:
-    """What numbers that depend on sizes alone are called: "n", "n k"."""
+    """What numbers that depend on sizes alone are called: "n", "(n k)"."""
     found: list[Any] = [None] * instance.program.slots
     for slot, array in instance.program.constants.items():
         found[slot] = FLOATS.constant(array)
     names, called = dict[Slot, str](), {float(size): name for name, size in sizes.items()}
     for (a, n), (b, m) in combinations(sizes.items(), 2):
-        called.setdefault(float(n * m), f"{a} {b}")
+        called.setdefault(float(n * m), f"({a} {b})")
     for step in instance.static:
         FLOATS.step(step, found)
         value = found[step.outputs[0]]

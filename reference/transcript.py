@@ -9,15 +9,17 @@ Whether it is the program of what the subject computes is another question: whoe
 slopes, against the subject's own.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import prod
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
+from jax import export, lax
 from jax.extend import core
 from jax.extend.core import primitives
 from jax.scipy import special
@@ -25,7 +27,7 @@ from jax.scipy import special
 from reference import systems
 from reference.arithmetic.bounded import Bounding
 from reference.precision import in_double_precision
-from reference.program import ELSEWHERE, LINE
+from reference.program import ELSEWHERE, LINE, resolved
 
 Array = np.ndarray[Any, Any]
 
@@ -37,6 +39,17 @@ MOST = 1 << 16
 
 class TranscriptError(Exception):
     """The data is no program that can be bound."""
+
+
+EXPRESSION = re.compile(r"[A-Za-z0-9_+*(), -]{1,200}")
+"""An expression of sizes, which JAX's own parser reads."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """An expression of sizes that are symbols: "n + 1"."""
+
+    said: str
 
 
 @dataclass(frozen=True)
@@ -58,6 +71,8 @@ class Transcript:
     outputs: tuple[int, ...]
     constants: Mapping[int, Array]
     steps: tuple[Step, ...]
+    shapes: Sequence[Sequence[Any]] = ()
+    """Of the inputs: numbers, or expressions of sizes that are symbols, "n" and "4*u"."""
 
     def __call__(self, *values: Any) -> tuple[Any, ...]:
         """The outputs for these inputs: the primitives are bound one after another.
@@ -66,13 +81,14 @@ class Transcript:
             TranscriptError: where one doesn't take what it is given, or makes an array that is too large.
         """
         found: dict[int, Any] = {**self.constants, **dict(zip(self.inputs, values, strict=True))}
+        size_of = self._sizes(values)
         for step in self.steps:
             try:
                 with jax.named_scope(step.line or ELSEWHERE):
-                    made = _bound(step, [found[slot] for slot in step.inputs])
+                    made = _bound(step, [found[slot] for slot in step.inputs], size_of)
             except Exception as error:  # noqa: BLE001 - whatever the data is, it is none of ours
                 raise TranscriptError(f"{step.primitive}: {type(error).__name__}") from None
-            if len(made) != len(step.outputs) or any(np.size(one) > LARGEST for one in made):
+            if len(made) != len(step.outputs) or any(map(_is_large, made)):
                 raise TranscriptError(f"{step.primitive} makes something else than it says")
             found.update(zip(step.outputs, made, strict=True))
         try:
@@ -80,15 +96,26 @@ class Transcript:
         except KeyError:
             raise TranscriptError("an output is made by nothing") from None
 
+    def _sizes(self, values: Sequence[Any]) -> Callable[[str], Any]:
+        """What an expression of sizes is for these inputs: a number, or symbols of the inputs' own."""
+        given = [size for one in values for size in np.shape(one)]
+        scope = next((size.scope for size in given if export.is_symbolic_dim(size)), None)
+        if scope is not None:
+            return lambda said: export.symbolic_shape(said, scope=scope)[0]
+        told = (size for shape in self.shapes for size in shape)
+        sizes = {str(name): size for name, size in zip(told, given, strict=False)}
+        return lambda said: resolved(export.symbolic_shape(said)[0], sizes)
+
     @in_double_precision
-    def kinds(self, shapes: Sequence[tuple[str, Sequence[int]]]) -> list[str]:
+    def kinds(self, arguments: Sequence[jax.ShapeDtypeStruct]) -> list[str]:
         """The kinds of the outputs' types ("f", "i", ...) for inputs of these types and shapes."""
-        arguments = [jax.ShapeDtypeStruct(tuple(shape), np.dtype(dtype)) for dtype, shape in shapes]
         return [np.dtype(one.dtype).kind for one in jax.eval_shape(self, *arguments)]
 
 
-def read_transcript(data: Any, constants: Sequence[Array]) -> Transcript:
-    """A program from the data that came from a subject's interpreter.
+def read_transcript(
+    data: Any, constants: Sequence[Array], shapes: Sequence[Sequence[Any]] = ()
+) -> Transcript:
+    """A program from the data that came from a subject's interpreter, for inputs of these shapes.
 
     Raises:
         TranscriptError: where it is none, or has a primitive that no arithmetic reads.
@@ -108,7 +135,11 @@ def read_transcript(data: Any, constants: Sequence[Array]) -> Transcript:
         if len(slots) != len(constants):
             raise TranscriptError("constants are missing")
         return Transcript(
-            _slots(data["inputs"]), _slots(data["outputs"]), dict(zip(slots, constants, strict=True)), steps
+            _slots(data["inputs"]),
+            _slots(data["outputs"]),
+            dict(zip(slots, constants, strict=True)),
+            steps,
+            shapes,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise TranscriptError(f"no program: {type(error).__name__}") from None
@@ -154,6 +185,8 @@ def _read(value: Any) -> Any:
             return tuple(map(_read, items))
         case ["dtype", str(name)]:
             return np.dtype(name)
+        case ["size", str(said)] if EXPRESSION.fullmatch(said):
+            return Size(said)
         case ["enum", str(kind), str(name)]:
             return _ENUMS[kind][name]
         case ["fields", str(kind), dict(fields)]:
@@ -175,17 +208,35 @@ _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "slogdet": systems.slogdet,
     "triangular_solve": systems.triangular_solve,
     "cholesky": systems.cholesky,
+    "dim_as_value": lambda *, dim: jnp.asarray(dim),
     # with a function as parameter, which is not sent
     "scatter-add": lax.scatter_add,
 }
 """What stands for a step by its name and is no primitive that is bound as it is."""
 
 
-def _bound(step: Step, inputs: Sequence[Any]) -> Sequence[Any]:
+def _is_large(value: Any) -> bool:
+    """Whether it has more numbers than are read; of symbolic sizes nobody knows, and nothing is made of them."""
+    sizes = [size for size in np.shape(value) if not export.is_symbolic_dim(size)]
+    return prod(sizes) > LARGEST
+
+
+def _at(value: Any, size_of: Callable[[str], Any]) -> Any:
+    """A parameter with its sizes put in."""
+    if isinstance(value, Size):
+        return size_of(value.said)
+    if isinstance(value, tuple):
+        found = [_at(one, size_of) for one in value]
+        return type(value)(*found) if hasattr(value, "_fields") else tuple(found)
+    return value
+
+
+def _bound(step: Step, inputs: Sequence[Any], size_of: Callable[[str], Any]) -> Sequence[Any]:
     """What a primitive, or a function of a library, makes of its inputs."""
+    parameters = {name: _at(value, size_of) for name, value in step.parameters.items()}
     if step.primitive in _FUNCTIONS:
-        made = _FUNCTIONS[step.primitive](*inputs, **step.parameters)
+        made = _FUNCTIONS[step.primitive](*inputs, **parameters)
         return made if isinstance(made, tuple) else [made]
     primitive = _known()[step.primitive]
-    made = primitive.bind(*inputs, **step.parameters)
+    made = primitive.bind(*inputs, **parameters)
     return made if primitive.multiple_results else [made]

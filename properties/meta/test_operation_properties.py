@@ -163,9 +163,9 @@ class InProcess:
     def renew(self) -> None:
         """There is one process."""
 
-    def program(self, shapes: Any, options: Any, reference: str = "") -> Any:
+    def program(self, shapes: Any, options: Any, reference: str = "", symbols: Any = ()) -> Any:
         """There is none."""
-        raise NoProgramError(reference or str((shapes, options)))
+        raise NoProgramError(reference or str((shapes, options, symbols)))
 
     def stand_in(self, inputs: Arrays, options: Any = None) -> tuple[Any, ...]:
         """Of which the derivative is meant to be."""

@@ -7,6 +7,8 @@ was traced to something else than it computes is measured by differences.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,10 +17,12 @@ from properties.declaration import Declaration
 from properties.operation.cases import OperationCase
 from properties.search import Inconclusive
 from reference.operations.operation import Input, Operation
+from reference.operations.tracing import abstract_inputs
+from reference.program import derivative
 from reference.transcript import Transcript, TranscriptError
 
-Shapes = Sequence[tuple[str, tuple[int, ...]]]
-"""Types and shapes of the inputs, in order."""
+Shapes = Sequence[tuple[str, tuple[Any, ...]]]
+"""Types and shapes of the inputs, in order: numbers, or "n" and "4*u" where sizes are symbols."""
 
 
 class NoProgramError(Inconclusive):
@@ -33,26 +37,49 @@ class Traceable(Protocol):
         """What it takes."""
         ...
 
-    def program(self, shapes: Shapes, options: Mapping[str, Any], reference: str = "") -> Transcript:
+    def program(
+        self, shapes: Shapes, options: Mapping[str, Any], reference: str = "", symbols: Sequence[str] = ()
+    ) -> Transcript:
         """The forward pass as a program, or that of the reference. Raises `NoProgramError`."""
         ...
 
 
-def operation_of(subject: Traceable, case: OperationCase, reference: str = "") -> Operation:
-    """The operation whose forward pass is the subject's, or the reference's, traced for all sizes anew.
+def operation_of(
+    subject: Traceable, case: OperationCase, reference: str = "", *, by_symbols: bool = True
+) -> Operation:
+    """The operation whose forward pass is the subject's, or the reference's.
+
+    It is traced once, with symbols for the sizes; for all sizes anew where something asks one for its number (a loop
+    over it, a branch), or without `by_symbols`.
 
     Raises:
         NoProgramError: where there is no program for a first case.
     """
-    declared, kept = subject.declaration, dict[Any, Transcript]()
+    if by_symbols and subject.declaration.axes:
+        with suppress(Exception):  # whatever the subject, or JAX, can't do with symbols
+            found = _operation(subject, case, reference, ())
+            derivative(found, case.options, {})
+            return found
+    return _operation(subject, case, reference, subject.declaration.axes)
 
-    def forward(*inputs: Any, **options: Any) -> tuple[Any, ...]:
-        shapes = [(np.dtype(one.dtype).name, tuple(one.shape)) for one in inputs]
+
+def _operation(
+    subject: Traceable, case: OperationCase, reference: str, concrete: tuple[str, ...]
+) -> Operation:
+    """The same with numbers for the sizes of these axes, and symbols for the others."""
+    declared, kept = subject.declaration, dict[Any, Transcript]()
+    symbols = () if concrete else declared.axes
+
+    def transcript(inputs: Sequence[Any], options: Mapping[str, Any]) -> Transcript:
+        shapes = [(np.dtype(one.dtype).name, tuple(map(_told, one.shape))) for one in inputs]
         key = tuple(shapes), repr(sorted(options.items()))
         if key not in kept:
-            kept[key] = subject.program(shapes, options, reference)
+            kept[key] = subject.program(shapes, options, reference, symbols)
+        return kept[key]
+
+    def forward(*inputs: Any, **options: Any) -> tuple[Any, ...]:
         try:
-            return kept[key](*inputs)
+            return transcript(inputs, options)(*inputs)
         except TranscriptError as error:
             raise NoProgramError(str(error)) from None
 
@@ -62,23 +89,19 @@ def operation_of(subject: Traceable, case: OperationCase, reference: str = "") -
         )
         for name, one in declared.inputs.items()
     }
-    first = [
-        (("float64" if one.values == "real" else "int64"), np.shape(case.inputs[name]))
-        for name, one in inputs.items()
-    ]
+    made = Operation(reference or declared.name, forward, inputs, dict(declared.options), concrete=concrete)
+    first = abstract_inputs(made, {name: case.sizes[name] for name in concrete})
     try:
-        kinds = subject.program(first, case.options, reference).kinds(first)
+        kinds = transcript(first, case.options).kinds(first)
     except TranscriptError as error:
         raise NoProgramError(str(error)) from None
     flags = declared.outputs or (True,) * len(kinds)
-    return Operation(
-        reference or declared.name,
-        forward,
-        inputs,
-        dict(declared.options),
-        outputs=tuple(flag and kind == "f" for flag, kind in zip(flags, kinds, strict=True)),
-        concrete=declared.axes,
-    )
+    wanted = tuple(flag and kind == "f" for flag, kind in zip(flags, kinds, strict=True))
+    return replace(made, outputs=wanted)
+
+
+def _told(size: Any) -> Any:
+    return size if type(size) is int else str(size)
 
 
 def _is_real(array: Any) -> bool:
