@@ -156,6 +156,72 @@ def test_a_forward_pass_as_a_program_has_its_values(name: str) -> None:
             assert (np.abs(np.asarray(one, float) - np.asarray(other, float)) <= bound).all()
 
 
+FOR_ALL_SIZES = {
+    "sizes as numbers": "def forward(x, y): n, k = x.shape; return x * np.sqrt(k) / n**0.5 + 1 / len(x) + x.size // k",
+    "arrays that are made": """
+        def forward(x, y):
+            n, k = x.shape; a = np.zeros((n, k)); a += x
+            return np.tri(n) @ a * np.ones(k) + np.eye(n) @ x + np.full_like(x, 2) + np.arange(k)
+        """,
+    "numbers at labels": """
+        def forward(x, y):
+            z = x.copy(); z[np.arange(len(y)), y] -= 0.5
+            return np.exp(z), np.bincount(y, x[:, 0], minlength=x.shape[1])
+        """,
+    "other shapes": """
+        def forward(x, y):
+            rows = np.concatenate([x, x[::-1]]).reshape(2, *x.shape)
+            return rows.mean() + x.T.sum(0)[:, None] + x.mean() * np.prod(x.shape), np.pad(x, 1)[2:, :-2]
+        """,
+    "a matrix without its diagonal": "def forward(x, y): a = x @ x.T; np.fill_diagonal(a, 0); return np.triu(a)",
+}
+
+
+@pytest.mark.parametrize("name", FOR_ALL_SIZES)
+def test_a_forward_pass_that_asks_no_size_for_its_number_is_one_program_for_all(name: str) -> None:
+    module, told = module_of(FOR_ALL_SIZES[name]), [("float64", ("n", "k")), ("int64", ("n",))]
+    _, shapes = tracing.symbols(["n", "k"], told)
+
+    def of(values: list[Any]) -> list[Any]:
+        found = module.forward(*map(tracing.Traced, values))
+        return list(found) if isinstance(found, tuple) else [found]
+
+    with tracing.numpy_seen([module]):
+        program, constants = tracing.traced(of, shapes, "/")
+    assert not hasattr(module, "len")
+    read = read_transcript(program, constants, [shape for _, shape in told])
+    for n, k in ((2, 3), (1, 1), (5, 4)):
+        x, y = np.random.default_rng(n).normal(size=(n, k)), np.arange(n) % k
+        right = module.forward(x.copy(), y)
+        for one, other in zip(read(x, y), right if isinstance(right, tuple) else (right,), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
+
+
+ASKS_FOR_A_SIZE = {
+    "a loop": "sum(np.sin(x[i]) * i for i in range(len(x)))",
+    "a branch": "np.sin(x).sum() if len(x) > 3 else np.cos(x).sum()",
+    "a branch that symbols always take": "np.sin(x).sum() if len(x) == 1 else np.cos(x).sum()",
+}
+
+
+@pytest.mark.parametrize("name", ASKS_FOR_A_SIZE)
+def test_a_forward_pass_that_asks_a_size_for_its_number_is_traced_for_each(tmp_path: Path, name: str) -> None:
+    source = f"""
+    OPERATION, SIZES = {{"x": "n"}}, {{"n": [1, 2, 3, 4, 5]}}
+    def forward(x): return {ASKS_FOR_A_SIZE[name]}
+    def backward(dy, x):
+        slope = np.cos(x) if SINE else -np.sin(x)
+        return dy * FACTOR * slope
+    """
+    sine = {"a loop": "True", "a branch": "len(x) > 3"}.get(name, "len(x) == 1")
+    factor = "np.arange(len(x))" if name == "a loop" else "1"
+    right = source.replace("SINE", sine).replace("FACTOR", factor)
+    outcome = judged(tmp_path, right, Effort(20, 1))
+    assert (outcome.verdict, outcome.remark.startswith("Measured")) == (Verdict.PASS, False)
+    outcome = judged(tmp_path, right.replace("np.cos(x) if", "2 * np.cos(x) if"), Effort(20, 1))
+    assert outcome.verdict is Verdict.FAIL
+
+
 UNTRACEABLE = {
     "a branch": "def forward(x, y): return x if x.sum() > 0 else -x",
     "a number": "def forward(x, y): return x * float(x[0, 0])",
@@ -193,6 +259,7 @@ WORTHLESS = {
     "a primitive that nothing reads": altered(name="cholesky"),
     "a parameter that is none": altered(parameters={"accuracy": {"a": 1}}),
     "an enumeration that is none": altered(parameters={"accuracy": ["enum", "os", "system"]}),
+    "a size that is none": altered(parameters={"accuracy": ["size", "__import__('os')"]}),
     "a variable before it is made": altered(its_inputs=[7]),
     "a variable that is no number": altered(its_inputs=["0"]),
     "too many outputs": altered(its_outputs=[2, 3]),

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import prod
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -138,6 +139,12 @@ class Instance:
                     second.append(step)
             self._halves[inputs] = first, second
         return self._halves[inputs]
+
+    @cached_property
+    def largest(self) -> int:
+        """The numbers of its largest array."""
+        shapes = set(map(tuple, self.program.shapes))
+        return max((prod(resolved(size, self.sizes) for size in shape) for shape in shapes), default=0)
 
     @cached_property
     def shapes(self) -> list[tuple[int, ...]]:

@@ -41,7 +41,7 @@ class TranscriptError(Exception):
     """The data is no program that can be bound."""
 
 
-EXPRESSION = re.compile(r"[A-Za-z0-9_+*(), -]{1,200}")
+EXPRESSION = re.compile(r"[A-Za-z0-9_+*^(), -]{1,200}")
 """An expression of sizes, which JAX's own parser reads."""
 
 
@@ -216,7 +216,7 @@ _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
 
 
 def _is_large(value: Any) -> bool:
-    """Whether it has more numbers than are read; of symbolic sizes nobody knows, and nothing is made of them."""
+    """Whether it has more numbers than are read, as far as its sizes are no symbols."""
     sizes = [size for size in np.shape(value) if not export.is_symbolic_dim(size)]
     return prod(sizes) > LARGEST
 

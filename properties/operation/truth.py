@@ -41,6 +41,7 @@ from reference.operations.operation import Operation, names_of, size_of
 from reference.program import derivative
 from reference.projections import Projection, projections
 from reference.slopes import NotRepeatableError, Several, Vjp, slopes
+from reference.transcript import LARGEST as MOST_NUMBERS
 from reference.truth import Enclosed, Truth, truth, value
 
 Array = NDArray[Any]
@@ -174,6 +175,8 @@ class Reading:
         if fitting is None:
             return None
         operation, sizes = fitting
+        if self.own and derivative(operation, options, sizes).program.at(sizes).largest > MOST_NUMBERS:
+            raise NoProgramError("it makes arrays that are too large")
         names = self.counterpart.inputs or tuple(declared.inputs)
         found: Truth = truth(operation, arrays, self._shaped(cotangents), options, sizes, format=fmt)
         by_own = dict(zip(self.operation.inputs, names, strict=False))
