@@ -166,7 +166,8 @@ FOR_ALL_SIZES = {
     "numbers at labels": """
         def forward(x, y):
             z = x.copy(); z[np.arange(len(y)), y] -= 0.5
-            return np.exp(z), np.bincount(y, x[:, 0], minlength=x.shape[1])
+            k = x.shape[1]
+            return np.exp(z), np.bincount(y, x[:, 0], minlength=k), x[:, np.bincount(y, minlength=k) // 9]
         """,
     "other shapes": """
         def forward(x, y):
@@ -653,6 +654,23 @@ MEANS = """
         s, count = sums(x, group, w)
         return (dy * w / count)[group], dy * s / count
     """
+RAY = """
+    OPERATION = {"density": {"axes": "s", "values": "positive"}, "colour": "s"}
+    def forward(density, colour):
+        a = 1 - np.exp(-density)
+        clear = np.cumprod(np.concatenate([np.ones(1), 1 - a]))[:-1]
+        return (clear * a * colour).sum()
+    def gradient(density, colour):
+        a = 1 - np.exp(-density)
+        clear = np.cumprod(np.concatenate([np.ones(1), 1 - a]))[:-1]
+        behind = np.cumsum((clear * a * colour)[::-1])[::-1] - clear * a * colour
+        return clear * (1 - a) * colour - behind, clear * a
+    """
+SPREAD = """
+    OPERATION, SIZES = {"x": "n w"}, {"w": [2, 3, 4, 5]}
+    def forward(x): return np.sin(x).sum(1) / (x.shape[1] - 1)
+    def backward(dy, x): return np.cos(x) * dy[:, None] / (x.shape[1] - 1)
+    """
 LIKELIHOOD = """
     OPERATION = {"x": "n", "b": "", "w": ""}
     def forward(x, b, w): return ((b + w * x) ** 2).sum(), (x, b, w)
@@ -679,6 +697,9 @@ LIKELIHOOD = """
          "dz: the path through `e.sum(1, keepdims=True)` is left out of a sum (the step at mine.py:6"),
         (GATE, " * s * (1 - s)", "", "the slope of `1 / (1 + np.exp(-(x @ W.T)))` is left out"),
         (GATE, "dz @ W,", "dz @ W.T,", "dx: W and its transpose are exchanged"),
+        # a number that depends on sizes, and a step that is another program at each size
+        (SPREAD, "[:, None] / (x.shape[1] - 1)", "[:, None]", "dx: the division by (w − 1) is left out"),
+        (RAY, " - behind", "", "ddensity: the path through `1 - a` is left out of a sum"),
         # counts of labels
         (MEANS, "(dy * w / count)", "(dy * w)", "division by `np.maximum(np.bincount(group, minlength=len(w)), 1)`"),
         # cumulative sums, and slices

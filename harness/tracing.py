@@ -330,13 +330,14 @@ def _inserted(array: Value, place: int, values: Value, axis: int) -> Value:
     return jnp.concatenate([before, jnp.broadcast_to(values, shape), after], axis=axis)
 
 
-def _counts(labels: Value, weights: Value = 1.0, minlength: Value = 0) -> Value:
+def _counts(labels: Value, weights: Value = None, minlength: Value = 0) -> Value:
     """np.bincount, as if no label were as large as the least length: where one is, the values are others."""
     if isinstance(minlength, int) and minlength == 0:
         raise UntraceableError("how many numbers bincount counts is asked of its numbers")
     jnp = jax().numpy
     is_there = labels[:, None] == jnp.arange(minlength)
-    return jnp.where(is_there, jnp.reshape(jnp.asarray(weights), (-1, 1)), 0).sum(axis=0)
+    each = is_there if weights is None else jnp.where(is_there, jnp.asarray(weights)[:, None], 0)
+    return each.sum(axis=0)
 
 
 def _place(among: Value, numbers: Value, side: str = "left") -> Value:
@@ -640,7 +641,7 @@ def numpy_seen(modules: Sequence[types.ModuleType]) -> Generator[None]:
     finally:
         for names, was in before:
             if "len" not in was:
-                del names["len"]
+                names.pop("len", None)
             names.update(was)
 
 

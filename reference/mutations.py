@@ -15,7 +15,8 @@ Not in the grammar: the arithmetic of windows, copies of parts of arrays, what a
 import ast
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
@@ -237,7 +238,7 @@ class Passage:
         self.flow = Flow([*instance.static, *instance.dynamic], self.cotangents, self.ends)
         self._values = _needed_for(self.program.equations, self.program.outputs[: self.traced.outputs])
         self.slopes = set(made) - self._values - self.flow.carried if not self.hand else set[Slot]()
-        self._names.update(_sizes_of(instance, sizes))
+        self._names.update(_sizes_of(self.program, sizes, self._fixed))
 
     def fits(self, options: Mapping[str, Any], sizes: Sizes) -> bool:
         """Whether this is the program for these options and sizes."""
@@ -444,19 +445,36 @@ def _needed_for(equations: Sequence[Equation], ends: Sequence[Slot]) -> set[Slot
     return needed
 
 
-def _sizes_of(instance: Instance, sizes: Sizes) -> dict[Slot, str]:
-    """What numbers that depend on sizes alone are called: "n", "(n k)"."""
+def _sizes_of(program: Program, sizes: Sizes, fixed: Collection[str]) -> dict[Slot, str]:
+    """What numbers that depend on sizes alone are called, "n" or "(n k)": by what they are at other sizes too."""
+    here = there = _called_by_value(program.at(sizes), sizes)
+    thrice = {name: one if name in fixed else 3 * one for name, one in sizes.items()}
+    with suppress(
+        ValueError, ArithmeticError, LookupError
+    ):  # of a kernel that is larger than the image, for one
+        there = _called_by_value(program.at(thrice), thrice)
+    every = ((slot, [name for name in here[slot] if name in there.get(slot, ())]) for slot in here)
+    return {slot: names[0] for slot, names in every if names}
+
+
+def _called_by_value(instance: Instance, sizes: Sizes) -> dict[Slot, list[str]]:
+    """The names of sizes, and of what is made of one or two, that each number that depends on sizes alone may have."""
     found: list[Any] = [None] * instance.program.slots
     for slot, array in instance.program.constants.items():
         found[slot] = FLOATS.constant(array)
-    names, called = dict[Slot, str](), {float(size): name for name, size in sizes.items()}
+    called = dict[float, list[str]]()
+    for name, size in sizes.items():
+        called.setdefault(float(size), []).append(name)
+    for name, size in sizes.items():
+        called.setdefault(float(size - 1), []).append(f"({name} − 1)")
     for (a, n), (b, m) in combinations(sizes.items(), 2):
-        called.setdefault(float(n * m), f"({a} {b})")
+        called.setdefault(float(n * m), []).append(f"({a} {b})")
+    names = dict[Slot, list[str]]()
     for step in instance.static:
         FLOATS.step(step, found)
         value = found[step.outputs[0]]
-        if np.size(value) == 1 and step.primitive != "iota" and float(np.asarray(value).item()) in called:
-            names[step.outputs[0]] = called[float(np.asarray(value).item())]
+        if np.size(value) == 1 and step.primitive != "iota":
+            names[step.outputs[0]] = called.get(float(np.asarray(value).item()), [])
     return names
 
 
@@ -580,7 +598,7 @@ def _without(program: Program, dead: Mapping[Slot, int]) -> Program:
     names, equations = dict[Slot, Slot](), list[Equation]()
     for one in program.equations:
         inputs = tuple(names.get(slot, slot) for slot in one.inputs)
-        if one.outputs[0] in dead:
+        if one.primitive == "add_any" and one.outputs[0] in dead:  # at other sizes it may be another program
             names[one.outputs[0]] = inputs[dead[one.outputs[0]]]
         else:
             equations.append(replace(one, inputs=inputs))

@@ -135,7 +135,10 @@ class OperationForm:
         every = [one for one, _ in seen]
         maybe = {value for said, (value, _) in factors(kept).items() if said not in NUMBERS}
         for slot in self.passage.numbers:
-            values = [float(found.program.constants[slot]) for _, found in seen]
+            constants = [np.asarray(found.program.constants[slot]) for _, found in seen]
+            if any(one.size != 1 for one in constants):
+                continue
+            values = [float(one.item()) for one in constants]
             called = named_factor(values, every) if min(values) < max(values) else None
             if called or min(values) < max(values) or values[0] in maybe:
                 self.passage.call({slot: called[0] if called else self.passage.number_in(slot)})
