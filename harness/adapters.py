@@ -356,7 +356,10 @@ class Operations:
             return run.outputs
 
         why = ""
-        for wrapped in (True, False) if plan["arrays"] == "numpy" else (False,):
+        ways = (True, False) if plan["arrays"] == "numpy" else (False,)
+        if order["symbols"]:  # to JAX itself `n == 1` is false where n may be 1
+            ways = tuple(filter(None, ways))
+        for wrapped in ways:
             seen = tracing.numpy_seen(modules) if wrapped else nullcontext()
             try:
                 if order["symbols"]:

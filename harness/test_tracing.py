@@ -201,7 +201,7 @@ def test_a_forward_pass_that_asks_no_size_for_its_number_is_one_program_for_all(
 ASKS_FOR_A_SIZE = {
     "a loop": "sum(np.sin(x[i]) * i for i in range(len(x)))",
     "a branch": "np.sin(x).sum() if len(x) > 3 else np.cos(x).sum()",
-    "a branch that symbols always take": "np.sin(x).sum() if len(x) == 1 else np.cos(x).sum()",
+    "a branch that a symbol may take": "np.sin(x).sum() if len(x) == 1 else np.cos(x).sum()",
 }
 
 

@@ -278,7 +278,7 @@ class Size(NDArrayOperatorsMixin):
             and ufunc.__name__ in OF_SIZES
             and not any(isinstance(one, float) for one in given)
         ):
-            return wrapped(getattr(operator, OF_SIZES[ufunc.__name__])(*given))
+            return wrapped(OF_SIZES[ufunc.__name__](*given))
         return wrapped(counterpart(ufunc.__name__)(*map(jax().numpy.asarray, given), **plain(keywords)))
 
     def __hash__(self) -> int:
@@ -286,11 +286,18 @@ class Size(NDArrayOperatorsMixin):
         return hash(self.value)
 
 
-OF_SIZES: Mapping[str, str] = {
-    "add": "add", "subtract": "sub", "multiply": "mul", "floor_divide": "floordiv", "remainder": "mod",
-    "equal": "eq", "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge",
+def _equal(one: Value, other: Value) -> bool:
+    """Whether two sizes are the same, whatever they are: of symbols that may be, JAX would say no."""
+    return not one < other and not one > other
+
+
+OF_SIZES: Mapping[str, Callable[..., Value]] = {
+    "add": operator.add, "subtract": operator.sub, "multiply": operator.mul,
+    "floor_divide": operator.floordiv, "remainder": operator.mod,
+    "less": operator.lt, "less_equal": operator.le, "greater": operator.gt, "greater_equal": operator.ge,
+    "equal": _equal, "not_equal": lambda one, other: not _equal(one, other),
 }  # fmt: skip
-"""What whole numbers do that sizes do too: NumPy's names and Python's."""
+"""What sizes do as whole numbers do, by NumPy's names."""
 
 
 def is_size(value: Value) -> bool:

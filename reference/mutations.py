@@ -449,9 +449,7 @@ def _sizes_of(program: Program, sizes: Sizes, fixed: Collection[str]) -> dict[Sl
     """What numbers that depend on sizes alone are called, "n" or "(n k)": by what they are at other sizes too."""
     here = there = _called_by_value(program.at(sizes), sizes)
     thrice = {name: one if name in fixed else 3 * one for name, one in sizes.items()}
-    with suppress(
-        ValueError, ArithmeticError, LookupError
-    ):  # of a kernel that is larger than the image, for one
+    with suppress(ValueError, ArithmeticError, LookupError):  # a kernel may be larger than the image
         there = _called_by_value(program.at(thrice), thrice)
     every = ((slot, [name for name in here[slot] if name in there.get(slot, ())]) for slot in here)
     return {slot: names[0] for slot, names in every if names}

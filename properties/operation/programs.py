@@ -44,18 +44,16 @@ class Traceable(Protocol):
         ...
 
 
-def operation_of(
-    subject: Traceable, case: OperationCase, reference: str = "", *, by_symbols: bool = True
-) -> Operation:
+def operation_of(subject: Traceable, case: OperationCase, reference: str = "") -> Operation:
     """The operation whose forward pass is the subject's, or the reference's.
 
-    It is traced once, with symbols for the sizes; for all sizes anew where something asks one for its number (a loop
-    over it, a branch), or without `by_symbols`.
+    A forward pass is traced once, with symbols for the sizes; for all sizes anew where it asks one for its number (a
+    loop over it, a branch). So is a reference: what it is at some sizes is held against nothing.
 
     Raises:
         NoProgramError: where there is no program for a first case.
     """
-    if by_symbols and subject.declaration.axes:
+    if not reference and subject.declaration.axes:
         with suppress(Exception):  # whatever the subject, or JAX, can't do with symbols
             found = _operation(subject, case, reference, ())
             derivative(found, case.options, {})

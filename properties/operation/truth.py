@@ -54,7 +54,6 @@ ENTRIES, LINES = 64, 16
 """Of an input that is measured entry by entry, its numbers at most; and lines through larger ones."""
 _UNSUITABLE = (ValueError, TypeError, ZeroDivisionError)
 """What a program raises for inputs or options that it isn't made for."""
-_OTHERWISE = "what was read has other values or slopes than it"
 DIRECTIONS = 3
 """Projections of a gradient on each case: what is wrong hides from all of them in one case of eight at most."""
 LARGEST = 64
@@ -683,29 +682,16 @@ class Judge:
             self.remark(f"{counterpart.operation}, its REFERENCE, can't be read as a program: {error}")
             return []
 
-    def _traced(
-        self, case: OperationCase, counterpart: Counterpart | None = None, *, by_symbols: bool = True
-    ) -> Reading:
+    def _traced(self, case: OperationCase, counterpart: Counterpart | None = None) -> Reading:
         """The program of the subject's own forward pass, or of the counterpart. Raises `NoProgramError`."""
         declared = self.declaration
-        reference = "" if counterpart is None else counterpart.operation
-        operation = operation_of(self.subject, case, reference, by_symbols=by_symbols)
+        operation = operation_of(self.subject, case, "" if counterpart is None else counterpart.operation)
         options = {name: name for name in declared.options}
         meant = Counterpart(operation.name, tuple(declared.inputs), options=options)
         return Reading(operation, meant, {}, own=counterpart is None)
 
     def _own(self) -> Reading | None:
-        """The program of the subject's own forward pass, where on some cases it is what the subject computes.
-
-        One for all sizes may miss what a branch does at some of them (`if n == 1`): then there is one for each size.
-        """
-        found = self._own_program(by_symbols=True)
-        if found is None and self._no_program == _OTHERWISE:
-            self._is_distrusted = False
-            return self._own_program(by_symbols=False)
-        return found
-
-    def _own_program(self, *, by_symbols: bool) -> Reading | None:
+        """The program of the subject's own forward pass, where on some cases it is what the subject computes."""
         declared = self.declaration
         unsuitable = {
             f"its DTYPE is {declared.dtype}": declared.dtype != "float64",
@@ -719,7 +705,7 @@ class Judge:
         found = None
         for case in self._samples(FEW):
             try:
-                found = found or self._traced(case, by_symbols=by_symbols)
+                found = found or self._traced(case)
                 outputs = self.subject.forward(case.inputs, case.options).outputs
                 cotangents = case.cotangents(outputs)
                 known = self._by_program(found, case, cotangents)
@@ -732,7 +718,7 @@ class Judge:
                 self._no_program = "what was read can't be differentiated"
                 return None
             if not self._is_program(case, outputs, cotangents, known):
-                self._no_program = _OTHERWISE
+                self._no_program = "what was read has other values or slopes than it"
                 return None
         return found
 
