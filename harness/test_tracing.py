@@ -15,6 +15,8 @@ from harness.judging import verify
 from harness.outcomes import OPERATION, Outcome, Request
 from properties.search import Effort, Verdict
 from reference.arithmetic.bounded import Bounding
+from reference.operations.operation import Input, Operation
+from reference.operations.tracing import abstract_inputs
 from reference.program import trace
 from reference.transcript import LARGEST, TranscriptError, read_transcript
 
@@ -282,6 +284,20 @@ WORTHLESS = {
 def test_data_that_is_no_program_is_refused(name: str) -> None:
     with pytest.raises(TranscriptError):
         read_transcript(WORTHLESS[name], [])(X, Y)
+
+
+def test_a_size_that_no_input_has_is_refused_while_sizes_are_symbols() -> None:
+    how = {"broadcast_dimensions": ["tuple"], "sharding": None}
+    inputs = {"x": Input(""), "y": Input("n", "counts")}
+    symbols = abstract_inputs(Operation("none", len, inputs), {})
+
+    def kinds(size: str) -> list[str]:
+        data = altered(name="broadcast_in_dim", parameters={**how, "shape": ["tuple", ["size", size], 3]})
+        return read_transcript(data, [], [(), ("n",)]).kinds(symbols)
+
+    assert kinds("2*n + floordiv(n, 2)") == ["f"]
+    with pytest.raises(TranscriptError):
+        kinds("2*m")
 
 
 def test_the_data_of_a_program_is_read() -> None:

@@ -43,6 +43,8 @@ class TranscriptError(Exception):
 
 EXPRESSION = re.compile(r"[A-Za-z0-9_+*^(), -]{1,200}")
 """An expression of sizes, which JAX's own parser reads."""
+OF_SIZES = frozenset({"floordiv", "mod", "max", "min", "non_negative"})
+"""Functions in such expressions."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +101,18 @@ class Transcript:
     def _sizes(self, values: Sequence[Any]) -> Callable[[str], Any]:
         """What an expression of sizes is for these inputs: a number, or symbols of the inputs' own."""
         given = [size for one in values for size in np.shape(one)]
+        told = [str(size) for shape in self.shapes for size in shape]
         scope = next((size.scope for size in given if export.is_symbolic_dim(size)), None)
-        if scope is not None:
-            return lambda said: export.symbolic_shape(said, scope=scope)[0]
-        told = (size for shape in self.shapes for size in shape)
-        sizes = {str(name): size for name, size in zip(told, given, strict=False)}
-        return lambda said: resolved(export.symbolic_shape(said)[0], sizes)
+        sizes = dict(zip(told, given, strict=False))
+
+        def size_of(said: str) -> Any:
+            if not OF_SIZES.union(*map(_names, told)).issuperset(_names(said)):
+                raise TranscriptError(f"{said} is no size")
+            if scope is not None:
+                return export.symbolic_shape(said, scope=scope)[0]
+            return resolved(export.symbolic_shape(said)[0], sizes)
+
+        return size_of
 
     @in_double_precision
     def kinds(self, arguments: Sequence[jax.ShapeDtypeStruct]) -> list[str]:
@@ -143,6 +151,10 @@ def read_transcript(
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise TranscriptError(f"no program: {type(error).__name__}") from None
+
+
+def _names(expression: str) -> set[str]:
+    return set(re.findall(r"[A-Za-z_]\w*", expression))
 
 
 def _slots(value: Any) -> tuple[int, ...]:
