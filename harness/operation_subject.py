@@ -392,7 +392,7 @@ class OperationSubject:
         if done.program is None:
             raise NoProgramError(done.why)
         try:
-            return read_transcript(done.program, done.value, [shape for _, shape in shapes])
+            return read_transcript(done.program, done.value)
         except TranscriptError as error:
             raise NoProgramError(str(error)) from None
 

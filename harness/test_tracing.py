@@ -13,11 +13,12 @@ import pytest
 from harness import tracing
 from harness.judging import verify
 from harness.outcomes import OPERATION, Outcome, Request
+from properties.operation.programs import Shapes
 from properties.search import Effort, Verdict
 from reference.arithmetic.bounded import Bounding
 from reference.operations.operation import Input, Operation
 from reference.operations.tracing import abstract_inputs
-from reference.program import trace
+from reference.program import Program, trace
 from reference.transcript import LARGEST, TranscriptError, read_transcript
 
 X = np.array([[0.5, -1.5, 2.25], [3.0, 0.125, -0.75]])
@@ -124,7 +125,12 @@ def module_of(source: str) -> types.ModuleType:
     return module
 
 
-def transcribed(source: str) -> tuple[Callable[..., Any], dict[str, Any], list[Any]]:
+NUMBERS: Shapes = [("float64", X.shape), ("int64", Y.shape)]
+
+
+def transcribed(
+    source: str, shapes: Shapes = NUMBERS
+) -> tuple[Callable[..., Any], dict[str, Any], list[Any]]:
     """A forward pass of x and y, and its program as data."""
     module = module_of(source)
 
@@ -133,29 +139,27 @@ def transcribed(source: str) -> tuple[Callable[..., Any], dict[str, Any], list[A
         return list(found) if isinstance(found, tuple) else [found]
 
     with tracing.numpy_seen([module]):
-        program, constants = tracing.traced(of, [("float64", X.shape), ("int64", Y.shape)], "/")
+        program, constants = tracing.traced(of, shapes, "/")
+    assert not hasattr(module, "len")
     return module.forward, program, constants
 
 
-def output_bounds(function: Callable[..., Any], *arrays: Any) -> list[Any]:
-    """How far rounding may carry the outputs of two programs for the same function from each other."""
+def assert_has_the_values(program: Program, right: Any, *arrays: Any, **sizes: int) -> None:
+    """No output is further from the forward pass than rounding may carry two programs for the same function."""
     arithmetic = Bounding()
-    values = [arithmetic.input(one, varies=False) for one in arrays]
-    found = arithmetic.read(trace(function, arrays), values, {})
-    return [one.enclosed.error + one.enclosed.open for one in found]
+    found = arithmetic.read(program, [arithmetic.input(one, varies=False) for one in arrays], sizes)
+    for one, other in zip(found, right if isinstance(right, tuple) else (right,), strict=True):
+        value, error, kink = one.enclosed
+        assert np.shape(value) == np.shape(other)
+        assert (np.abs(value - np.asarray(other, float)) <= error + kink).all()
 
 
 @pytest.mark.parametrize("name", FORWARDS)
 def test_a_forward_pass_as_a_program_has_its_values(name: str) -> None:
     forward, program, constants = transcribed(FORWARDS[name])
-    read = read_transcript(program, constants)
+    read = trace(read_transcript(program, constants), [X, Y])
     for x in (X, 3 - X[::-1]):
-        found, right = read(x, Y), forward(x.copy(), Y)
-        bounds = output_bounds(read, x, Y)
-        outputs = right if isinstance(right, tuple) else (right,)
-        for one, other, bound in zip(found, outputs, bounds, strict=True):
-            assert np.shape(one) == np.shape(other)
-            assert (np.abs(np.asarray(one, float) - np.asarray(other, float)) <= bound).all()
+        assert_has_the_values(read, forward(x.copy(), Y), x, Y)
 
 
 FOR_ALL_SIZES = {
@@ -182,22 +186,13 @@ FOR_ALL_SIZES = {
 
 @pytest.mark.parametrize("name", FOR_ALL_SIZES)
 def test_a_forward_pass_that_asks_no_size_for_its_number_is_one_program_for_all(name: str) -> None:
-    module, told = module_of(FOR_ALL_SIZES[name]), [("float64", ("n", "k")), ("int64", ("n",))]
-    _, shapes = tracing.symbols(["n", "k"], told)
-
-    def of(values: list[Any]) -> list[Any]:
-        found = module.forward(*map(tracing.Traced, values))
-        return list(found) if isinstance(found, tuple) else [found]
-
-    with tracing.numpy_seen([module]):
-        program, constants = tracing.traced(of, shapes, "/")
-    assert not hasattr(module, "len")
-    read = read_transcript(program, constants, [shape for _, shape in told])
+    _, shapes = tracing.symbols(["n", "k"], [("float64", ("n", "k")), ("int64", ("n",))])
+    forward, program, constants = transcribed(FOR_ALL_SIZES[name], shapes)
+    symbols = abstract_inputs(Operation("", forward, {"x": Input("n k"), "y": Input("n", "labels")}), {})
+    read = trace(read_transcript(program, constants), symbols)
     for n, k in ((2, 3), (1, 1), (5, 4)):
         x, y = np.random.default_rng(n).normal(size=(n, k)), np.arange(n) % k
-        right = module.forward(x.copy(), y)
-        for one, other in zip(read(x, y), right if isinstance(right, tuple) else (right,), strict=True):
-            np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
+        assert_has_the_values(read, forward(x.copy(), y), x, y, n=n, k=k)
 
 
 ASKS_FOR_A_SIZE = {
@@ -293,7 +288,7 @@ def test_a_size_that_no_input_has_is_refused_while_sizes_are_symbols() -> None:
 
     def kinds(size: str) -> list[str]:
         data = altered(name="broadcast_in_dim", parameters={**how, "shape": ["tuple", ["size", size], 3]})
-        return read_transcript(data, [], [(), ("n",)]).kinds(symbols)
+        return read_transcript(data, []).kinds(symbols)
 
     assert kinds("2*n + floordiv(n, 2)") == ["f"]
     with pytest.raises(TranscriptError):

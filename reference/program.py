@@ -154,15 +154,22 @@ class Instance:
 
 def resolved(value: Any, sizes: Sizes) -> Any:
     """A parameter with its sizes put in: numbers for symbolic sizes, instances for the bodies of loops."""
-    if isinstance(value, Program):
-        return value.at(sizes)
-    if isinstance(value, tuple) and type(value) is not tuple:  # a named tuple
-        return type(value)(*(resolved(one, sizes) for one in value))
+
+    def put(one: Any) -> Any:
+        if isinstance(one, Program):
+            return one.at(sizes)
+        # jax.export has no public name for it
+        return int(one._evaluate(dict(sizes))) if is_symbolic(one) else one  # noqa: SLF001
+
+    return with_each(value, put)
+
+
+def with_each(value: Any, put: Callable[[Any], Any]) -> Any:
+    """A parameter with something in the place of each of its parts."""
     if isinstance(value, tuple | list):
-        return tuple(resolved(one, sizes) for one in value)
-    if is_symbolic(value):
-        return int(value._evaluate(dict(sizes)))  # noqa: SLF001  (jax.export has no public name for it)
-    return value
+        found = [with_each(one, put) for one in value]
+        return type(value)(*found) if hasattr(value, "_fields") else tuple(found)
+    return put(value)
 
 
 def _depends_on_sizes(value: Any) -> bool:

@@ -27,7 +27,7 @@ from jax.scipy import special
 from reference import systems
 from reference.arithmetic.bounded import Bounding
 from reference.precision import in_double_precision
-from reference.program import ELSEWHERE, LINE, resolved
+from reference.program import ELSEWHERE, LINE, is_symbolic, with_each
 
 Array = np.ndarray[Any, Any]
 
@@ -73,8 +73,6 @@ class Transcript:
     outputs: tuple[int, ...]
     constants: Mapping[int, Array]
     steps: tuple[Step, ...]
-    shapes: Sequence[Sequence[Any]] = ()
-    """Of the inputs: numbers, or expressions of sizes that are symbols, "n" and "4*u"."""
 
     def __call__(self, *values: Any) -> tuple[Any, ...]:
         """The outputs for these inputs: the primitives are bound one after another.
@@ -83,11 +81,11 @@ class Transcript:
             TranscriptError: where one doesn't take what it is given, or makes an array that is too large.
         """
         found: dict[int, Any] = {**self.constants, **dict(zip(self.inputs, values, strict=True))}
-        size_of = self._sizes(values)
+        symbols = [size for one in values for size in np.shape(one) if is_symbolic(size)]
         for step in self.steps:
             try:
                 with jax.named_scope(step.line or ELSEWHERE):
-                    made = _bound(step, [found[slot] for slot in step.inputs], size_of)
+                    made = _bound(step, [found[slot] for slot in step.inputs], symbols)
             except Exception as error:  # noqa: BLE001 - whatever the data is, it is none of ours
                 raise TranscriptError(f"{step.primitive}: {type(error).__name__}") from None
             if len(made) != len(step.outputs) or any(map(_is_large, made)):
@@ -98,32 +96,14 @@ class Transcript:
         except KeyError:
             raise TranscriptError("an output is made by nothing") from None
 
-    def _sizes(self, values: Sequence[Any]) -> Callable[[str], Any]:
-        """What an expression of sizes is for these inputs: a number, or symbols of the inputs' own."""
-        given = [size for one in values for size in np.shape(one)]
-        told = [str(size) for shape in self.shapes for size in shape]
-        scope = next((size.scope for size in given if export.is_symbolic_dim(size)), None)
-        sizes = dict(zip(told, given, strict=False))
-
-        def size_of(said: str) -> Any:
-            if not OF_SIZES.union(*map(_names, told)).issuperset(_names(said)):
-                raise TranscriptError(f"{said} is no size")
-            if scope is not None:
-                return export.symbolic_shape(said, scope=scope)[0]
-            return resolved(export.symbolic_shape(said)[0], sizes)
-
-        return size_of
-
     @in_double_precision
     def kinds(self, arguments: Sequence[jax.ShapeDtypeStruct]) -> list[str]:
         """The kinds of the outputs' types ("f", "i", ...) for inputs of these types and shapes."""
         return [np.dtype(one.dtype).kind for one in jax.eval_shape(self, *arguments)]
 
 
-def read_transcript(
-    data: Any, constants: Sequence[Array], shapes: Sequence[Sequence[Any]] = ()
-) -> Transcript:
-    """A program from the data that came from a subject's interpreter, for inputs of these shapes.
+def read_transcript(data: Any, constants: Sequence[Array]) -> Transcript:
+    """A program from the data that came from a subject's interpreter.
 
     Raises:
         TranscriptError: where it is none, or has a primitive that no arithmetic reads.
@@ -143,18 +123,10 @@ def read_transcript(
         if len(slots) != len(constants):
             raise TranscriptError("constants are missing")
         return Transcript(
-            _slots(data["inputs"]),
-            _slots(data["outputs"]),
-            dict(zip(slots, constants, strict=True)),
-            steps,
-            shapes,
+            _slots(data["inputs"]), _slots(data["outputs"]), dict(zip(slots, constants, strict=True)), steps
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise TranscriptError(f"no program: {type(error).__name__}") from None
-
-
-def _names(expression: str) -> set[str]:
-    return set(re.findall(r"[A-Za-z_]\w*", expression))
 
 
 def _slots(value: Any) -> tuple[int, ...]:
@@ -229,23 +201,24 @@ _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
 
 def _is_large(value: Any) -> bool:
     """Whether it has more numbers than are read, as far as its sizes are no symbols."""
-    sizes = [size for size in np.shape(value) if not export.is_symbolic_dim(size)]
-    return prod(sizes) > LARGEST
+    return prod(size for size in np.shape(value) if not is_symbolic(size)) > LARGEST
 
 
-def _at(value: Any, size_of: Callable[[str], Any]) -> Any:
-    """A parameter with its sizes put in."""
-    if isinstance(value, Size):
-        return size_of(value.said)
-    if isinstance(value, tuple):
-        found = [_at(one, size_of) for one in value]
-        return type(value)(*found) if hasattr(value, "_fields") else tuple(found)
-    return value
+def _size(said: str, symbols: Sequence[Any]) -> Any:
+    """What an expression says of sizes that are symbols, of which the inputs have all."""
+    if not OF_SIZES.union(*(_names(str(one)) for one in symbols)).issuperset(_names(said)):
+        raise TranscriptError(f"{said} is no size")
+    return export.symbolic_shape(said, scope=symbols[0].scope)[0]
 
 
-def _bound(step: Step, inputs: Sequence[Any], size_of: Callable[[str], Any]) -> Sequence[Any]:
+def _names(expression: str) -> set[str]:
+    return set(re.findall(r"[A-Za-z_]\w*", expression))
+
+
+def _bound(step: Step, inputs: Sequence[Any], symbols: Sequence[Any]) -> Sequence[Any]:
     """What a primitive, or a function of a library, makes of its inputs."""
-    parameters = {name: _at(value, size_of) for name, value in step.parameters.items()}
+    put = lambda one: _size(one.said, symbols) if isinstance(one, Size) else one  # noqa: E731
+    parameters = {name: with_each(value, put) for name, value in step.parameters.items()}
     if step.primitive in _FUNCTIONS:
         made = _FUNCTIONS[step.primitive](*inputs, **parameters)
         return made if isinstance(made, tuple) else [made]
