@@ -357,9 +357,7 @@ class Operations:
 
         why = ""
         ways = (True, False) if plan["arrays"] == "numpy" else (False,)
-        if order["symbols"]:  # to JAX itself `n == 1` is false where n may be 1
-            ways = tuple(filter(None, ways))
-        for wrapped in ways:
+        for wrapped in ways[:1] if order["symbols"] else ways:
             seen = tracing.numpy_seen(modules) if wrapped else nullcontext()
             try:
                 if order["symbols"]:

@@ -220,6 +220,18 @@ def test_a_forward_pass_that_asks_a_size_for_its_number_is_traced_for_each(tmp_p
     assert outcome.verdict is Verdict.FAIL
 
 
+def test_arrays_that_are_too_large_at_some_size_are_not_read(tmp_path: Path) -> None:
+    source = f"""
+    OPERATION = {{"x": "n"}}
+    def forward(x): return x + np.zeros(({LARGEST // 2}, len(x))).mean(axis=0)
+    def backward(dy, x): return dy
+    """
+    outcome = judged(tmp_path, source)
+    assert (outcome.verdict, outcome.remark.startswith("Measured")) == (Verdict.PASS, True)
+    outcome = judged(tmp_path, source.replace(str(LARGEST // 2), "100"))
+    assert (outcome.verdict, outcome.remark.startswith("Measured")) == (Verdict.PASS, False)
+
+
 UNTRACEABLE = {
     "a branch": "def forward(x, y): return x if x.sum() > 0 else -x",
     "a number": "def forward(x, y): return x * float(x[0, 0])",

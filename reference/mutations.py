@@ -820,19 +820,16 @@ class _Level:
     def slopes(self) -> Iterator[Edit]:
         """All that the way back through an elementwise function of several steps multiplies by, left out."""
         made = {slot: k for k, step in enumerate(self.steps) for slot in step.outputs}
-        out, k, first = self.step.outputs[0], self.i, self.step
-        inner = expression(first.line, first.primitive).strip("`")
-        while (slot := self._multiplied(k)) is not None:
-            if first is not self.step:
-                whole = inner in expression(first.line, first.primitive)
+        inner = expression(self.step.line, self.step.primitive).strip("`")
+        k: int | None = self.i
+        while k is not None and (slot := self._multiplied(k)) is not None:
+            outer = self.steps[k]
+            if k != self.i:
+                whole = inner in expression(outer.line, outer.primitive)
                 told = "slope of {via1} is" if whole else "slopes from {via1} to {via0} are"
-                rule = lambda c, *x: x[-1]  # noqa: E731
-                text, seen = f"the {told} left out", (out, first.outputs[0])
-                yield self.rule("slope", text, rule, 1.5, *seen, reads=(slot,))
-            if slot not in made:
-                return
-            k = made[slot]
-            first = self.steps[k]
+                said, named = f"the {told} left out", (self.step.outputs[0], outer.outputs[0])
+                yield self.rule("slope", said, lambda c, *x: x[-1], 1.5, *named, reads=(slot,))
+            k = made.get(slot)
 
     def _multiplied(self, k: int) -> Slot | None:
         """What a step of the way back multiplies by something of the forward pass, entry by entry."""

@@ -48,17 +48,19 @@ def operation_of(subject: Traceable, case: OperationCase, reference: str = "") -
     """The operation whose forward pass is the subject's, or the reference's.
 
     A forward pass is traced once, with symbols for the sizes; for all sizes anew where it asks one for its number (a
-    loop over it, a branch). So is a reference: what it is at some sizes is held against nothing.
+    loop over it, a branch). So is a reference, as what it is at some sizes is held against nothing, and a function of
+    JAX: to that, `n == 1` is false where n may be 1.
 
     Raises:
         NoProgramError: where there is no program for a first case.
     """
-    if not reference and subject.declaration.axes:
+    declared = subject.declaration
+    if not reference and declared.arrays == "numpy" and declared.axes:
         with suppress(Exception):  # whatever the subject, or JAX, can't do with symbols
             found = _operation(subject, case, reference, ())
             derivative(found, case.options, {})
             return found
-    return _operation(subject, case, reference, subject.declaration.axes)
+    return _operation(subject, case, reference, declared.axes)
 
 
 def _operation(
