@@ -447,12 +447,21 @@ def _needed_for(equations: Sequence[Equation], ends: Sequence[Slot]) -> set[Slot
 
 def _sizes_of(program: Program, sizes: Sizes, fixed: Collection[str]) -> dict[Slot, str]:
     """What numbers that depend on sizes alone are called, "n" or "(n k)": by what they are at other sizes too."""
-    here = there = _called_by_value(program.at(sizes), sizes)
-    thrice = {name: one if name in fixed else 3 * one for name, one in sizes.items()}
-    with suppress(ValueError, ArithmeticError, LookupError):  # a kernel may be larger than the image
-        there = _called_by_value(program.at(thrice), thrice)
-    every = ((slot, [name for name in here[slot] if name in there.get(slot, ())]) for slot in here)
-    return {slot: names[0] for slot, names in every if names}
+    names, count = _called_by_value(program.at(sizes), sizes), len(sizes)
+    # all by one factor, which keeps what is less than what, and each by its own, which tells equal ones apart
+    for factors in ([3] * count, range(count + 2, 2, -1)):
+        others = {
+            name: one if name in fixed else one * by
+            for (name, one), by in zip(sizes.items(), factors, strict=True)
+        }
+        with suppress(
+            ValueError, ArithmeticError, LookupError
+        ):  # a kernel may be larger than its image there
+            there = _called_by_value(program.at(others), others)
+            names = {
+                slot: [one for one in some if one in there.get(slot, ())] for slot, some in names.items()
+            }
+    return {slot: some[0] for slot, some in names.items() if some}
 
 
 def _called_by_value(instance: Instance, sizes: Sizes) -> dict[Slot, list[str]]:

@@ -322,6 +322,21 @@ def test_numbers_that_are_equal_at_some_sizes_do_not_make_another_program_there(
     assert equal.with_options({}, {"n": 2, "m": 5}) is not None
 
 
+@pytest.mark.parametrize("sizes", [{"n": 3, "w": 4, "k": 5}, {"n": 2, "w": 2, "k": 2}])
+def test_a_number_that_is_one_size_by_chance_is_called_by_what_it_is(sizes: dict[str, int]) -> None:
+    def spread(x: Any, y: Any) -> Any:
+        return x.sum(axis=1) / (x.shape[1] - 1) / (1 * y.shape[0])
+
+    operation = Operation("spread", spread, {"x": Input("n w"), "y": Input("k")})
+    rng = np.random.default_rng(0)
+    values = [rng.normal(size=shape) for shape in ((sizes["n"], sizes["w"]), (sizes["k"],), (sizes["n"],))]
+    passage = Passage(operation, {}, sizes)
+    said = {passage.say(edit) for edit in edits(Reading(passage, sizes, values))}
+    assert {one for one in said if one.startswith("the division by ") and "slope" not in one} == {
+        "the division by (w − 1) is left out", "the division by k is left out"
+    }  # fmt: skip
+
+
 def test_a_gradient_that_is_right_is_none_that_is_off_by_a_number_near_1() -> None:
     of = OPERATIONS["dense"]
     cases = generic_cases(of, OPTIONS["dense"])
