@@ -112,21 +112,25 @@ def _raised(check: Callable[[], object]) -> Answer:
 
 def manual_backprop_judges(subject: Subject) -> Answer:
     """The judge of `manual-backprop verify` on the same one case, and the diagnosis where it fails."""
-    cases, checks, search = (import_module(f"properties.{name}") for name in ("cases", "checks", "search"))
-    case = cases.Case(subject.parameters, subject.inputs, subject.targets, **subject.names)
-    mistakes, problem = import_module("benchmarks.mistakes"), import_module("properties.problem")
-    claim = problem.Claim(
+    from benchmarks.mistakes import Accused  # noqa: PLC0415
+    from manual_backprop.mistakes import WrongGradient  # noqa: PLC0415
+    from properties.cases import Case  # noqa: PLC0415
+    from properties.checks import check_gradient  # noqa: PLC0415
+    from properties.diagnosis.answer import diagnose  # noqa: PLC0415
+    from properties.problem import Claim  # noqa: PLC0415
+    from properties.search import Violation  # noqa: PLC0415
+
+    case = Case(subject.parameters, subject.inputs, subject.targets, **subject.names)
+    claim = Claim(
         **{key: (value,) for key, value in subject.names.items()},
         **dict(zip(("inputs", "width", "outputs"), ((size,) for size in case.sizes), strict=True)),
         dtype=(str(case.inputs.dtype),),
     )
-    wrong = import_module("manual_backprop.mistakes").WrongGradient(subject.gradient_of, bool)
-    accused = mistakes.Accused(wrong, (claim,))
+    accused = Accused(WrongGradient(subject.gradient_of, bool), (claim,))
     try:
-        checks.check_gradient(accused.gradient(case), case)
-    except search.Violation as violation:
-        diagnosis = import_module("properties.diagnosis").diagnose(accused, case)
-        return Answer(str(violation), diagnosis.mistakes)
+        check_gradient(accused.gradient(case), case)
+    except Violation as violation:
+        return Answer(str(violation), diagnose(accused, case).mistakes)
     return Answer()
 
 
