@@ -226,7 +226,8 @@ def told(outcome: Outcome, hints: int) -> list[str]:
     if diagnosis is None:
         return []
     where = diagnosis.where if hints > 0 else diagnosis.place
-    is_told = outcome.message.startswith(where)  # no gradient came back that could be wrong somewhere
+    # no gradient came back that could be wrong somewhere
+    is_told = outcome.message.startswith(where) or not diagnosis.evidence
     lines = [] if where in outcome.message else [f"Where: {where}"]
     if hints == 1 and diagnosis.hint:
         lines.append(f"Hint: {diagnosis.hint}")

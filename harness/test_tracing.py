@@ -15,6 +15,7 @@ from harness.judging import verify
 from harness.outcomes import OPERATION, Outcome, Request
 from properties.operation.programs import Shapes
 from properties.search import Effort, Verdict
+from reference import transcript
 from reference.arithmetic.bounded import Bounding
 from reference.operations.operation import Input, Operation
 from reference.operations.tracing import abstract_inputs
@@ -53,6 +54,10 @@ FORWARDS = {
         def forward(x, y):
             a = np.zeros_like(x); row = a[1]; row[:] = x[0]; row[0] += 1
             return a
+        """,
+    "an array of numbers that meets a traced one": "def forward(x, y): return np.ones((2, 2)).dot(x)",
+    "padding in its short forms": """
+        def forward(x, y): return np.pad(x, ((1,), (0,))), np.pad(x, (2,)), np.pad(x, ((0, 1), (2, 0)))
         """,
     "padding and positions": """
         def forward(x, y):
@@ -220,16 +225,20 @@ def test_a_forward_pass_that_asks_a_size_for_its_number_is_traced_for_each(tmp_p
     assert outcome.verdict is Verdict.FAIL
 
 
-def test_arrays_that_are_too_large_at_some_size_are_not_read(tmp_path: Path) -> None:
-    source = f"""
-    OPERATION = {{"x": "n"}}
-    def forward(x): return x + np.zeros(({LARGEST // 2}, len(x))).mean(axis=0)
-    def backward(dy, x): return dy
+def test_arrays_that_are_too_large_at_some_size_are_not_read_and_measured_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transcript, "LARGEST", 50)
+    source = """
+    OPERATION, SIZES = {"x": "n"}, {"n": [1, 3]}
+    def forward(x): return (x * np.ones((25, 1))).mean(axis=0)
+    def backward(dy, x): return dy * FACTOR
     """
-    outcome = judged(tmp_path, source)
-    assert (outcome.verdict, outcome.remark.startswith("Measured")) == (Verdict.PASS, True)
-    outcome = judged(tmp_path, source.replace(str(LARGEST // 2), "100"))
+    outcome = judged(tmp_path, source.replace("FACTOR", "1"))
     assert (outcome.verdict, outcome.remark.startswith("Measured")) == (Verdict.PASS, False)
+    assert judged(tmp_path, source.replace("FACTOR", "len(x)")).verdict is Verdict.FAIL
+    outcome = judged(tmp_path, source.replace("FACTOR", "1").replace("25", "51"))
+    assert (outcome.verdict, outcome.remark.startswith("Measured")) == (Verdict.PASS, True)
 
 
 UNTRACEABLE = {
@@ -689,6 +698,43 @@ RAY = """
         behind = np.cumsum((clear * a * colour)[::-1])[::-1] - clear * a * colour
         return clear * (1 - a) * colour - behind, clear * a
     """
+WINDOWS = """
+    OPERATION, SIZES = {"x": "n", "w": "k"}, {"n": [6], "k": [3]}
+    def forward(x, w):
+        y = np.zeros(len(x) - len(w) + 1)
+        for i in range(len(y)):
+            y[i] = np.tanh(x[i : i + len(w)] @ w)
+        return y, (x, w, y)
+    def backward(dy, cache):
+        x, w, y = cache
+        dx, dw = np.zeros_like(x), np.zeros_like(w)
+        for i in range(len(y)):
+            d = dy[i] * (1 - y[i] ** 2)
+            dx[i : i + len(w)] += d * w
+            dw += d * x[i : i + len(w)]
+        return dx, dw
+    """
+LARGEST_OF_TWO = """
+    OPERATION, SIZES = {"x": "n"}, {"n": [5]}
+    def forward(x):
+        y = np.zeros(len(x) - 1)
+        for i in range(len(y)):
+            y[i] = x[i : i + 2].max()
+        return y, x
+    def backward(dy, x):
+        dx = np.zeros_like(x)
+        for i in range(len(dy)):
+            own = x[i : i + 2] == x[i : i + 2].max()
+            dx[i : i + 2] += dy[i] * own / own.sum()
+        return dx
+    """
+GUARDED = """
+    OPERATION = {"z": "n"}
+    def forward(z): return np.log(1 / (1 + np.exp(-4 * z)) + 1e-7), z
+    def backward(dy, z):
+        s = 1 / (1 + np.exp(-4 * z))
+        return dy * 4 * s * (1 - s) / (s + 1e-7)
+    """
 SPREAD = """
     OPERATION, SIZES = {"x": "n w"}, {"w": [2, 3, 4, 5]}
     def forward(x): return np.sin(x).sum(1) / (x.shape[1] - 1)
@@ -723,6 +769,15 @@ LIKELIHOOD = """
         # a number that depends on sizes, and a step that is another program at each size
         (SPREAD, "[:, None] / (x.shape[1] - 1)", "[:, None]", "dx: the division by (w − 1) is left out"),
         (RAY, " - behind", "", "ddensity: the path through `1 - a` is left out of a sum"),
+        # parts that overlap: in a loop, all of each, or what is not 0
+        (WINDOWS, "dx[i : i + len(w)] +=", "dx[i : i + len(w)] =", "dx: where its parts overlap, the last one stays"),
+        (LARGEST_OF_TWO, "i + 2] +=", "i + 2] =", "dx: where its parts overlap, all of the last one stays"),
+        (LARGEST_OF_TWO, "dx[i : i + 2] += dy[i] * own / own.sum()", "dx[i : i + 2][own] = dy[i]",
+         "dx: where its parts overlap, the last one stays"),
+        # an ε that single precision would hide, but where it is all that is left
+        (GUARDED, "/ (s + 1e-7)", "/ s", "dz: 1e-07 is left out of a sum"),
+        (LIKELIHOOD, "dz.sum(), (dz * x).sum()", "(dz * x).sum(), dz.sum()",
+         "db, dw: each of them is returned in the place of the other"),
         # counts of labels
         (MEANS, "(dy * w / count)", "(dy * w)", "division by `np.maximum(np.bincount(group, minlength=len(w)), 1)`"),
         # cumulative sums, and slices
@@ -738,6 +793,51 @@ def test_a_mistake_is_told_in_the_words_of_the_forward_pass(
     outcome = judged(tmp_path, source.replace(right, wrong))
     assert outcome.diagnosis is not None
     assert told in outcome.diagnosis.sentence
+
+
+def test_a_mistake_in_a_loop_that_is_too_long_to_be_read_at_some_sizes_is_told_by_the_others(
+    tmp_path: Path,
+) -> None:
+    for sizes in ("[6, 200]", "[200, 6]"):
+        source = WINDOWS.replace('"n": [6]', f'"n": {sizes}').replace("dw += d", "dw -= d")
+        outcome = judged(tmp_path, source, Effort(20, 1))
+        assert outcome.diagnosis is not None
+        assert outcome.diagnosis.sentence.startswith("dw: dw has the wrong sign")
+
+
+def test_a_forward_pass_in_single_precision_is_read_as_a_program_too(tmp_path: Path) -> None:
+    source = """
+    OPERATION, DTYPE = {"x": "n d", "w": "d"}, "float32"
+    def forward(x, w):
+        out = np.zeros(len(x), dtype="f")
+        out[:] = np.sin(x @ w)
+        return out, (x, w)
+    def backward(dy, cache):
+        x, w = cache
+        dz = dy * np.cos(x @ w)
+        return dz[:, None] * w, x.T @ dz
+    """
+    outcome = judged(tmp_path, source)
+    assert (outcome.verdict, outcome.remark.startswith("Measured")) == (Verdict.PASS, False)
+    outcome = judged(tmp_path, source.replace("x.T @ dz", "x.T @ dz * np.float32(1.001)"))
+    assert outcome.verdict is Verdict.FAIL  # differences see two digits
+    outcome = judged(tmp_path, source.replace("dz[:, None] * w", "-dz[:, None] * w"))
+    assert outcome.diagnosis is not None
+    assert outcome.diagnosis.sentence.startswith("dx: dx has the wrong sign")
+
+
+def test_where_no_gradient_comes_back_is_told_whatever_is_wrong_with_others(tmp_path: Path) -> None:
+    source = """
+    OPERATION = {"x": "n c"}
+    def forward(x):
+        if x.shape[1] == 1:
+            raise ValueError("one class")
+        return np.sin(x), x
+    def backward(dy, x): return dy * np.cos(x) * (1 + 1e-4 * (x > 0))
+    """
+    outcome = judged(tmp_path, source)
+    assert outcome.diagnosis is not None
+    assert (outcome.diagnosis.place, outcome.diagnosis.evidence) == ("always and only where c is 1", "")
 
 
 def test_different_factors_of_several_gradients_are_told_apart(tmp_path: Path) -> None:

@@ -184,9 +184,17 @@ class Traced(NDArrayOperatorsMixin):
         if name.startswith("__"):
             raise AttributeError(name)
         found = getattr(self.value, name)
-        if not callable(found):
-            return wrapped(found)
-        return lambda *args, **keywords: wrapped(found(*plain(args), **plain(keywords)))
+        return self._method(name) if callable(found) else wrapped(found)
+
+    def _method(self, name: str) -> Callable[..., Value]:
+        """NumPy's own where no number is traced: its arrays take none, as in `zeros.dot(x)`."""
+
+        def answer(*args: Value, **keywords: Value) -> Value:
+            args, keywords = plain(args), plain(keywords)
+            array = jax().numpy.asarray(self.value) if is_traced((args, keywords)) else self.value
+            return wrapped(getattr(array, name)(*args, **keywords))
+
+        return answer
 
     @property
     def flat(self) -> Value:
@@ -321,6 +329,10 @@ def _of_traced(function: Callable[..., Value], args: Sequence[Value], keywords: 
         return COUNTED[function.__name__](*args, **keywords)
     if function is np.linalg.cholesky:  # of which the lower triangle counts; JAX's takes the mean of both
         return counterpart("cholesky", "jax.scipy.linalg")(*args, lower=not keywords.get("upper", False))
+    if (
+        function.__name__ == "pad" and len(args) > 1 and not is_traced(args[1])
+    ):  # in one of NumPy's short forms
+        args = (args[0], np.broadcast_to(args[1], (args[0].ndim, 2)).tolist(), *args[2:])
     inner = str(function.__module__).partition(".")[2].replace("lib", "").strip("._")
     answer = counterpart(function.__name__, f"jax.numpy.{inner}")
     try:

@@ -239,6 +239,7 @@ class Passage:
         self._values = _needed_for(self.program.equations, self.program.outputs[: self.traced.outputs])
         self.slopes = set(made) - self._values - self.flow.carried if not self.hand else set[Slot]()
         self._names.update(_sizes_of(self.program, sizes, self._fixed))
+        self._repeating = _repeating(one for one in self.program.equations if one.outputs[0] in self._values)
 
     def fits(self, options: Mapping[str, Any], sizes: Sizes) -> bool:
         """Whether this is the program for these options and sizes."""
@@ -280,13 +281,8 @@ class Passage:
 
     def ambiguous(self, slot: Slot) -> bool:
         """Whether the line that makes a variable makes others of the forward pass in the same way."""
-        line = self._made[slot].line.partition("» ")[0] if slot in self._made else ""  # without the column
-        kinds = [
-            one.primitive
-            for one in self.program.equations
-            if one.line.partition("» ")[0] == line and one.outputs[0] in self._values
-        ]
-        return not line or len(kinds) > len(set(kinds))
+        line = _line(self._made[slot]) if slot in self._made else ""
+        return not line or line in self._repeating
 
     def step(self, at: tuple[int, ...]) -> tuple[Equation, Mapping[Slot, Equation]]:
         """The equation of an edit, and what makes each variable of its program."""
@@ -437,6 +433,22 @@ def _written(operation: Operation, options: Mapping[str, Any], sizes: Sizes, for
     return Derivative(flattened(closed), len(outputs), tuple(range(len(outputs))), places, closed, shapes)
 
 
+def _line(step: Equation) -> str:
+    """Where it comes from, without the column."""
+    return step.line.partition("» ")[0]
+
+
+def _repeating(steps: Iterable[Equation]) -> set[str]:
+    """The lines that make several variables in the same way."""
+    seen, found = set[tuple[str, str]](), set[str]()
+    for one in steps:
+        key = _line(one), one.primitive
+        if key in seen:
+            found.add(key[0])
+        seen.add(key)
+    return found
+
+
 def _needed_for(equations: Sequence[Equation], ends: Sequence[Slot]) -> set[Slot]:
     needed = set(ends)
     for one in reversed(equations):
@@ -502,6 +514,23 @@ def _body_flow(step: Equation, carried: set[Slot]) -> Flow:
         inner += more
 
 
+class Alike:
+    """Variables of real numbers by their shapes: what could stand in each other's place."""
+
+    def __init__(self, values: Sequence[Any], steps: Sequence[Equation]) -> None:
+        """Those that have one number alone are left out."""
+        self.made = {slot: k for k, step in enumerate(steps) for slot in step.outputs}
+        self._of = dict[tuple[int, ...], list[tuple[Slot, bytes]]]()
+        for slot, value in enumerate(values):
+            array = np.asarray(value if value is not None else 0)
+            if array.dtype.kind == "f" and array.size > 1 and (array != array.flat[0]).any():
+                self._of.setdefault(array.shape, []).append((slot, array.tobytes()))
+
+    def of(self, shape: tuple[int, ...]) -> Sequence[tuple[Slot, bytes]]:
+        """The variables of a shape, each with its numbers."""
+        return self._of.get(shape, ())
+
+
 class Reading:
     """A passage with all its values at one case.
 
@@ -519,6 +548,7 @@ class Reading:
         with np.errstate(all="ignore"):
             self.values: list[Any] = FLOATS.trace(self.instance, [FLOATS.number(one) for one in values])
         self.gradients: list[Array] = [self.values[slot] for slot in passage.ends]
+        self.alike = Alike(self.values, self.steps)
 
     def read(self, *edits: Edit) -> list[Array] | None:
         """The gradients of the program with these steps replaced; None where that makes no sense."""
@@ -683,7 +713,7 @@ def edits(reading: Reading) -> Iterator[Edit]:
     flow = reading.passage.flow
     for i in sorted(flow.matters):
         step = reading.steps[i]
-        level = _Level(reading.passage, reading.sizes, flow, reading.steps, reading.values, i)
+        level = _Level(reading.passage, reading.sizes, flow, reading.steps, reading.values, i, reading.alike)
         yield from level.edges()
         entries = flow.entries(i)
         inner = i < len(reading.instance.static) or step.outputs[0] in reading.passage.slopes
@@ -704,8 +734,9 @@ def _inside(reading: Reading, i: int, step: Equation) -> Iterator[Edit]:
     given = [reading.values[slot] for slot in step.inputs]
     with np.errstate(all="ignore"):
         values = FLOATS.trace(body, [one if k < carries else one[0] for k, one in enumerate(given)])
+    alike = Alike(values, body.dynamic)
     for j in sorted(flow.matters):
-        yield from _Level(reading.passage, reading.sizes, flow, body.dynamic, values, j, (i,)).edits()
+        yield from _Level(reading.passage, reading.sizes, flow, body.dynamic, values, j, alike, (i,)).edits()
 
 
 def _first(x: Array, axis: int) -> Array:
@@ -766,6 +797,7 @@ class _Level:
     steps: Sequence[Equation]
     values: Sequence[Any]
     i: int
+    alike: Alike
     path: tuple[int, ...] = ()
 
     @property
@@ -853,22 +885,13 @@ class _Level:
 
     def same_shape(self, slot: Slot) -> Iterator[Slot]:
         """Variables that are there before this step, of the shape of a variable, and made of real numbers too."""
-        like, seen = np.asarray(self.values[slot]), list[Array]()
+        like, seen = np.asarray(self.values[slot]), set[bytes]()
         if like.dtype.kind != "f" or like.size <= 1:
             return
-        made = {one: k for k, step in enumerate(self.steps) for one in step.outputs}
-        for other, value in enumerate(self.values):
-            array = np.asarray(value) if value is not None else like[:0]
-            late = (other in self.flow.carried or self.path) and made.get(other, -1) >= self.i
-            if (
-                array.shape != like.shape
-                or array.dtype.kind != "f"
-                or late
-                or other in (slot, *self.step.outputs)
-            ):
-                continue
-            if (array != array.flat[0]).any() and not any(np.array_equal(array, one) for one in seen):
-                seen.append(array)
+        for other, numbers in self.alike.of(like.shape):
+            late = (other in self.flow.carried or self.path) and self.alike.made.get(other, -1) >= self.i
+            if not late and other not in (slot, *self.step.outputs) and numbers not in seen:
+                seen.add(numbers)
                 yield other
 
     def _sources(self, slot: Slot) -> Iterator[Slot]:
@@ -999,6 +1022,32 @@ class _Level:
             yield self.rule(
                 "factor", "{0} and {1} are averaged, not added", lambda c, x, z: c.right / 2, 2, a, b
             )
+            yield from self._overlaps(a, b)
+
+    def _overlaps(self, a: Slot, b: Slot) -> Iterator[Edit]:
+        """Parts of an array that are written one after the other: where they overlap, the last one stays."""
+        parts = [self._written(a), self._written(b)]
+        for k, part in enumerate(parts) if any(one is not None for one in parts) else ():
+            text, one = "where its parts overlap, {} stays, and they are not added", ("last", "first")[k]
+            stays = lambda c, *x, k=k: np.where(x[k] != 0, x[k], x[1 - k])  # noqa: E731
+            yield self.rule("overlap", text.format(f"the {one} one"), stays, 1, self.step.outputs[0])
+            if part is not None:
+                whole = lambda c, *x, k=k, part=part: np.where(part, x[k], x[1 - k])  # noqa: E731
+                told = text.format(f"all of the {one} one")
+                yield self.rule("overlap", told, whole, 1, self.step.outputs[0])
+
+    def _written(self, slot: Slot) -> Array | None:
+        """Where an array was written to, made of parts of it; None where it is whole."""
+        if slot not in self.alike.made:
+            return None
+        step = self.steps[self.alike.made[slot]]
+        if step.primitive == "pad":
+            size = np.shape(self.values[step.inputs[0]])
+            return np.asarray(_again(step, (np.ones(size), np.zeros(())))) > 0
+        if step.primitive == "add_any":
+            some, others = map(self._written, step.inputs)
+            return None if some is None or others is None else some | others
+        return None
 
     def _product(self) -> Iterator[Edit]:
         divides = self.step.primitive == "div"

@@ -380,10 +380,8 @@ def _traced(
     arguments = abstract_inputs(operation, concrete)
     places = operation.differentiable
 
-    def outputs_of(*inputs: Any) -> tuple[Any, ...]:
-        return as_tuple(forward(*inputs, **options))
-
-    shapes = jax.eval_shape(outputs_of, *arguments)
+    once = jax.make_jaxpr(lambda *inputs: as_tuple(forward(*inputs, **options)))(*arguments)
+    outputs_of, shapes = core.jaxpr_as_fun(once), once.out_avals
     wanted = operation.outputs or (True,) * len(shapes)
     pulled = tuple(
         i

@@ -11,6 +11,7 @@ OF_AN_EDIT: Mapping[str, str] = {
     "layout": "Write down which axis of each array is which.",
     "condition": "Take the condition from the forward pass.",
     "scatter": "Add where indices repeat, as np.add.at does.",
+    "overlap": "Add what each part gives, with +=, to an array that begins as zeros.",
     "cotangent": "Multiply by what comes back from above.",
     "carry": "Carry the state back from step to step, and add what each step gives.",
     "exchange": "Return the gradients in the order of the inputs.",

@@ -72,7 +72,7 @@ def batches(judge: Judge) -> SearchStrategy[OperationCase]:
         raise NotApplicable("its forward pass is random")
     if max(judge.declaration.sizes.get(samples.axis, (2,))) < 2:  # noqa: PLR2004  (a batch)
         raise NotApplicable("it takes no batch")
-    drawn = cases(judge, ("plain",), sizes=judge.pool, calls=judge.calls)
+    drawn = cases(judge, ("plain",), sizes=judge.pool, among=judge.combinations, calls=judge.calls)
     return drawn.filter(lambda case: case.sizes[samples.axis] > 1)
 
 

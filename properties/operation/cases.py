@@ -49,6 +49,10 @@ _COTANGENTS = 16
 """Numbers of the string that the cotangents are made of."""
 
 
+Combination = tuple[dict[str, int], dict[str, Any]]
+"""Sizes and options."""
+
+
 class Source(Protocol):
     """Where choices and numbers come from."""
 
@@ -286,6 +290,7 @@ def make(
     *,
     sizes: Sequence[int] = SIZES,
     wide: Sequence[int] = (),
+    among: Sequence[Combination] = (),
     dtype: str = "",
     calls: str = "",
 ) -> OperationCase:
@@ -297,6 +302,7 @@ def make(
         regimes: those to choose from.
         sizes: of an axis that is free.
         wide: of one axis, in every regime; without, `WIDE` in the regime of that name.
+        among: sizes and options to choose from where no axis is wide; any without.
         dtype: in place of the declared one.
         calls: the lines that call it.
 
@@ -308,7 +314,11 @@ def make(
     weighted = tuple(one for one in regimes for _ in range(_WEIGHTS[one]))
     regime = source.one_of("regime", weighted)
     fmt = dtype or declared.dtype
-    chosen, options = _combination(source, caller, sizes, wide or (WIDE if regime == "wide" else ()))
+    wide = wide or (WIDE if regime == "wide" else ())
+    if among and not wide:
+        chosen, options = map(dict, source.one_of("combination", among))
+    else:
+        chosen, options = _combination(source, caller, sizes, wide)
     arrays: dict[str, Array] = {}
     for place, (name, one) in enumerate(declared.inputs.items()):
         shape = one.shape(chosen)
@@ -332,9 +342,7 @@ def make(
     )
 
 
-def _combination(
-    source: Source, caller: Caller, free: Sequence[int], wide: Sequence[int]
-) -> tuple[dict[str, int], dict[str, Any]]:
+def _combination(source: Source, caller: Caller, free: Sequence[int], wide: Sequence[int]) -> Combination:
     """Sizes and options that go together; where the source doesn't meet any, from one of some fixed sequences.
 
     The first of these begins with the smallest: a case whose choices are all the simplest ones is as small as can be.
@@ -370,7 +378,7 @@ def _tried(
     free: Sequence[int],
     attempt: str = "",
     wide: Mapping[str, Sequence[int]] | None = None,
-) -> tuple[dict[str, int], dict[str, Any]] | None:
+) -> Combination | None:
     """Sizes and options, if they go together; an axis may have sizes of its own to choose from."""
     declared = caller.declaration
     pools = dict.fromkeys(declared.axes, free) | dict(wide or {}) | dict(declared.sizes)
@@ -388,7 +396,18 @@ def _together(caller: Caller, sizes: dict[str, int], options: dict[str, Any]) ->
     return _fits(caller.declaration, sizes) and caller.valid(sizes, options)
 
 
-def _smallest_first(declared: Declaration) -> Iterator[tuple[dict[str, int], dict[str, Any]]]:
+def some_combinations(caller: Caller, sizes: Sequence[int], count: int) -> list[Combination]:
+    """About so many combinations of sizes and options that go together, the smallest first."""
+    source = Seeded(np.random.default_rng(0))
+    smallest = (
+        one for one in islice(_smallest_first(caller.declaration), LAST_TRIES) if _together(caller, *one)
+    )
+    drawn = (_tried(source, caller, sizes) for _ in range(TRIES * count))
+    found = {repr(one): one for one in (*islice(smallest, 1), *drawn) if one is not None}
+    return sorted(islice(found.values(), count), key=lambda one: sum(one[0].values()))
+
+
+def _smallest_first(declared: Declaration) -> Iterator[Combination]:
     """All combinations of sizes and options, those with the smallest sizes first."""
     pools = [sorted(declared.sizes.get(axis, SIZES)) for axis in declared.axes]
     for steps in range(sum(map(len, pools)) - len(pools) + 1):

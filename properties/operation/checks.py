@@ -17,12 +17,12 @@ from reference.slopes import NotRepeatableError, slopes
 
 def regular_cases(judge: Judge) -> SearchStrategy[OperationCase]:
     """Cases on which the formula decides."""
-    return cases(judge, REGULAR, sizes=judge.pool, calls=judge.calls)
+    return cases(judge, REGULAR, sizes=judge.pool, among=judge.combinations, calls=judge.calls)
 
 
 def edge_cases(judge: Judge) -> SearchStrategy[OperationCase]:
     """Numbers from 1e-8 to 1e8, and where functions are flat."""
-    return cases(judge, EDGES, sizes=judge.pool, calls=judge.calls)
+    return cases(judge, EDGES, sizes=judge.pool, among=judge.combinations, calls=judge.calls)
 
 
 def single_cases(judge: Judge) -> SearchStrategy[OperationCase]:
@@ -34,7 +34,9 @@ def single_cases(judge: Judge) -> SearchStrategy[OperationCase]:
     kinds = [one.values for one in judge.declaration.inputs.values()]
     if not all(isinstance(one, str) or callable(one) for one in kinds):
         raise NotApplicable("the file draws its own numbers")
-    return cases(judge, ("plain",), dtype="float32", calls=judge.calls)
+    return cases(
+        judge, ("plain",), dtype="float32", sizes=judge.pool, among=judge.combinations, calls=judge.calls
+    )
 
 
 def cases_of_second_order(judge: Judge) -> SearchStrategy[OperationCase]:

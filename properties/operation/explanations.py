@@ -133,14 +133,19 @@ class OperationExplanations:
                 note = subject.comparison_of_the_forward_pass(case) if subject.is_wrong else ""
                 holds = told.of_cases.holds if told and told.of_cases else None
                 found = named(subject, case, holds)
+                if (
+                    found is None and subject.format != case.dtype
+                ):  # the step that single precision would hide
+                    found = named(subject.in_format(case.dtype), case)
                 shown = () if found else seen(subject, case, holds)
         where = "; ".join(filter(None, (where, told.sentence if told else "")))
         if found is not None:
             return replace(found, where=where, place=where, note="; ".join(filter(None, [note, found.note])))
+        evidence = "on generic cases, in every entry" if shown else "no single step explains it"
         return Diagnosis(
             mistakes=(),
             explanation="; ".join(one.sentence for one in shown),
-            evidence="on generic cases, in every entry" if shown else "no single step explains it",
+            evidence=evidence if population.is_answered else "",  # no gradient, no step of it
             contributions=None,
             where=where,
             note=note,

@@ -6,6 +6,7 @@ The search of `properties.diagnosis.operations`, asked with cases that the subje
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import dropwhile
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,12 @@ from numpy.typing import NDArray
 from properties.diagnosis import Diagnosis
 from properties.diagnosis import operations as steps
 from properties.operation.cases import SIZES, NoCaseError, OperationCase, Seeded, make
+from properties.operation.programs import NoProgramError
 from properties.operation.truth import Judge, Reading, off, sizes_of
 from properties.search import Inconclusive, Violation
 from properties.strategies import WIDEST
 from reference.operations.operation import Input, size_of
+from reference.program import derivative
 
 Array = NDArray[Any]
 
@@ -169,6 +172,7 @@ class _Asked:
         """Generic numbers, with sizes that differ from each other as far as the subject takes such."""
         rng = np.random.default_rng(1)
         drawn = sorted(_drawn(self.judge, self.options, rng, holds), key=_telling, reverse=True)
+        drawn = list(dropwhile(lambda one: not self._is_read(one), drawn))
         is_wide = bool(holds) or len(drawn) < CASES
         wide = _drawn(self.judge, self.options, rng, holds, range(1, WIDEST + 1)) if is_wide else []
         every = [*drawn[:1], *wide, *drawn[1:]]
@@ -180,6 +184,15 @@ class _Asked:
         # A loop makes another program at other sizes: without these no other case would tell of the first's.
         best += again[:1] + first * (CASES - 1 - len(best))
         return [found for one in best if (found := self._case(_generic(one, self.judge, rng))) is not None]
+
+    def _is_read(self, case: OperationCase) -> bool:
+        """Whether there is a program at these sizes: a loop may be too long to be read."""
+        operation, options = self.reading.operation, self.reading.options(case)
+        sizes = sizes_of(operation, self.reading.inputs(case, self.judge.declaration), options)
+        try:
+            return sizes is not None and bool(derivative(operation, options, sizes).differentiable)
+        except NoProgramError:
+            return False
 
     def _classes(self, case: OperationCase) -> tuple[bool, ...]:
         """Of each input of labels, whether some class is that of no sample: else those of all samples are all."""

@@ -61,6 +61,7 @@ class OperationPopulation(Population[OperationCase]):
         self.wrong = set[str]()  # gradients, on any case
         self.is_quick = judge.reading is not None and not judge.reading.own
         self._regimes = (*REGULAR, *EDGES) if example.regime in EDGES else REGULAR
+        self.is_answered = self._answer(example) is not None
 
     def drawn(
         self, wide: Sequence[int] = (), *, near: bool = False, together: bool = False
@@ -97,15 +98,31 @@ class OperationPopulation(Population[OperationCase]):
             return None
 
     def asked(self, case: OperationCase) -> Judged[OperationCase] | None:
-        """Judged as any case is; where it is wrong, entry by entry."""
+        """Judged as any case is; where it is wrong, entry by entry.
+
+        Where no gradient came back of the example, that is the fault: what comes back of others may be wrong. Where one
+        did, a case without is another fault.
+        """
         try:
+            gradients = self._answer(case)
+            if gradients is None or not self.is_answered:
+                broken = Judged(case, frozenset(self.gradients), is_wrong=gradients is None)
+                return None if self.is_answered else broken
             self.judge.check(case)
-            _, _, gradients = self.judge.run(case)
         except (Inconclusive, Undefined):
             return None
         except Violation:
             return self._wrong(case)
         return Judged(case, frozenset(name for name, array in gradients.items() if array.any()))
+
+    def _answer(self, case: OperationCase) -> Mapping[str, Any] | None:
+        """The gradients; None where none come back. Raises `Inconclusive` and `Undefined`."""
+        try:
+            return self.judge.run(case)[2]
+        except Undefined:
+            raise
+        except Violation:
+            return None
 
     def _wrong(self, case: OperationCase) -> Judged[OperationCase]:
         try:

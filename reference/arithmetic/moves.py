@@ -7,6 +7,7 @@ arithmetic applies it to each part of a value (the number, its error, ...) alike
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 Array = np.ndarray[Any, Any]
 Pairs = Sequence[tuple[int, int]]
+KEPT = 512
+"""Results of `places` that are kept: a program is read many times, and its indices are mostly constants."""
 
 
 def reshape(x: Array, *, new_sizes: Sequence[int], dimensions: Sequence[int] | None = None) -> Array:
@@ -126,6 +129,25 @@ def places(
     As StableHLO defines it: `indices` (..., k) holds the starts of windows of `slice_sizes` along `index_map`; the
     axes `offset` of the result run within a window, without those `collapsed` or `batching`.
     """
+    lists = (shape, offset, collapsed, batching, indices_batching, index_map, slice_sizes)
+    whole = np.ascontiguousarray(indices, np.int64)
+    return _places(whole.tobytes(), whole.shape, *map(tuple, lists), clip)
+
+
+@lru_cache(maxsize=KEPT)
+def _places(
+    numbers: bytes,
+    of_indices: tuple[int, ...],
+    shape: tuple[int, ...],
+    offset: tuple[int, ...],
+    collapsed: tuple[int, ...],
+    batching: tuple[int, ...],
+    indices_batching: tuple[int, ...],
+    index_map: tuple[int, ...],
+    slice_sizes: tuple[int, ...],
+    clip: bool,  # noqa: FBT001
+) -> tuple[Array, Array]:
+    indices = np.frombuffer(numbers, np.int64).reshape(of_indices)
     starts = indices.reshape(*indices.shape, 1) if not index_map else indices
     batch_shape = indices.shape[:-1]
     window_axes = [axis for axis in range(len(shape)) if axis not in collapsed and axis not in batching]
