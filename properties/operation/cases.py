@@ -13,7 +13,7 @@ import ast
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice, product
 from math import prod
 from typing import Any, Protocol
@@ -43,6 +43,8 @@ WIDEST_INPUT = 2**14
 """Numbers of an input, at most, where an axis is wide: a size may stand in a product."""
 TRIES = 8
 """Draws of sizes and options, each with choices of its own, for a combination that `valid` accepts."""
+ANY_OF = 32
+"""One case in so many has any sizes and options, where the others have usual ones."""
 LAST_TRIES = 2000
 """Draws from one generator, where these meet none."""
 _COTANGENTS = 16
@@ -302,7 +304,7 @@ def make(
         regimes: those to choose from.
         sizes: of an axis that is free.
         wide: of one axis, in every regime; without, `WIDE` in the regime of that name.
-        among: sizes and options to choose from where no axis is wide; any without.
+        among: sizes and options, of which the nearest are taken, mostly, where no axis is wide.
         dtype: in place of the declared one.
         calls: the lines that call it.
 
@@ -315,10 +317,11 @@ def make(
     regime = source.one_of("regime", weighted)
     fmt = dtype or declared.dtype
     wide = wide or (WIDE if regime == "wide" else ())
-    if among and not wide:
-        chosen, options = map(dict, source.one_of("combination", among))
-    else:
-        chosen, options = _combination(source, caller, sizes, wide)
+    # first of all, so that Hypothesis makes any of it before it makes it smaller
+    is_usual = bool(among) and not wide and source.one_of("usual", range(ANY_OF)) > 0
+    chosen, options = found = _combination(source, caller, sizes, wide)
+    if is_usual:
+        chosen, options = map(dict, min(among, key=partial(_apart, found)))
     arrays: dict[str, Array] = {}
     for place, (name, one) in enumerate(declared.inputs.items()):
         shape = one.shape(chosen)
@@ -394,6 +397,12 @@ def _tried(
 def _together(caller: Caller, sizes: dict[str, int], options: dict[str, Any]) -> bool:
     """Whether sizes and options are possible, and go together."""
     return _fits(caller.declaration, sizes) and caller.valid(sizes, options)
+
+
+def _apart(one: Combination, other: Combination) -> tuple[int, int]:
+    """How far apart two combinations are."""
+    options = sum(one[1][name] != other[1][name] for name in one[1])
+    return options, sum(abs(one[0][axis] - other[0][axis]) for axis in one[0])
 
 
 def some_combinations(caller: Caller, sizes: Sequence[int], count: int) -> list[Combination]:
