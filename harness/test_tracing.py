@@ -655,6 +655,11 @@ GATE = """
         dz = dy * x * s * (1 - s)
         return dy * s + dz @ W, dz.T @ x
     """
+AVERAGE = """
+    OPERATION = {"x": "n h w c"}
+    def forward(x): return np.sin(x).mean(axis=(1, 2, 3)), x
+    def backward(dy, x): return np.cos(x) * dy[:, None, None, None] / np.prod(x.shape[1:])
+    """
 PREY = """
     OPERATION = {"x0": "", "y0": "", "b": ""}
     def forward(x0, y0, b):
@@ -778,6 +783,8 @@ LIKELIHOOD = """
         (GUARDED, "/ (s + 1e-7)", "/ s", "dz: 1e-07 is left out of a sum"),
         (LIKELIHOOD, "dz.sum(), (dz * x).sum()", "(dz * x).sum(), dz.sum()",
          "db, dw: each of them is returned in the place of the other"),
+        (GATE, "dy * s + dz", "s + dz", "dx: dy is ignored, as if it were 1"),
+        (AVERAGE, "/ np.prod(x.shape[1:])", "* 2", "dx: dx is multiplied by 2 (h w c)"),
         # counts of labels
         (MEANS, "(dy * w / count)", "(dy * w)", "division by `np.maximum(np.bincount(group, minlength=len(w)), 1)`"),
         # cumulative sums, and slices

@@ -1054,6 +1054,7 @@ class _Level:
         yield from self._parentheses(divides=divides)
         for k, slot in enumerate(self.step.inputs):
             if slot in self.flow.carried:
+                yield self.operand(k, "cotangent", "{0} is ignored, as if it were 1", np.ones_like, 2.5)
                 continue
             if not (divides and k == 0):
                 text = "the division by {0} is left out" if divides else "{factor0} is left out"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import combinations, permutations, product
-from math import sqrt
+from math import prod, sqrt
 from typing import Any
 
 import numpy as np
@@ -179,16 +179,19 @@ def _factors(numbers: Sequence[tuple[str, float, bool]]) -> Mapping[str, tuple[f
 
 def _every(numbers: Mapping[str, float], sizes: Mapping[str, float]) -> Iterator[tuple[str, float, float]]:
     yield from ((said, value, 1.2 if value in {0, -1, 2, 0.5} else 2.5) for said, value in NUMBERS.items())
-    atoms = {
-        **numbers,
-        **{f"({name} − 1)": n - 1 for name, n in sizes.items()},
-        **{f"(1 − {name})": 1 - one for name, one in numbers.items() if name not in sizes},
-        **{f"({a} {b})": n * m for (a, n), (b, m) in combinations(sizes.items(), 2)},
-        **{f"({a}/{b})": n / m for (a, n), (b, m) in permutations(sizes.items(), 2)},
+    atoms = {  # with what makes them less likely
+        **{name: (one, 0.0) for name, one in numbers.items()},
+        **{f"({name} − 1)": (n - 1, 0.6) for name, n in sizes.items()},
+        **{f"(1 − {name})": (1 - one, 0.6) for name, one in numbers.items() if name not in sizes},
+        **{f"({a} {b})": (n * m, 0.6) for (a, n), (b, m) in combinations(sizes.items(), 2)},
+        **{f"({a}/{b})": (n / m, 0.6) for (a, n), (b, m) in permutations(sizes.items(), 2)},
+        **{f"({' '.join(some)})": (prod(sizes[one] for one in some), 0.9) for some in combinations(sizes, 3)},
     }
-    for (times, k, more), (text, power, rank), (name, one) in product(_MULTIPLES, _POWERS, atoms.items()):
+    for (times, k, more), (text, power, rank), (name, (one, less)) in product(
+        _MULTIPLES, _POWERS, atoms.items()
+    ):
         if one > 0:
-            yield times + text.format(name), k * one**power, rank + more + 0.6 * name.startswith("(")
+            yield times + text.format(name), k * one**power, rank + more + less
 
 
 def named_factor(values: Sequence[float], trials: Sequence[Trial]) -> tuple[str, float] | None:
