@@ -329,9 +329,7 @@ def _of_traced(function: Callable[..., Value], args: Sequence[Value], keywords: 
         return COUNTED[function.__name__](*args, **keywords)
     if function is np.linalg.cholesky:  # of which the lower triangle counts; JAX's takes the mean of both
         return counterpart("cholesky", "jax.scipy.linalg")(*args, lower=not keywords.get("upper", False))
-    if (
-        function.__name__ == "pad" and len(args) > 1 and not is_traced(args[1])
-    ):  # in one of NumPy's short forms
+    if function.__name__ == "pad" and len(args) > 1 and not is_traced(args[1]):  # widths in a short form
         args = (args[0], np.broadcast_to(args[1], (args[0].ndim, 2)).tolist(), *args[2:])
     inner = str(function.__module__).partition(".")[2].replace("lib", "").strip("._")
     answer = counterpart(function.__name__, f"jax.numpy.{inner}")

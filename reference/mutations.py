@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from itertools import combinations, permutations, product
 from math import sqrt
 from pathlib import Path
@@ -548,7 +548,11 @@ class Reading:
         with np.errstate(all="ignore"):
             self.values: list[Any] = FLOATS.trace(self.instance, [FLOATS.number(one) for one in values])
         self.gradients: list[Array] = [self.values[slot] for slot in passage.ends]
-        self.alike = Alike(self.values, self.steps)
+
+    @cached_property
+    def alike(self) -> Alike:
+        """What could stand in each other's place."""
+        return Alike(self.values, self.steps)
 
     def read(self, *edits: Edit) -> list[Array] | None:
         """The gradients of the program with these steps replaced; None where that makes no sense."""

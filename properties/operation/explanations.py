@@ -133,9 +133,7 @@ class OperationExplanations:
                 note = subject.comparison_of_the_forward_pass(case) if subject.is_wrong else ""
                 holds = told.of_cases.holds if told and told.of_cases else None
                 found = named(subject, case, holds)
-                if (
-                    found is None and subject.format != case.dtype
-                ):  # the step that single precision would hide
+                if found is None and subject.format != case.dtype:  # single precision would hide the step
                     found = named(subject.in_format(case.dtype), case)
                 shown = () if found else seen(subject, case, holds)
         where = "; ".join(filter(None, (where, told.sentence if told else "")))

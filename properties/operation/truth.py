@@ -712,9 +712,8 @@ class Judge:
         if self._no_program:
             return None
         found, agreed = None, False
-        for case in sorted(
-            self._samples(FEW), key=lambda case: case.numbers
-        ):  # a loop is shorter at small sizes
+        smallest_first = sorted(self._samples(FEW), key=lambda case: case.numbers)  # there a loop is shorter
+        for case in smallest_first:
             try:
                 found = found or self._traced(case)
                 outputs = self.subject.forward(case.inputs, case.options).outputs
