@@ -14,8 +14,9 @@ import pytest
 from properties.declaration import Call, Counterpart, Declaration, Function
 from properties.diagnosis.trials import named_factor
 from properties.functions import Signature
+from properties.layer_cases import smallest
 from properties.operation import PROPERTIES, checks
-from properties.operation.cases import EDGES, REGULAR, NoCaseError, OperationCase, Seeded, make
+from properties.operation.cases import EDGES, REGULAR, NoCaseError, OperationCase, Seeded, cases, make
 from properties.operation.explanations import OperationExplanations
 from properties.operation.programs import NoProgramError
 from properties.operation.truth import Judge, Right, compared_outputs, off
@@ -1077,6 +1078,19 @@ def test_the_simplest_choices_make_the_smallest_case_that_is_valid() -> None:
     case = make(Simplest(np.random.default_rng(0)), subject, ("plain",))
     assert case.sizes == {"n": 1, "c": 1, "l": 2}
     assert case.options == {"size": 2}
+
+
+def test_of_usual_combinations_most_cases_are_drawn_and_the_smallest_may_be_another() -> None:
+    subject = InProcess({"x": "n d", "w": "d"}, scale, d_scale, options={"size": (2, 3)})
+    usual = [({"n": 1, "d": 1}, {"size": 2}), ({"n": 3, "d": 3}, {"size": 3})]
+    rng = np.random.default_rng(0)
+    drawn = [make(Seeded(rng), subject, ("plain",), among=usual) for _ in range(300)]
+    others = [one for one in drawn if (dict(one.sizes), dict(one.options)) not in usual]
+    assert 0 < len(others) < 300 / 10
+    assert smallest(cases(subject, ("plain",), among=usual), lambda one: one.sizes["n"] > 1).sizes == {
+        "n": 2,
+        "d": 1,
+    }
 
 
 def test_cotangents_are_neither_ones_nor_zeros_and_differ_from_each_other() -> None:
