@@ -780,7 +780,7 @@ LIKELIHOOD = """
         (LARGEST_OF_TWO, "dx[i : i + 2] += dy[i] * own / own.sum()", "dx[i : i + 2][own] = dy[i]",
          "dx: where its parts overlap, the last one stays"),
         # an ε that single precision would hide, but where it is all that is left
-        (GUARDED, "/ (s + 1e-7)", "/ s", "dz: 1e-07 is left out of a sum"),
+        (GUARDED, "/ (s + 1e-7)", "/ s", "dz: 1e-07 is left out, which forward adds"),
         (LIKELIHOOD, "dz.sum(), (dz * x).sum()", "(dz * x).sum(), dz.sum()",
          "db, dw: each of them is returned in the place of the other"),
         (GATE, "dy * s + dz", "s + dz", "dx: dy is ignored, as if it were 1"),
@@ -1037,3 +1037,58 @@ def test_rounding_where_terms_cancel_is_no_difference_of_memory_layouts(tmp_path
     outcome = judged(tmp_path, source, Effort(100, 0), only=("memory_layout_does_not_matter",))
     assert outcome.verdict is Verdict.PASS
     assert outcome.records[0].cases
+
+
+OF_NUMBERS = {
+    "0.001 is added to `x.std(0)`": """
+        OPERATION = {"x": "n d"}
+        def forward(x): return x.std(0) + 1e-3, x
+        def backward(dy, x):
+            return dy * (x - x.mean(0)) / (len(x) * (x.std(0) + 1e-3))
+    """,
+    "x is kept within ± 2": """
+        OPERATION = {"x": "n d"}
+        def forward(x): return 1 / (1 + np.exp(-x)), x
+        def backward(dy, x):
+            s = 1 / (1 + np.exp(-np.clip(x, -2, 2)))
+            return dy * s * (1 - s)
+    """,
+    "1e-08 is left out wherever forward adds it": """
+        OPERATION = {
+            "w": "d", "X": {"axes": "n d", "constant": True}, "y": {"axes": "n", "values": "labels", "below": 2},
+        }
+        def forward(w, X, y):
+            p = 1 / (1 + np.exp(-X @ w))
+            return -(y * np.log(p + 1e-8) + (1 - y) * np.log(1 - p + 1e-8)).mean(), (p, X, y)
+        def backward(dloss, cache):
+            p, X, y = cache
+            return dloss * X.T @ (p - y) / len(y)
+    """,
+}
+
+
+@pytest.mark.parametrize("told", OF_NUMBERS)
+def test_a_number_is_told_that_backward_has_and_forward_has_not_or_the_other_way_round(
+    told: str, tmp_path: Path
+) -> None:
+    outcome = judged(tmp_path, OF_NUMBERS[told], Effort(100, 1))
+    assert outcome.verdict is Verdict.FAIL
+    assert outcome.diagnosis is not None
+    assert told in outcome.diagnosis.sentence
+
+
+def test_what_is_right_but_for_a_few_entries_of_some_cases_is_not_said_to_be_off_by_a_factor(
+    tmp_path: Path,
+) -> None:
+    outcome = judged(
+        tmp_path,
+        """
+        OPERATION = {"x": "n d"}
+        def forward(x): return np.logaddexp(0, x), x
+        def backward(dy, x): return dy * np.where(x > 3, 1.0, 1 / (1 + np.exp(-x)))
+        """,
+        Effort(100, 1),
+    )
+    assert outcome.verdict is Verdict.FAIL
+    assert outcome.diagnosis is not None
+    assert not outcome.diagnosis.explanation

@@ -1013,7 +1013,9 @@ class _Level:
         if a == b or np.array_equal(self.values[a], self.values[b]):
             return
         for k, lost in enumerate((a, b)):
-            if lost in self.flow.carried or not self.back:
+            if (number := self.constant(lost)) is not None:
+                yield from self._added_number(k, number)
+            elif lost in self.flow.carried or not self.back:
                 rank, said = (1.0, "the path through {via0}") if lost in self.flow.carried else (2.0, "{0}")
                 if straight := self.passage.straight(self.step.outputs[0], lost):
                     said = straight
@@ -1027,6 +1029,25 @@ class _Level:
                 "factor", "{0} and {1} are averaged, not added", lambda c, x, z: c.right / 2, 2, a, b
             )
             yield from self._overlaps(a, b)
+
+    def constant(self, slot: Slot) -> float | None:
+        """The number that a line of the program has."""
+        known = {} if self.path else self.passage.program.constants
+        return float(np.asarray(known[slot]).item()) if slot in known and np.size(known[slot]) == 1 else None
+
+    def _added_number(self, k: int, number: float) -> Iterator[Edit]:
+        """An ε, left out, or moved into the root that it is added to."""
+        yield self.operand(k, "constant", "{0} is left out, which forward adds", np.zeros_like, 2)
+        yield self.operand(k, "constant", "{0} has the wrong sign", np.negative, 2.5)
+        rooted = self.step.inputs[1 - k]
+        source = next((one for one in self.steps if rooted in one.outputs and one.primitive == "sqrt"), None)
+        if source is not None and self.step.primitive == "add":
+            text, slots = (
+                "{0} is added under the root, and forward adds it to {1}",
+                (self.step.inputs[k], rooted),
+            )
+            inside = lambda c, *x: np.sqrt(x[-1] + number)  # noqa: E731
+            yield self.rule("constant", text, inside, 1.8, *slots, reads=source.inputs)
 
     def _overlaps(self, a: Slot, b: Slot) -> Iterator[Edit]:
         """Parts of an array that are written one after the other: where they overlap, the last one stays."""
@@ -1097,6 +1118,18 @@ class _Level:
         yield self.rule("slope", f"{name} is left out: {{0}} stands there itself", lambda c, v, *_: v, 2.5, x)
         yield self.rule("slope", f"{name} is applied twice to {{0}}", lambda c, *_: c.again(c.right), 2.5, x)
         yield self.value("factor", "1 stands in the place of {0}", np.ones_like, 2.5)
+        if name in {"sqrt", "rsqrt"}:
+            yield from self._out_of_the_root(x, 1 if name == "sqrt" else -1)
+
+    def _out_of_the_root(self, x: Slot, power: int) -> Iterator[Edit]:
+        """An ε that is added to a root, and not under it."""
+        source = next((one for one in self.steps if x in one.outputs and one.primitive == "add"), None)
+        a, b = source.inputs if source else (x, x)
+        for slot, other in ((a, b), (b, a)):
+            if (number := self.constant(slot)) is not None:
+                text = "{0} is added to the root, and forward adds it under the root"
+                outside = lambda c, *v, e=number: (np.sqrt(v[-1]) + e) ** power  # noqa: E731
+                yield self.rule("constant", text, outside, 1.8, slot, reads=(other,))
 
     def _sum_over_axes(self) -> Iterator[Edit]:
         (x,) = self.step.inputs

@@ -3,6 +3,7 @@
 - `trials`: a case, the subject's answer, and how near two arrays are that are the same; what a factor is called;
 - `search`: candidates are programs with steps replaced; one that explains all, one for each array, two together;
 - `operations`: the edits of an operation's program, factors that are read off, other operations, the census;
+- `numbers`: a number that is in the mistake and nowhere else, such as an ε or a limit, read off an answer;
 - `networks`: a network as a program, whose steps have names; `wrong_steps`: what people write in their place;
 - `other_programs`: other problems, activations, losses and data; `network_search`: all of these as candidates, and
   numbers that the first answer shows;

@@ -17,7 +17,7 @@ OF_AN_EDIT: Mapping[str, str] = {
     "exchange": "Return the gradients in the order of the inputs.",
     "extra": "Leave the extra term out.",
     "constant": "Use the same number as the forward pass.",
-    "clip": "Return the gradient as it is.",
+    "clip": "Limit what the forward pass limits, and nothing else.",
     "precision": "Compute in double precision.",
 }
 """By what is done to a step of a program: `reference.mutations.Edit.kind`."""

@@ -188,6 +188,10 @@ class Network:
         del trial
         return True
 
+    def inputs(self, trial: Trial) -> dict[str, Array]:
+        """W1, b1, ..., X, y."""
+        return _arrays(wide(trial.case))
+
     def _read(self, case: Case, change: Change | None = None) -> Reading:
         arrays = _arrays(wide(case))
         if change is not None:

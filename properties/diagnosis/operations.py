@@ -13,13 +13,14 @@ on such cases, and of two that differ, 1 in 2^26 pairs agree so far by chance, e
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from itertools import combinations, product
+from itertools import chain, combinations, product
 from math import sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from properties.diagnosis import cures
+from properties.diagnosis.numbers import Fit, numbers
 from properties.diagnosis.search import (
     BUDGET,
     PRUNED,
@@ -50,6 +51,7 @@ from properties.diagnosis.trials import (
 from properties.generic_cases import Case
 from properties.search import Inconclusive
 from reference.mutations import Edit, Passage, Reading, changes_nothing, dead_ends, edits
+from reference.numbered import SMALL
 from reference.operations import OPERATIONS
 from reference.operations.operation import Operation
 
@@ -115,6 +117,10 @@ class OperationForm:
     def applies(self, trial: Trial) -> bool:
         """Whether the trial's options make the same program."""
         return self.reading(trial) is not None
+
+    def inputs(self, trial: Trial) -> Mapping[str, Array]:
+        """Of the case."""
+        return trial.case.inputs
 
     def call_numbers(self, trials: Sequence[Asked]) -> None:
         """Call numbers of the program by the sizes that they are, by what they are at other sizes.
@@ -285,13 +291,20 @@ def grammar(form: Form, search: Search) -> Iterator[Iterator[Candidate]]:
         found = rooms[first]
         return found is None or found.some
 
-    low, fitted, usual = -np.inf, list(factors_at_steps(form, search)), list(usual_factors(form))
+    low, usual, factors = -np.inf, list(usual_factors(form)), list(factors_at_steps(form, search))
+    fitted, plain = (
+        [one for one in factors if (one.rank > PRUNED) is is_plain] for is_plain in (False, True)
+    )
     for level in LEVELS:
         here = [edit for edit in every if low < edit.rank <= level]
         yield (of_edit(form, edit) for edit in [*fitted, *here] if level <= PRUNED or possible(edit))
         if level <= PRUNED:
             left, search.left = search.left, BUDGET  # they are few, whatever those in one turn have cost
             yield (of_edits(form, some) for some in form.passage.in_every_turn([*usual, *here]))
+            search.left = left
+        if level == PRUNED:
+            left, search.left = search.left, BUDGET
+            yield chain(numbers(form, search, possible), (of_edit(form, edit) for edit in plain))
             search.left = left
         low, fitted, usual = level, [], []
 
@@ -329,6 +342,7 @@ class _Problem:
                 yield from grammar(form, search)
         search.left = BUDGET
         yield self._others()
+        yield self._other_numbers(search)
 
     def last(self, search: Search) -> Iterator[Iterable[Candidate]]:
         """A mask that is not the one that was given."""
@@ -349,6 +363,18 @@ class _Problem:
             text = f"another mask stands in the place of {name}"
             cure = "Keep the mask of the forward pass, and let through on the way back what it let through."
             yield Candidate(text, kind="condition", cure=cure, holds=partial(_between, ends))
+
+    def _other_numbers(self, search: Search) -> Iterator[Candidate]:
+        """Another number in the place of an option, wherever it stands."""
+        for name, value in self.case.options.items():
+            if isinstance(value, float):
+                start = value, value + SMALL * max(1.0, abs(value))
+                yield from Fit(self.forms[0], search, partial(self._with, name), [start], value).found()
+
+    def _with(self, name: str, x: float) -> Candidate:
+        form = OtherForm(self.operation, {**self.case.options, name: x}, self.operation, self.case)
+        text, cure = f"{x:.6g} stands in the place of {name}", cures.OF_AN_EDIT["constant"]
+        return Candidate(text, form, rank=2.4, kind="constant", cure=cure)
 
     def _others(self) -> Iterator[Candidate]:
         mine, axes = self.operation, [one.axes for one in self.operation.inputs.values()]
@@ -450,7 +476,9 @@ def _seen(name: str, trials: Sequence[Asked], right: Callable[[Case], Answer]) -
     called = named_factor(known, trials) if len(known) == len(numbers) else None
     if called and called[0] == "0":
         return Seen(f"d{name} is 0", f"Compute d{name}: every input that has a gradient needs one.")
-    if called:
+    if called and any(
+        abs(one - 1) > sqrt(trials[0].unit) for one in known
+    ):  # else it is off by less than is seen
         return Seen(f"d{name} is {called[0]} times the right one", cures.OF_AN_EDIT["factor"])
     return next(
         (

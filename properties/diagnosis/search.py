@@ -42,6 +42,10 @@ class Form(Protocol):
         """Whether the trial has anything to say of this program: its options may make another one."""
         ...
 
+    def inputs(self, trial: Trial) -> Mapping[str, Array]:
+        """What the program is read at, by name."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class Candidate:

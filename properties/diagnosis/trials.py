@@ -179,6 +179,7 @@ def _factors(numbers: Sequence[tuple[str, float, bool]]) -> Mapping[str, tuple[f
 
 def _every(numbers: Mapping[str, float], sizes: Mapping[str, float]) -> Iterator[tuple[str, float, float]]:
     yield from ((said, value, 1.2 if value in {0, -1, 2, 0.5} else 2.5) for said, value in NUMBERS.items())
+    options = {said for name in numbers if name not in sizes for said in (name, f"(1 − {name})")}
     atoms = {  # with what makes them less likely
         **{name: (one, 0.0) for name, one in numbers.items()},
         **{f"({name} − 1)": (n - 1, 0.6) for name, n in sizes.items()},
@@ -190,7 +191,7 @@ def _every(numbers: Mapping[str, float], sizes: Mapping[str, float]) -> Iterator
     for (times, k, more), (text, power, rank), (name, (one, less)) in product(
         _MULTIPLES, _POWERS, atoms.items()
     ):
-        if one > 0:
+        if one > 0 and (name not in options or abs(power) != 0.5):
             yield times + text.format(name), k * one**power, rank + more + less
 
 

@@ -345,3 +345,86 @@ def test_a_gradient_that_is_right_is_none_that_is_off_by_a_number_near_1() -> No
     ]
     assert len(census(cases, lambda case: right("dense", case), answers)) == len(answers[0])
     assert census(cases, lambda case: right("dense", case), answers, wrong=()) == ()
+
+
+def layer_norm_backward(std: Callable[[Array], Array]) -> Callable[..., tuple[Array, ...]]:
+    """That of layer_norm with another standard deviation, from the variance."""
+
+    def backward(dy: Array, x: Array, gain: Array, shift: Array, *, eps: float) -> tuple[Array, ...]:
+        del shift, eps
+        by = std(x.var(axis=1, keepdims=True))
+        x_hat, d = (x - x.mean(axis=1, keepdims=True)) / by, dy * gain
+        mean, along = d.mean(axis=1, keepdims=True), (d * x_hat).mean(axis=1, keepdims=True)
+        return (d - mean - x_hat * along) / by, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
+
+    return backward
+
+
+def rms_norm_backward(dy: Array, x: Array, gain: Array, *, eps: float) -> tuple[Array, ...]:
+    """That of rms_norm without an ε."""
+    del eps
+    by = np.sqrt((x**2).mean(axis=1, keepdims=True))
+    x_hat, d = x / by, dy * gain
+    return (d - x_hat * (d * x_hat).mean(axis=1, keepdims=True)) / by, (dy * x_hat).sum(axis=0)
+
+
+def entropy_backward(p: Callable[[Array], Array]) -> Callable[..., tuple[Array, ...]]:
+    """That of binary_cross_entropy_of_probabilities, with others in its denominators."""
+
+    def backward(dy: Array, x: Array, t: Array, *, reduction: str) -> tuple[Array, ...]:
+        del reduction
+        return (dy * ((1 - t) / p(1 - x) - t / p(x)) / x.size,)
+
+    return backward
+
+
+@pytest.mark.parametrize(
+    ("operation", "backward", "told"),
+    [
+        ("rms_norm", rms_norm_backward, "eps is left out, which forward adds"),
+        (
+            "layer_norm",
+            layer_norm_backward(lambda v: np.sqrt(v) + 1e-5),
+            "eps is added to the root, and forward adds it under the root",
+        ),
+        ("layer_norm", layer_norm_backward(lambda v: np.sqrt(v + 3e-4)), "0.0003 stands in the place of eps"),
+        (
+            "binary_cross_entropy_of_probabilities",
+            entropy_backward(lambda p: p + 1e-7),
+            "1e-07 is added to the slope of `jnp.log1p(-x)` and to x",
+        ),
+        (
+            "cross_entropy_of_probabilities",
+            lambda dy, x, t, reduction: (-dy * t / (x + 0.25) / len(x),),
+            "0.25 is added to x",
+        ),
+        (
+            "cross_entropy_of_probabilities",
+            lambda dy, x, t, reduction: (-dy * t / x.clip(0.2) / len(x),),
+            "x is kept above 0.2",
+        ),
+        ("tanh", lambda dy, x: (dy * (1 - np.tanh(x.clip(-0.5, 0.5)) ** 2),), "x is kept within ± 0.5"),
+        ("tanh", lambda dy, x: (dy.clip(-0.5, 0.5) * (1 - np.tanh(x) ** 2),), "dy is kept within ± 0.5"),
+        (
+            "leaky_relu",
+            lambda dy, x, slope: (dy * np.where(x > 0, 1, 0.07),),
+            "0.07 stands in the place of slope",
+        ),
+        ("tanh", lambda dy, x: (dy * (1 - np.tanh(x) ** 2) + 1e-3,), "0.001 is added to dx"),
+    ],
+)
+def test_a_number_that_is_not_in_the_program_is_read_off_the_gradient(
+    operation: str, backward: Callable[..., Any], told: str
+) -> None:
+    found = diagnosed(operation, backward)
+    assert (found.verdict, [one.sentence for one in found.findings]) == ("named", [told])
+
+
+def test_a_number_that_one_entry_shows_alone_is_not_told() -> None:
+    def backward(dy: Array, x: Array) -> tuple[Array, ...]:
+        dx = dy * (1 - np.tanh(x) ** 2)
+        dx[np.unravel_index(abs(dx).argmax(), dx.shape)] *= 0.9 if x.shape == first.shape else 1
+        return (dx,)
+
+    first = generic_cases(OPERATIONS["tanh"], {})[0].inputs["x"]
+    assert diagnosed("tanh", backward).verdict == "none known"

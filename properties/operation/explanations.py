@@ -132,7 +132,7 @@ class OperationExplanations:
                 where = _census(subject, case, population.wrong)
                 note = subject.comparison_of_the_forward_pass(case) if subject.is_wrong else ""
                 holds = told.of_cases.holds if told and told.of_cases else None
-                found = named(subject, case, holds)
+                found = named(subject, case, holds, population.failing)
                 if found is None and subject.format != case.dtype:  # single precision would hide the step
                     found = named(subject.in_format(case.dtype), case)
                 shown = () if found else seen(subject, case, holds)

@@ -35,7 +35,10 @@ TRIED = 60
 
 
 def named(
-    judge: Judge, case: OperationCase, holds: Callable[[OperationCase], bool] | None = None
+    judge: Judge,
+    case: OperationCase,
+    holds: Callable[[OperationCase], bool] | None = None,
+    failing: Sequence[OperationCase] = (),
 ) -> Diagnosis | None:
     """What the step is called that is wrong; None where there is no known operation, or nothing is found.
 
@@ -43,6 +46,7 @@ def named(
         judge: the subject and what is right for it.
         case: one on which it is wrong, whose options are taken.
         holds: the condition under which it is wrong; sizes up to the longest then confirm a step.
+        failing: cases on which it is, which are taken as they are where numbers of size 1 show nothing.
 
     Raises:
         SubjectGone, TimeIsOver: as any call of the subject.
@@ -51,14 +55,16 @@ def named(
     if reading is None or reading.counterpart.axes:
         return None
     asked = _Asked(judge, reading, case.options)
-    cases = asked.cases(holds)
-    if len(cases) < 2:  # noqa: PLR2004  (one alone confirms nothing)
-        return None
     unit = 2.0**-24 if judge.format == "float32" else steps.UNIT
-    found = steps.diagnose(reading.operation, asked, cases, unit=unit)
-    if found.verdict not in {"named", "several", "other operation", "located"}:
-        return None
-    return _told(found, asked.own, is_own=reading.own)
+    for cases in (asked.cases(holds), asked.as_they_are(failing)):
+        if len(cases) < 2:  # noqa: PLR2004  (one alone confirms nothing)
+            continue
+        found = steps.diagnose(reading.operation, asked, cases, unit=unit)
+        if found.verdict in {"named", "several", "other operation", "located"}:
+            return _told(found, asked.own, is_own=reading.own)
+        if found.verdict != "right" and holds is None:
+            return None
+    return None
 
 
 def seen(
@@ -184,6 +190,14 @@ class _Asked:
         # A loop makes another program at other sizes: without these no other case would tell of the first's.
         best += again[:1] + first * (CASES - 1 - len(best))
         return [found for one in best if (found := self._case(_generic(one, self.judge, rng))) is not None]
+
+    def as_they_are(self, failing: Sequence[OperationCase]) -> list[steps.Case]:
+        """Some of these cases, with their own numbers and cotangents of size 1, as far as may be of several sizes."""
+        usual = [one for one in failing if one.regime != "coarse" and one.options == self.options]
+        drawn = [one for one in sorted(usual, key=_telling, reverse=True) if self._is_read(one)]
+        others = [one for one in drawn[1:] if one.sizes != drawn[0].sizes]
+        chosen = [*drawn[:1], *others[: CASES - 2], *(one for one in drawn[1:] if one not in others)]
+        return [found for one in chosen[:CASES] if (found := self._case(one)) is not None]
 
     def _is_read(self, case: OperationCase) -> bool:
         """Whether there is a program at these sizes: a loop may be too long to be read."""

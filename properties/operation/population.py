@@ -59,6 +59,7 @@ class OperationPopulation(Population[OperationCase]):
         self.gradients = {name: declared.inputs[name].dimensions for name in declared.differentiable}
         self.values = {name: bool(axes) for name, axes in self.gradients.items()}
         self.wrong = set[str]()  # gradients, on any case
+        self.failing = list[OperationCase]()  # that have gradients, wrong ones
         self.is_quick = judge.reading is not None and not judge.reading.own
         self._regimes = (*REGULAR, *EDGES) if example.regime in EDGES else REGULAR
         self.is_answered = self._answer(example) is not None
@@ -136,6 +137,7 @@ class OperationPopulation(Population[OperationCase]):
                 nothing = np.zeros_like(right[name].value)
                 found[name] = Entries(off(array, right[name]), ~off(nothing, right[name]))
         self.wrong |= {name for name, entries in found.items() if entries.off.any()}
+        self.failing.append(case)
         beside = {
             called: np.array(one, float)
             for letter, arrays in ((self.judge.output, outputs), (f"d{self.judge.output}", cotangents))
