@@ -88,6 +88,9 @@ def _added(reading: Reading, steps: Sequence[tuple[int, Equation]]) -> Iterator[
         tuple(some) for some in (back, divisions, *([i] for i in divisions)) if some
     ):
         yield _more(reading, first, 1, 2.5, others)
+    ends = [i for i, one in steps if one.outputs[0] in flow.ends]
+    if len(ends) > 1:
+        yield _more(reading, ends[0], None, 2.5, ends[1:])
     for i, one in steps:
         if one.primitive in _STEEP and not flow.backward(i) and i >= len(static):
             yield _more(reading, i, 0, 2.5)
@@ -113,7 +116,8 @@ def _more(reading: Reading, i: int, k: int | None, rank: float, also: Sequence[i
         def rule(c: Context, *v: Any) -> Any:
             return c.right + x if k is None else c.again(*v[:k], v[k] + x, *v[k + 1 :])
 
-        to = "{0} and to {1}" if len(slots) == 2 else "{0}" if len(slots) == 1 else "all that is divided by"  # noqa: PLR2004
+        every = "every gradient" if k is None else "all that is divided by"
+        to = "{0}" if len(slots) == 1 else "{0} and to {1}" if len(slots) == 2 else every  # noqa: PLR2004
         said = f"{abs(x):.6g} is {'added to' if x > 0 else 'subtracted from'} {to}"
         return Edit((i,), "constant", rule, said, slots, rank=rank, also=tuple(also))
 

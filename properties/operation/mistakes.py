@@ -62,7 +62,7 @@ def named(
         found = steps.diagnose(reading.operation, asked, cases, unit=unit)
         if found.verdict in {"named", "several", "other operation", "located"}:
             return _told(found, asked.own, is_own=reading.own)
-        if found.verdict != "right" and holds is None:
+        if found.verdict != "right" and not asked.lacks_numbers:
             return None
     return None
 
@@ -168,6 +168,8 @@ class _Asked:
     def __init__(self, judge: Judge, reading: Reading, options: Mapping[str, Any]) -> None:
         """All cases have the same options."""
         self.judge, self.reading, self.options = judge, reading, options
+        self.lacks_numbers = False
+        """Whether numbers of size 1 do not meet the condition that was asked for."""
         self._rng = np.random.default_rng(0)
         declared = judge.declaration
         self.own = dict(
@@ -189,7 +191,9 @@ class _Asked:
         best = [*first, *others[:1], *(apart or others[1:])[: CASES - 3], *(every[-1:] if wide else [])]
         # A loop makes another program at other sizes: without these no other case would tell of the first's.
         best += again[:1] + first * (CASES - 1 - len(best))
-        return [found for one in best if (found := self._case(_generic(one, self.judge, rng))) is not None]
+        generic = [_generic(one, self.judge, rng) for one in best]
+        self.lacks_numbers = holds is not None and not all(map(holds, generic))
+        return [found for one in generic if (found := self._case(one)) is not None]
 
     def as_they_are(self, failing: Sequence[OperationCase]) -> list[steps.Case]:
         """Some of these cases, with their own numbers and cotangents of size 1, as far as may be of several sizes."""
