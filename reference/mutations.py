@@ -236,6 +236,7 @@ class Passage:
         self._made = made
         instance = self.program.at(sizes)
         self.flow = Flow([*instance.static, *instance.dynamic], self.cotangents, self.ends)
+        self.static = len(instance.static)
         self._values = _needed_for(self.program.equations, self.program.outputs[: self.traced.outputs])
         self.slopes = set(made) - self._values - self.flow.carried if not self.hand else set[Slot]()
         self._names.update(_sizes_of(self.program, sizes, self._fixed))
@@ -1086,12 +1087,22 @@ class _Level:
                 yield self.operand(k, "factor", text, np.ones_like, 1)
             for text, f, rank in FACTORS:
                 yield self.operand(k, "factor", text, f, rank)
+            if divides and slot in self.alike.made and self.alike.made[slot] >= self.passage.static:
+                yield from self._by_a_size(k, slot)
             if self.back and np.size(self.values[slot]) > 1:
                 near = 2.2 if slot in self.passage.slopes and not self.path else 3.5
                 for source, (said, f) in product(self._sources(slot), FORMULAS):
                     text, rank = f"{said} stands in the place of {{0}}", near + (said != "{1}") / 4
                     if source != slot or said != "{1}":
                         yield self.operand(k, "slope", text, lambda v, w, f=f: f(w), rank, source)
+
+    def _by_a_size(self, k: int, slot: Slot) -> Iterator[Edit]:
+        """A mean over all, where some are left out: a division by a size, not by how many there are."""
+        for name in self.sizes:
+            rule = lambda c, *x, n=name: c.again(*_with(x, k, np.full_like(x[k], c.sizes[n])))  # noqa: E731
+            yield self.rule(
+                "factor", f"what should be divided by {{0}} is divided by {name}", rule, 1.8, slot
+            )
 
     def _parentheses(self, *, divides: bool) -> Iterator[Edit]:
         """s (a + b) for which s a + b is written."""

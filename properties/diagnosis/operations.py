@@ -624,10 +624,10 @@ def diagnose(
         return Explanation(
             "named", wrong, (Finding(Candidate(sentence, cure=cure, kind="state"), wrong),), remarks
         )
-    forms = [
-        passage,
-        *(Passage(operation, passage.options, first.case.sizes, one) for one in operation.formulations),
-    ]
+    of_first = partial(
+        Passage, operation, first.case.options, first.case.sizes
+    )  # which may be no program of others
+    forms = [of_first(), *map(of_first, operation.formulations)]
     ways = [_without_dead_ends(OperationForm(one), trials) for one in forms]
     for one in ways:
         one.call_numbers(trials)

@@ -428,3 +428,44 @@ def test_a_number_that_one_entry_shows_alone_is_not_told() -> None:
 
     first = generic_cases(OPERATIONS["tanh"], {})[0].inputs["x"]
     assert diagnosed("tanh", backward).verdict == "none known"
+
+
+def carried(x: Any, a: Any) -> Any:
+    """h_t = a h_{t-1} + x_t, and the sum of all."""
+    h, total = x[0], x[0]
+    for t in range(1, x.shape[0]):
+        h = a * h + x[t]
+        total = total + h
+    return total
+
+
+def test_a_mistake_is_looked_for_in_the_program_of_the_case_that_shows_most_of_it() -> None:
+    def subject(inputs: Any, options: Any, cotangents: Any, sizes: Any) -> dict[str, Array]:
+        (x, a), (dy,) = inputs.values(), cotangents
+        h = [x[0]]
+        for row in x[1:]:
+            h.append(a * h[-1] + row)
+        dx, da, dh = np.zeros_like(x), np.zeros_like(a), np.zeros_like(a)
+        for t in reversed(range(len(x))):
+            dh = dy + dh  # and not a dh
+            dx[t], da = dh, da + (dh * h[t - 1] if t else 0)
+        return {"x": dx, "a": da}
+
+    operation = Operation("carried", carried, {"x": Input("t d"), "a": Input("d")}, concrete=("t",))
+    rng, cases = np.random.default_rng(0), list[Case]()
+    for t in (2, 3, 3):  # of two steps, da is right
+        inputs = {"x": rng.standard_normal((t, 4)), "a": rng.standard_normal(4)}
+        cases.append(Case({"t": t, "d": 4}, {}, inputs, (rng.standard_normal(4),)))
+    found = diagnose(operation, subject, cases)
+    assert [one.sentence for one in found.findings] == ["the factor a is left out"]
+    assert found.cases == 2
+
+
+def test_a_mean_over_all_where_some_are_left_out_is_told() -> None:
+    def masked(x: Any, m: Any) -> Any:
+        return (x * x * m).sum() / m.sum()
+
+    operation = Operation("masked", masked, {"x": Input("n"), "m": Input("n", "mask")})
+    found = diagnosed(operation, lambda dy, x, m: (2 * dy * x * m / len(x),))
+    assert [one.kind for one in found.findings] == ["factor"]
+    assert found.findings[0].sentence.endswith("is divided by n")

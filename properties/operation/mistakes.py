@@ -189,8 +189,10 @@ class _Asked:
         apart = [one for one in (*others, *every) if self._classes(one) not in seen]
         again = [one for one in every[1:] if one.sizes == every[0].sizes] or first
         best = [*first, *others[:1], *(apart or others[1:])[: CASES - 3], *(every[-1:] if wide else [])]
-        # A loop makes another program at other sizes: without these no other case would tell of the first's.
         best += again[:1] + first * (CASES - 1 - len(best))
+        if self.reading.operation.concrete:  # each has a program of its own
+            sizes = [one.sizes for one in best]
+            best += [one for one in best if sizes.count(one.sizes) == 1]
         generic = [_generic(one, self.judge, rng) for one in best]
         self.lacks_numbers = holds is not None and not all(map(holds, generic))
         return [found for one in generic if (found := self._case(one)) is not None]

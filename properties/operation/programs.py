@@ -67,15 +67,21 @@ def _operation(
     subject: Traceable, case: OperationCase, reference: str, concrete: tuple[str, ...]
 ) -> Operation:
     """The same with numbers for the sizes of these axes, and symbols for the others."""
-    declared, kept = subject.declaration, dict[Any, Transcript]()
+    declared, kept = subject.declaration, dict[Any, Transcript | NoProgramError]()
     symbols = () if concrete else declared.axes
 
     def transcript(inputs: Sequence[Any], options: Mapping[str, Any]) -> Transcript:
         shapes = [(np.dtype(one.dtype).name, tuple(map(_told, one.shape))) for one in inputs]
         key = tuple(shapes), repr(sorted(options.items()))
         if key not in kept:
-            kept[key] = subject.program(shapes, options, reference, symbols)
-        return kept[key]
+            try:
+                kept[key] = subject.program(shapes, options, reference, symbols)
+            except NoProgramError as error:  # which is found out once
+                kept[key] = error
+        found = kept[key]
+        if isinstance(found, NoProgramError):
+            raise found
+        return found
 
     def forward(*inputs: Any, **options: Any) -> tuple[Any, ...]:
         try:
