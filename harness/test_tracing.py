@@ -1092,3 +1092,57 @@ def test_what_is_right_but_for_a_few_entries_of_some_cases_is_not_said_to_be_off
     assert outcome.verdict is Verdict.FAIL
     assert outcome.diagnosis is not None
     assert not outcome.diagnosis.explanation
+
+
+ACTIVATION = """
+    OPERATION = {"x": "n d", "W": "d k"}
+    def f(z):
+        return FUNCTION
+    def forward(x, W):
+        z = x @ W
+        return f(z), (x, W, z, f(z))
+    def backward(dy, cache):
+        x, W, z, h = cache
+        dz = dy * (SLOPE)
+        return dz @ W.T, x.T @ dz
+    """
+SIGMOID, TANH = "1 / (1 + np.exp(-z))", "(np.exp(z) - np.exp(-z)) / (np.exp(z) + np.exp(-z))"
+OF_SLOPES = [
+    (SIGMOID, "h", f"h stands in the place of the slope of h = `{SIGMOID}`"),
+    (SIGMOID, "1 - h**2", f"1 − h² stands in the place of the slope of h = `{SIGMOID}`"),
+    (SIGMOID, "z * (1 - z)", f"z (1 − z) stands in the place of the slope of `{SIGMOID}`, z = `x @ W`"),
+    (SIGMOID, "f(h) * (1 - f(h))", f"σ' at h stands in the place of the slope of h = `{SIGMOID}`"),
+    (TANH, "1 - z**2", f"1 − z² stands in the place of the slope of `{TANH}`, z = `x @ W`"),
+]
+
+
+@pytest.mark.parametrize(("function", "slope", "told"), OF_SLOPES)
+def test_what_stands_in_the_place_of_a_slope_is_told_of_the_whole_function_however_many_steps_it_has(
+    function: str, slope: str, told: str, tmp_path: Path
+) -> None:
+    outcome = judged(tmp_path, ACTIVATION.replace("FUNCTION", function).replace("SLOPE", slope))
+    assert outcome.diagnosis is not None
+    assert outcome.diagnosis.sentence.startswith(f"dx, dW: {told} (")
+
+
+def test_a_wrong_slope_in_every_turn_of_a_loop_is_one_mistake(tmp_path: Path) -> None:
+    outcome = judged(
+        tmp_path,
+        """
+        OPERATION, SIZES = {"x": "t d", "a": "d"}, {"t": [2, 3]}
+        def forward(x, a):
+            h = np.zeros((len(x) + 1, len(a)))
+            for t in range(len(x)):
+                h[t + 1] = 1 / (1 + np.exp(-(a * h[t] + x[t])))
+            return h[1:], (x, a, h)
+        def backward(dy, cache):
+            x, a, h = cache
+            dx, da, dh = np.zeros_like(x), np.zeros_like(a), np.zeros_like(a)
+            for t in reversed(range(len(x))):
+                dz = (dy[t] + dh) * (1 - h[t + 1])
+                dx[t], da, dh = dz, da + dz * h[t], dz * a
+            return dx, da
+        """,
+    )
+    assert outcome.diagnosis is not None
+    assert "1 − h stands in the place of the slope of h = " in outcome.diagnosis.sentence

@@ -20,7 +20,7 @@ from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
-from itertools import combinations, permutations, product
+from itertools import chain, combinations, permutations, product
 from math import sqrt
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,7 @@ class Edit:
         rank: how far from what people do: of several edits that explain a gradient, the lowest is told.
         only: the numbers of the only equations that see the edited value; empty where all do.
         also: other equations to which the same is done.
+        is_local: whether what it reads is of its own turn, where it is in a loop.
     """
 
     at: tuple[int, ...]
@@ -90,6 +91,7 @@ class Edit:
     rank: float = 2
     only: tuple[int, ...] = ()
     also: tuple[int, ...] = ()
+    is_local: bool = False
 
 
 # --- reading -------------------------------------------------------------------------------------------------
@@ -312,7 +314,8 @@ class Passage:
         found = dict[Any, dict[int, Edit]]()
         for edit in edits:
             step = self.flow.steps[edit.at[0]]
-            if step.line and len(edit.at) == 1 and not (edit.reads or edit.only or edit.also):
+            is_alone = not (edit.only or edit.also) and (edit.is_local or not edit.reads)
+            if step.line and len(edit.at) == 1 and is_alone:
                 kept = [slot for slot in step.inputs if slot not in self.flow.carried]
                 told = [slot for slot in edit.slots if slot not in step.outputs]
                 makers = (self._made.get(slot) for slot in (*kept, *told))
@@ -342,8 +345,7 @@ class Passage:
         """The line of the reference, or of a subject, "norms.py:12 (layer_norm)"."""
         step, made = self.step(edit.at)
         lines = (step.line, *(made[slot].line for slot in step.inputs if slot in made))
-        line = re.sub(r"(:\d+):\d+ ", r"\1 ", next(filter(None, lines), ""))  # without the column
-        return line.partition(" «")[0]
+        return _row(replace(step, line=next(filter(None, lines), "")))
 
     def _called(self, slot: Slot, at: tuple[int, ...]) -> str:
         if len(at) == 1:
@@ -437,6 +439,11 @@ def _written(operation: Operation, options: Mapping[str, Any], sizes: Sizes, for
 def _line(step: Equation) -> str:
     """Where it comes from, without the column."""
     return step.line.partition("» ")[0]
+
+
+def _row(step: Equation) -> str:
+    """Its file and line: "norms.py:12 (layer_norm)"."""
+    return re.sub(r"(:\d+):\d+ ", r"\1 ", step.line).partition(" «")[0]
 
 
 def _repeating(steps: Iterable[Equation]) -> set[str]:
@@ -844,7 +851,7 @@ class _Level:
         else:
             family = _FAMILY.get(self.step.primitive)
             yield from getattr(self, f"_{family}")() if family else ()
-            yield from self.slopes() if self.back else ()
+            yield from chain(self.slopes(), self.formulas() if not self.path else ()) if self.back else ()
             if np.asarray(self.values[out]).dtype.kind == "f":
                 yield from self._of_the_value()
             if self.step.primitive not in {"copy", "convert_element_type"}:
@@ -876,6 +883,91 @@ class _Level:
                 said, named = f"the {told} left out", (self.step.outputs[0], outer.outputs[0])
                 yield self.rule("slope", said, lambda c, *x: x[-1], 1.5, *named, reads=(slot,))
             k = made.get(slot)
+
+    def formulas(self) -> Iterator[Edit]:
+        """What people take for the slope of an elementwise function: a formula of its argument, or of its value.
+
+        The function may be of several steps and paths: from the value to the argument, each gradient comes entry by
+        entry from the one before. The way through all of them is one slope.
+        """
+        for begin, argument, value in self._ways():
+            real = [one for one in (value, argument) if np.asarray(self.values[one]).dtype.kind == "f"]
+            for source, (said, f) in product(real, FORMULAS):
+                with np.errstate(all="ignore"):
+                    slope = f(np.asarray(self.values[source]))
+                if slope.size < 2 or not (slope != slope.flat[0]).any():  # noqa: PLR2004
+                    continue  # of one number it is a factor, and a constant one is left out
+                letter, which = ("h", "h = {0}") if source == value else ("z", "{0}, z = {1}")
+                text = f"{said.replace('{1}', letter)} stands in the place of the slope of {which}"
+                rule = lambda c, *x, f=f: x[-2] * f(x[-1])  # noqa: E731
+                more = {"reads": (begin, source), "is_local": True}
+                yield self.rule("slope", text, rule, 1.1, value, source, **more)
+
+    def _ways(self) -> Iterator[tuple[Slot, Slot, Slot]]:
+        """Where this gradient comes from entry by entry, through which function: its argument, and its value.
+
+        It is followed back to where all paths meet, as far as one line goes, and as far as it can be.
+        """
+        found, passed_on = list[tuple[Slot, list[int]]](), self.flow.uses.get(self.step.outputs[0], ())
+        steps = [self.steps[j] for j in passed_on]
+        if any(self._is_elementwise(one) and one.line == self.step.line for one in steps):
+            return  # it is in the middle of one
+        region, waiting = [self.i], {slot for slot in self.step.inputs if slot in self.flow.carried}
+        while waiting and self._is_elementwise(self.steps[region[-1]]):
+            if len(waiting) == 1 and len(region) > 1:
+                found.append((next(iter(waiting)), list(region)))
+            latest = max(waiting, key=lambda slot: self.alike.made.get(slot, -1))
+            if latest not in self.alike.made:
+                break
+            region.append(self.alike.made[latest])
+            waiting.remove(latest)
+            waiting |= {slot for slot in self.steps[region[-1]].inputs if slot in self.flow.carried}
+        of_a_line = [one for one in found if {_row(self.steps[j]) for j in one[1]} == {_row(self.step)}]
+        for begin, some in {one[0]: one for one in (*of_a_line[-1:], *found[-1:])}.values():
+            argument = self._argument(some)
+            if argument is not None:
+                line = _row(self.step) if (begin, some) in of_a_line else ""
+                yield from ((begin, argument, value) for value in self._values_of(argument, line))
+
+    def _is_elementwise(self, step: Equation) -> bool:
+        """Whether each entry of its value is made of the same entries of what it takes."""
+        shapes = [np.shape(self.values[slot]) for slot in (step.outputs[0], self.step.outputs[0])]
+        return step.primitive in _ELEMENTWISE and shapes[0] == shapes[1]
+
+    def _argument(self, region: Sequence[int]) -> Slot | None:
+        """What all is made of that some steps of the way back multiply by; None where that is of several."""
+        constants, static = self.passage.program.constants, self.passage.static
+        shape, found = np.shape(self.values[self.step.outputs[0]]), None
+
+        def moving(steps: Iterable[Equation]) -> set[Slot]:
+            every = {slot for one in steps for slot in one.inputs if np.size(self.values[slot]) > 1}
+            made = (slot for slot in every if self.alike.made.get(slot, static) >= static)
+            return {slot for slot in made if slot not in self.flow.carried and slot not in constants}
+
+        waiting = {
+            slot for slot in moving(self.steps[j] for j in region) if np.shape(self.values[slot]) == shape
+        }
+        while waiting and (len(waiting) == 1 or found is None):
+            latest = max(waiting, key=lambda slot: self.alike.made.get(slot, -1))
+            found = latest if len(waiting) == 1 else None
+            maker = self.steps[self.alike.made[latest]] if latest in self.alike.made else None
+            more = moving([maker]) if maker and self._is_elementwise(maker) else set[Slot]()
+            if not more or any(np.shape(self.values[slot]) != shape for slot in more):
+                break
+            waiting = (waiting - {latest}) | more
+        return found
+
+    def _values_of(self, argument: Slot, line: str) -> list[Slot]:
+        """The last that is made of an argument entry by entry, on this line."""
+        known, values = {argument}, list[Slot]()
+        for step in self.steps[self.passage.static :]:  # it may not matter to the gradient
+            inside = {slot for slot in step.inputs if np.size(self.values[slot]) > 1}
+            if known.isdisjoint(inside) or not inside <= known or not self._is_elementwise(step):
+                continue
+            known.add(step.outputs[0])
+            if step.outputs[0] not in self.passage.slopes and (not line or _row(step) == line):
+                values.append(step.outputs[0])
+        return values[-1:]
 
     def _multiplied(self, k: int) -> Slot | None:
         """What a step of the way back multiplies by something of the forward pass, entry by entry."""
@@ -1379,6 +1471,41 @@ class _Level:
 
         return self.rule("carry", text, rule, rank, slot)
 
+
+_ELEMENTWISE = {
+    *(
+        "mul",
+        "div",
+        "neg",
+        "add",
+        "add_any",
+        "sub",
+        "select_n",
+        "integer_pow",
+        "pow",
+        "square",
+        "copy",
+        "max",
+        "min",
+    ),
+    *(
+        "exp",
+        "log",
+        "log1p",
+        "expm1",
+        "sqrt",
+        "rsqrt",
+        "tanh",
+        "logistic",
+        "erf",
+        "sin",
+        "cos",
+        "abs",
+        "sign",
+    ),
+    *("convert_element_type", "eq", "ne", "lt", "le", "gt", "ge", "clamp"),
+}
+"""Primitives that take entry by entry."""
 
 _CONDITIONS: tuple[tuple[str, Callable[[Array], Array], float], ...] = (
     ("is ignored: taken to be false everywhere", np.zeros_like, 1),

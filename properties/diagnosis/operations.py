@@ -317,7 +317,7 @@ def usual_factors(form: Form) -> Iterator[Edit]:
             yield from (_factor_edit((i,), 0, flow.steps[i].outputs[0], said, 1) for said in _SAID)
 
 
-LEVELS = (1.0, 2.0, 3.0, 9.0)
+LEVELS = (1.1, 2.0, 3.0, 9.0)
 """Edits up to these ranks are read in turn, until one explains everything."""
 
 
@@ -624,9 +624,8 @@ def diagnose(
         return Explanation(
             "named", wrong, (Finding(Candidate(sentence, cure=cure, kind="state"), wrong),), remarks
         )
-    of_first = partial(
-        Passage, operation, first.case.options, first.case.sizes
-    )  # which may be no program of others
+    # At other sizes it may be another program, in which nothing of the first is found.
+    of_first = partial(Passage, operation, first.case.options, first.case.sizes)
     forms = [of_first(), *map(of_first, operation.formulations)]
     ways = [_without_dead_ends(OperationForm(one), trials) for one in forms]
     for one in ways:

@@ -71,7 +71,9 @@ def test_what_is_made_ready_for_edits_gives_the_right_gradients(operation: str) 
             assert (abs(found - value) <= error + opened).all()
 
 
-@pytest.mark.parametrize("operation", ["tanh", "layer_norm", "softmax_cross_entropy", "rnn", "embedding"])
+@pytest.mark.parametrize(
+    "operation", ["tanh", "gelu", "layer_norm", "softmax_cross_entropy", "batch_norm", "rnn", "embedding"]
+)
 def test_every_edit_has_a_sentence_a_line_and_a_cure(operation: str) -> None:
     of, options = OPERATIONS[operation], OPTIONS[operation]
     case = generic_cases(of, options)[0]
@@ -469,3 +471,12 @@ def test_a_mean_over_all_where_some_are_left_out_is_told() -> None:
     found = diagnosed(operation, lambda dy, x, m: (2 * dy * x * m / len(x),))
     assert [one.kind for one in found.findings] == ["factor"]
     assert found.findings[0].sentence.endswith("is divided by n")
+
+
+@pytest.mark.parametrize("operation", sorted(OPERATIONS))
+def test_every_program_can_be_edited(operation: str) -> None:
+    of, options = OPERATIONS[operation], OPTIONS[operation]
+    case = generic_cases(of, options)[0]
+    passage = Passage(of, options, case.sizes)
+    reading = Reading(passage, case.sizes, [*case.inputs.values(), *case.cotangents])
+    assert [passage.say(one) for one in edits(reading)]
