@@ -174,12 +174,8 @@ def _between(numbers: Array) -> Iterator[tuple[float, float]]:
 
 def same_number_left_out(reading: Reading) -> Iterator[Edit]:
     """A number that is added in several places, left out of all."""
-    known, flow, groups = (
-        reading.passage.program.constants,
-        reading.passage.flow,
-        dict[float, list[tuple[int, int]]](),
-    )
-    for i in sorted(flow.matters):
+    known, groups = reading.passage.program.constants, dict[float, list[tuple[int, int]]]()
+    for i in sorted(reading.passage.flow.matters):
         step = reading.steps[i]
         for k, slot in enumerate(step.inputs) if step.primitive == "add" else ():
             if slot in known and np.size(known[slot]) == 1:

@@ -476,9 +476,8 @@ def _seen(name: str, trials: Sequence[Asked], right: Callable[[Case], Answer]) -
     called = named_factor(known, trials) if len(known) == len(numbers) else None
     if called and called[0] == "0":
         return Seen(f"d{name} is 0", f"Compute d{name}: every input that has a gradient needs one.")
-    if called and any(
-        abs(one - 1) > sqrt(trials[0].unit) for one in known
-    ):  # else it is off by less than is seen
+    shows = any(abs(one - 1) > sqrt(trials[0].unit) for one in known)  # else it is off by less than is seen
+    if called and shows:
         return Seen(f"d{name} is {called[0]} times the right one", cures.OF_AN_EDIT["factor"])
     return next(
         (
