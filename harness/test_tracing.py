@@ -1046,6 +1046,13 @@ OF_NUMBERS = {
         def backward(dy, x):
             return dy * (x - x.mean(0)) / (len(x) * (x.std(0) + 1e-3))
     """,
+    "0.001 is added under the root, and forward adds it to": """
+        OPERATION = {"x": "n d"}
+        def forward(x): return x / (np.sqrt((x**2).mean(1, keepdims=True)) + 1e-3), x
+        def backward(dy, x):
+            r = 1 / np.sqrt((x**2).mean(1, keepdims=True) + 1e-3)
+            return r * dy - x * r**3 * (dy * x).mean(1, keepdims=True)
+    """,
     "x is kept within ± 2": """
         OPERATION = {"x": "n d"}
         def forward(x): return 1 / (1 + np.exp(-x)), x

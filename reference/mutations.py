@@ -270,8 +270,12 @@ class Passage:
     @property
     def numbers(self) -> list[Slot]:
         """The constants of the program that are one number."""
-        constants = self.program.constants.items()
-        return [slot for slot, one in constants if np.size(one) == 1 and np.asarray(one).dtype.kind in "fi"]
+        return [slot for slot in self.program.constants if self.number(slot) is not None]
+
+    def number(self, slot: Slot) -> float | None:
+        """The one number that a constant of the program is."""
+        value = np.asarray(self.program.constants.get(slot, ()))
+        return float(value.item()) if value.size == 1 and value.dtype.kind in "fi" else None
 
     def number_in(self, slot: Slot) -> str:
         """A number by the line where it is used first, "the number in `x.mean()`"."""
@@ -732,7 +736,7 @@ def edits(reading: Reading) -> Iterator[Edit]:
         for one in level.edits():
             edit = replace(one, rank=one.rank + 1.5) if inner and step.primitive != "dim_as_value" else one
             yield edit
-            if len(entries) > 1:
+            if len(entries) > 1 and not edit.also:
                 yield from (replace(edit, only=(entry,), rank=edit.rank + 0.5) for entry in entries)
         if step.primitive == "scan":
             yield from _inside(reading, i, step)
@@ -1106,7 +1110,7 @@ class _Level:
         if a == b or np.array_equal(self.values[a], self.values[b]):
             return
         for k, lost in enumerate((a, b)):
-            if (number := self.constant(lost)) is not None:
+            if (number := self._number(lost)) is not None:
                 yield from self._added_number(k, number)
             elif lost in self.flow.carried or not self.back:
                 rank, said = (1.0, "the path through {via0}") if lost in self.flow.carried else (2.0, "{0}")
@@ -1123,24 +1127,29 @@ class _Level:
             )
             yield from self._overlaps(a, b)
 
-    def constant(self, slot: Slot) -> float | None:
-        """The number that a line of the program has."""
-        known = {} if self.path else self.passage.program.constants
-        return float(np.asarray(known[slot]).item()) if slot in known and np.size(known[slot]) == 1 else None
+    def _number(self, slot: Slot) -> float | None:
+        """The number that a line of the program has; those of a loop's body are not asked for."""
+        return None if self.path else self.passage.number(slot)
 
     def _added_number(self, k: int, number: float) -> Iterator[Edit]:
-        """An ε, left out, or moved into the root that it is added to."""
-        yield self.operand(k, "constant", "{0} is left out, which forward adds", np.zeros_like, 2)
+        """An ε, left out here, or wherever the same is added, or moved into the root that it is added to."""
+        left_out = self.operand(k, "constant", "{0} is left out, which forward adds", np.zeros_like, 2)
+        yield left_out
+        alike = (j for j in sorted(self.flow.matters) if self.steps[j].primitive == self.step.primitive)
+        moving = (j for j in alike if j >= self.passage.static)
+        same = [j for j in moving if self._number(self.steps[j].inputs[k]) == number]
+        if same[:1] == [self.i] and len(same) > 1:
+            yield replace(left_out, text="{0} is left out wherever forward adds it", also=tuple(same[1:]))
         yield self.operand(k, "constant", "{0} has the wrong sign", np.negative, 2.5)
         rooted = self.step.inputs[1 - k]
-        source = next((one for one in self.steps if rooted in one.outputs and one.primitive == "sqrt"), None)
-        if source is not None and self.step.primitive == "add":
+        root = self.alike.made.get(rooted, self.i)
+        if self.steps[root].primitive == "sqrt" and self.step.primitive == "add":
+            under = lambda c, *x: np.sqrt(x[0] + number) if c.step.primitive == "sqrt" else x[1 - k]  # noqa: E731
             text, slots = (
                 "{0} is added under the root, and forward adds it to {1}",
                 (self.step.inputs[k], rooted),
             )
-            inside = lambda c, *x: np.sqrt(x[-1] + number)  # noqa: E731
-            yield self.rule("constant", text, inside, 1.8, *slots, reads=source.inputs)
+            yield Edit((root,), "constant", under, text, slots, rank=1.8, also=(self.i,))
 
     def _overlaps(self, a: Slot, b: Slot) -> Iterator[Edit]:
         """Parts of an array that are written one after the other: where they overlap, the last one stays."""
@@ -1229,7 +1238,7 @@ class _Level:
         source = next((one for one in self.steps if x in one.outputs and one.primitive == "add"), None)
         a, b = source.inputs if source else (x, x)
         for slot, other in ((a, b), (b, a)):
-            if (number := self.constant(slot)) is not None:
+            if (number := self._number(slot)) is not None:
                 text = "{0} is added to the root, and forward adds it under the root"
                 outside = lambda c, *v, e=number: (np.sqrt(v[-1]) + e) ** power  # noqa: E731
                 yield self.rule("constant", text, outside, 1.8, slot, reads=(other,))

@@ -55,12 +55,11 @@ def _is_real(reading: Reading, step: Equation) -> bool:
 
 def _constants(reading: Reading, steps: Sequence[tuple[int, Equation]]) -> Iterator[Family]:
     """Another number in the place of one that is written."""
-    known, groups = reading.passage.program.constants, dict[tuple[str, int, float], list[int]]()
+    groups = dict[tuple[str, int, float], list[int]]()
     for i, step in steps:
-        for k, slot in enumerate(step.inputs):
-            if slot in known and np.size(known[slot]) == 1 and len(step.inputs) > 1:
-                key = step.primitive, k, float(np.asarray(known[slot]).item())
-                groups.setdefault(key, []).append(i)
+        for k, slot in enumerate(step.inputs) if len(step.inputs) > 1 else ():
+            if (number := reading.passage.number(slot)) is not None:
+                groups.setdefault((step.primitive, k, number), []).append(i)
     for (_, k, value), places in groups.items():
         near = value + SMALL * max(1.0, abs(value))
         for first, *others in dict.fromkeys([tuple(places), *((one,) for one in places)]):
@@ -79,10 +78,10 @@ _STEEP = {"log", "sqrt", "rsqrt", "pow"}
 
 def _added(reading: Reading, steps: Sequence[tuple[int, Equation]]) -> Iterator[Family]:
     """A number that is added: to what is divided by, in one place or in all, to a value, to a gradient."""
-    flow, static = reading.passage.flow, reading.instance.static
-    divisions = [
-        i for i, one in steps if one.primitive == "div" and i >= len(static) and _by_a_value(reading, one)
-    ]
+    flow, static = reading.passage.flow, reading.passage.static
+    values = {slot for slot, j in reading.alike.made.items() if j >= static and not flow.backward(j)}
+    values |= {*reading.passage.program.inputs} - flow.carried
+    divisions = [i for i, one in steps if one.primitive == "div" and one.inputs[1] in values]
     back = [i for i in divisions if flow.backward(i)]
     for first, *others in dict.fromkeys(
         tuple(some) for some in (back, divisions, *([i] for i in divisions)) if some
@@ -92,19 +91,10 @@ def _added(reading: Reading, steps: Sequence[tuple[int, Equation]]) -> Iterator[
     if len(ends) > 1:
         yield _more(reading, ends[0], None, 2.5, ends[1:])
     for i, one in steps:
-        if one.primitive in _STEEP and not flow.backward(i) and i >= len(static):
+        if one.primitive in _STEEP and not flow.backward(i) and i >= static:
             yield _more(reading, i, 0, 2.5)
-        if i >= len(static) and (not flow.backward(i) or one.outputs[0] in flow.ends):
+        if i >= static and (not flow.backward(i) or one.outputs[0] in flow.ends):
             yield _more(reading, i, None, 2.6)
-
-
-def _by_a_value(reading: Reading, step: Equation) -> bool:
-    """Whether a step divides by what comes from the inputs, not from the cotangents."""
-    below = step.inputs[1]
-    made = below in reading.passage.program.inputs or any(
-        below in one.outputs for one in reading.instance.dynamic
-    )
-    return made and below not in reading.passage.flow.carried
 
 
 def _more(reading: Reading, i: int, k: int | None, rank: float, also: Sequence[int] = ()) -> Family:
@@ -142,7 +132,7 @@ WITHIN: tuple[str, Limit, Callable[[Array], Array]] = (
 def _limits(reading: Reading, steps: Sequence[tuple[int, Equation]]) -> Iterator[Family]:
     """An array whose entries are kept from being too large, or too small."""
     for i, one in steps:
-        if i >= len(reading.instance.static):
+        if i >= reading.passage.static:
             for text, limit, starts in limits(np.asarray(reading.values[one.outputs[0]])):
                 yield Family(_limited(i, text, limit, one.outputs[0]), starts)
 
@@ -170,21 +160,3 @@ def _between(numbers: Array) -> Iterator[tuple[float, float]]:
     for place in gaps:
         low, high = ordered[place], ordered[place + 1]
         yield float(low + (high - low) / 2), float(low + (high - low) * 0.6)
-
-
-def same_number_left_out(reading: Reading) -> Iterator[Edit]:
-    """A number that is added in several places, left out of all."""
-    known, groups = reading.passage.program.constants, dict[float, list[tuple[int, int]]]()
-    for i in sorted(reading.passage.flow.matters):
-        step = reading.steps[i]
-        for k, slot in enumerate(step.inputs) if step.primitive == "add" else ():
-            if slot in known and np.size(known[slot]) == 1:
-                groups.setdefault(float(np.asarray(known[slot]).item()), []).append((i, k))
-    for some in groups.values():
-        (i, k), *others = some
-        if others and all(place == k for _, place in others):
-            rule = lambda c, *v, k=k: v[1 - k] + 0 * c.right  # noqa: E731
-            slot, also = reading.steps[i].inputs[k], tuple(j for j, _ in others)
-            yield Edit(
-                (i,), "constant", rule, "{0} is left out wherever forward adds it", (slot,), rank=2, also=also
-            )

@@ -19,7 +19,7 @@ from properties.diagnosis import cures
 from properties.diagnosis.search import Candidate, Form, Search, of_edit
 from properties.diagnosis.trials import Answer, Array, Trial
 from reference.mutations import Edit
-from reference.numbered import Family, Limit, families, limits, same_number_left_out
+from reference.numbered import Family, Limit, families, limits
 
 FALLING = 0.75
 """Each reading leaves less of the residual than that, or it is the last: Newton's iteration for 1/(v + x) halves it."""
@@ -34,11 +34,8 @@ def numbers(form: Form, search: Search, possible: Callable[[Edit], bool]) -> Ite
 
     Only those whose step can make the error are read, as far as that is known.
     """
-    reading = form.reading(search.first)
-    if reading is None:
-        return
-    yield from (of_edit(form, edit) for edit in same_number_left_out(reading))
-    if sum(sum(one.wrong.values()) for one in filter(form.applies, search.trials)) < EVIDENCE:
+    reading, trials = form.reading(search.first), filter(form.applies, search.trials)
+    if reading is None or sum(sum(one.wrong.values()) for one in trials) < EVIDENCE:
         return
     for family in families(reading):
         if not possible(family.make(family.starts[0][1])):

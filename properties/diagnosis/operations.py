@@ -301,10 +301,9 @@ def grammar(form: Form, search: Search) -> Iterator[Iterator[Candidate]]:
         if level <= PRUNED:
             left, search.left = search.left, BUDGET  # they are few, whatever those in one turn have cost
             yield (of_edits(form, some) for some in form.passage.in_every_turn([*usual, *here]))
-            search.left = left
-        if level == PRUNED:
-            left, search.left = search.left, BUDGET
-            yield chain(numbers(form, search, possible), (of_edit(form, edit) for edit in plain))
+            if level == PRUNED:
+                search.left = BUDGET
+                yield chain(numbers(form, search, possible), (of_edit(form, edit) for edit in plain))
             search.left = left
         low, fitted, usual = level, [], []
 

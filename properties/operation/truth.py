@@ -735,7 +735,8 @@ class Judge:
                 self._no_program = "what was read has other values or slopes than it"
                 return None
             agreed = True
-        self._no_program = self._no_program or "it has no finite slopes"
+        if not agreed:
+            self._no_program = self._no_program or "it has no finite slopes"
         return found if agreed else None
 
     def _by_program(self, reading: Reading, case: OperationCase, cotangents: Sequence[Array]) -> Right | None:
