@@ -19,7 +19,7 @@ from properties.diagnosis import cures
 from properties.diagnosis.search import Candidate, Form, Search, of_edit
 from properties.diagnosis.trials import Answer, Array, Trial
 from reference.mutations import Edit
-from reference.numbered import Family, Limit, families, limits
+from reference.mutations.numbers import Family, Limit, families, limits
 
 FALLING = 0.75
 """Each reading leaves less of the residual than that, or it is the last: Newton's iteration for 1/(v + x) halves it."""

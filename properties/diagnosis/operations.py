@@ -51,7 +51,7 @@ from properties.diagnosis.trials import (
 from properties.generic_cases import Case
 from properties.search import Inconclusive
 from reference.mutations import Edit, Passage, Reading, changes_nothing, dead_ends, edits
-from reference.numbered import SMALL
+from reference.mutations.numbers import SMALL
 from reference.operations import OPERATIONS
 from reference.operations.operation import Operation
 

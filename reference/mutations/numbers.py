@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reference.mutations import Context, Edit, Reading
+from reference.mutations.edit import Context, Edit
+from reference.mutations.reading import Reading
 from reference.program import Equation, Slot
 
 Array = NDArray[Any]
