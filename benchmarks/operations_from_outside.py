@@ -40,7 +40,7 @@ from harness.outcomes import OPERATION, Request
 from manual_backprop.mistakes.operations import OPERATION_MISTAKES
 from manual_backprop.operations import PAGES
 from properties.operation.cases import REGULAR, NoCaseError, OperationCase, Seeded, make
-from properties.operation.truth import Judge
+from properties.operation.judge import Judge
 from properties.search import Effort, Inconclusive, SubjectGone, Verdict, Violation
 from reference.operations import OPERATIONS
 

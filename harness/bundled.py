@@ -24,8 +24,8 @@ from properties.comparison import named
 from properties.conventions import CONVENTIONS
 from properties.declaration import Declaration, Function, Module, Signature, read
 from properties.operation.cases import OperationCase, combinations, make, numbered, part_of
+from properties.operation.judge import Judge
 from properties.operation.programs import NoProgramError, Shapes
-from properties.operation.truth import Judge
 from properties.problem import OUTPUT_OF
 from properties.search import Inconclusive, Violation
 from properties.strategies import DYADICS

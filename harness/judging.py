@@ -29,7 +29,8 @@ from properties.comparison import named
 from properties.network.explanations import NetworkExplanations
 from properties.operation.cases import OperationCase
 from properties.operation.explanations import OperationExplanations
-from properties.operation.truth import Judge
+from properties.operation.judge import Judge
+from properties.operation.notes import notes
 from properties.search import (
     INCONSTANT,
     Effort,
@@ -266,7 +267,7 @@ def _notes(judge: Judge, outcome: Outcome) -> str:
     if outcome.verdict not in {Verdict.PASS, Verdict.UNSTABLE, Verdict.FAIL}:
         return ""
     try:
-        return " ".join(judge.notes(passes=outcome.verdict is Verdict.PASS))
+        return " ".join(notes(judge, passes=outcome.verdict is Verdict.PASS))
     except (SubjectGone, TimeIsOver):
         return ""
 

@@ -14,8 +14,8 @@ from properties.meta.test_operation_properties import EFFORT, InProcess
 from properties.operation import PROPERTIES
 from properties.operation.cases import WIDEST_INPUT, OperationCase, Seeded, make
 from properties.operation.explanations import OperationExplanations
+from properties.operation.judge import Judge
 from properties.operation.population import OperationPopulation
-from properties.operation.truth import Judge
 from properties.search import Verdict, searched
 from reference.operations.operation import Input
 

@@ -18,8 +18,10 @@ from properties.layer_cases import smallest
 from properties.operation import PROPERTIES, checks
 from properties.operation.cases import EDGES, REGULAR, NoCaseError, OperationCase, Seeded, cases, make
 from properties.operation.explanations import OperationExplanations
+from properties.operation.judge import Judge
+from properties.operation.notes import notes
 from properties.operation.programs import NoProgramError
-from properties.operation.truth import Judge, Right, compared_outputs, off
+from properties.operation.right import Right, compared_outputs, off
 from properties.search import (
     Effort,
     Inconclusive,
@@ -525,12 +527,12 @@ def test_a_verdict_says_what_it_could_have_seen_and_how() -> None:
     for known, how in (("tanh", False), ("", True)):
         judge = Judge(InProcess(X, tanh, d_tanh, known))
         assert searched(PROPERTIES[2], judge, EFFORT).verdict is Verdict.PASS
-        notes = " ".join(judge.notes(passes=True))
-        assert ("Measured by differences of your own forward pass" in notes) == how
-        assert f"An error of {np.median(judge.seen):.0e} in a typical entry would have failed" in notes
+        said = " ".join(notes(judge, passes=True))
+        assert ("Measured by differences of your own forward pass" in said) == how
+        assert f"An error of {np.median(judge.seen):.0e} in a typical entry would have failed" in said
         assert np.median(judge.seen) < 1e-10
-        assert ("digits could be seen" in notes) == how
-        assert "would have failed" not in " ".join(judge.notes(passes=False))
+        assert ("digits could be seen" in said) == how
+        assert "would have failed" not in " ".join(notes(judge, passes=False))
 
 
 def test_an_error_a_little_above_the_stated_one_fails() -> None:
@@ -576,11 +578,11 @@ def centred(x: Any) -> Any:
 
 def test_what_depends_on_each_other_along_an_axis_is_told_so_unless_the_operation_is_known_to() -> None:
     mixing = Judge(InProcess(X, centred, lambda dy, x: dy - dy.mean(axis=0)))
-    (told,) = mixing.notes(passes=False)
+    (told,) = notes(mixing, passes=False)
     assert re.fullmatch(r"What lies along n depends on each other: y\[0\] changes with x\[\d\]\.", told)
-    assert Judge(TANH).notes(passes=False) == []
+    assert notes(Judge(TANH), passes=False) == []
     units = Judge(InProcess({"x": "k d"}, centred, lambda dy, x: dy - dy.mean(axis=0)))
-    assert units.notes(passes=False) == []
+    assert notes(units, passes=False) == []
 
 
 def test_a_random_forward_pass_is_told_so() -> None:
@@ -913,7 +915,7 @@ def test_a_derivative_meant_of_another_function_is_held_against_that() -> None:
 
     with_one = InProcess(X, straight, lambda dy, x: dy, more={"stand_in": identity})
     assert verdict_on(with_one) == (Verdict.PASS, "")
-    assert Judge(with_one).notes(passes=True) == [
+    assert notes(Judge(with_one), passes=True) == [
         "The derivative is judged as that of stand_in, and not of forward."
     ]
     assert verdict_on(InProcess(X, straight, lambda dy, x: dy))[0] is Verdict.FAIL

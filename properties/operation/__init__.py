@@ -1,7 +1,7 @@
 """The properties of an operation's derivative: the one list that `manual-backprop verify` runs through for each."""
 
 from properties.operation import batches, checks
-from properties.operation.truth import Judge
+from properties.operation.judge import Judge
 from properties.search import Kind, Property
 
 FEWER = 0.2

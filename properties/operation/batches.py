@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 
 from properties.comparison import told_apart
 from properties.operation.cases import OperationCase, cases
-from properties.operation.truth import BATCH, Judge, differ
+from properties.operation.judge import Judge
+from properties.operation.notes import BATCH
+from properties.operation.right import differ
 from properties.search import Inconclusive, NotApplicable, Violation
 from reference.operations.operation import names_of
 

@@ -10,7 +10,8 @@ from hypothesis.strategies import SearchStrategy
 
 from properties.comparison import Comparison, compare, told_apart
 from properties.operation.cases import EDGES, REGULAR, OperationCase, cases, literal
-from properties.operation.truth import Judge, alike, compared_outputs, differ, not_finite
+from properties.operation.judge import Judge
+from properties.operation.right import alike, compared_outputs, differ, not_finite
 from properties.search import INCONSTANT, Inconclusive, NoGradient, NotApplicable, Violation, Weakness
 from reference.slopes import NotRepeatableError, slopes
 

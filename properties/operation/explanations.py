@@ -10,9 +10,10 @@ import numpy as np
 from properties.diagnosis import Diagnosis
 from properties.diagnosis.conditions import condition
 from properties.operation.cases import OperationCase
+from properties.operation.judge import Judge
 from properties.operation.mistakes import named, seen
 from properties.operation.population import OperationPopulation
-from properties.operation.truth import Judge, differ, off
+from properties.operation.right import differ, off
 from properties.search import Example, Inconclusive, Violation
 
 NUDGES = tuple(range(-48, -18, 3))

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from properties.diagnosis import Diagnosis
 from properties.diagnosis import operations as steps
 from properties.operation.cases import SIZES, NoCaseError, OperationCase, Seeded, make
+from properties.operation.judge import Judge
 from properties.operation.programs import NoProgramError
-from properties.operation.truth import Judge, Reading, off, sizes_of
+from properties.operation.readings import Reading, sizes_of
+from properties.operation.right import off
 from properties.search import Inconclusive, Violation
 from properties.strategies import WIDEST
 from reference.operations.operation import Input, size_of

@@ -19,7 +19,8 @@ from properties.operation.cases import (
     numbered,
     part_of,
 )
-from properties.operation.truth import Judge, off
+from properties.operation.judge import Judge
+from properties.operation.right import off
 from properties.search import Inconclusive, Undefined, Violation
 
 

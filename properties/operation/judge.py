@@ -7,49 +7,52 @@ itself is read as a program, if it can be (`programs`), and is held against its 
 differenced (`reference.slopes`).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from itertools import chain
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from properties.comparison import Comparison, Entry, compare, told_apart
+from properties.comparison import Comparison, told_apart
 from properties.declaration import Counterpart, Declaration
 from properties.operation.cases import (
     EDGES,
     FEW,
     SIZES,
-    Caller,
     Combination,
     NoCaseError,
     OperationCase,
     Seeded,
-    combinations,
     make,
-    numbered,
     some_combinations,
 )
-from properties.operation.guesses import guesses
-from properties.operation.programs import NoProgramError, Traceable, operation_of
+from properties.operation.lines import Lines, Place, told_of
+from properties.operation.programs import NoProgramError, operation_of
+from properties.operation.readings import Reading, readings
+from properties.operation.right import (
+    APART,
+    Right,
+    compared,
+    compared_gradients,
+    differ,
+    is_known,
+    known_entries,
+    lost,
+    not_finite,
+)
 from properties.operation.staircases import is_staircase
+from properties.operation.subject import Subject
 from properties.search import Inconclusive, NoGradient, NotApplicable, Undefined, Violation
 from reference.arithmetic.reading import UnknownPrimitiveError
-from reference.operations import KNOWN
-from reference.operations.operation import Operation, names_of, size_of
-from reference.program import derivative
-from reference.projections import Projection, projections
-from reference.slopes import NotRepeatableError, Several, Vjp, slopes
-from reference.transcript import LARGEST as MOST_NUMBERS
-from reference.truth import Enclosed, Truth, truth, value
+from reference.slopes import NotRepeatableError, Several, slopes
+from reference.truth import Enclosed
 
 Array = NDArray[Any]
 
-BATCH = ("n", "b")
-"""What people call the axis of the samples."""
 SAMPLES = 6
 """Cases on which a known operation has to agree with the forward pass."""
 PROGRAMS = 32
@@ -58,396 +61,8 @@ ENTRIES, LINES = 64, 16
 """Of an input that is measured entry by entry, its numbers at most; and lines through larger ones."""
 _UNSUITABLE = (ValueError, TypeError, ZeroDivisionError)
 """What a program raises for inputs or options that it isn't made for."""
-DIRECTIONS = 3
-"""Projections of a gradient on each case: what is wrong hides from all of them in one case of eight at most."""
-LARGEST = 64
-"""An axis of which the size is not given is looked for up to this."""
-
-
-class Pass(Protocol):
-    """A forward pass that has been made."""
-
-    @property
-    def outputs(self) -> tuple[Array, ...]:
-        """What it returned."""
-        ...
-
-
-class Gradients(Protocol):
-    """A backward pass that has been made."""
-
-    @property
-    def gradients(self) -> dict[str, Array]:
-        """The gradient of each differentiable input."""
-        ...
-
-
-class Subject(Caller, Traceable, Protocol):
-    """An operation under test, from outside."""
-
-    name: str
-
-    def forward(
-        self,
-        inputs: Mapping[str, Any],
-        options: Mapping[str, Any] | None = None,
-        *,
-        layout: Any = "C",
-        seed: int = 0,
-    ) -> Any:
-        """The outputs, with what the backward pass needs kept where it was made."""
-        ...
-
-    def forwards(
-        self, places: Sequence[Mapping[str, Any]], options: Mapping[str, Any] | None = None
-    ) -> Iterable[Sequence[Array] | Violation]:
-        """The outputs at several places, or in their place why there are none; nothing is kept."""
-        ...
-
-    def backward(self, forward: Any, cotangents: Sequence[Array] | None = None, *, layout: Any = "C") -> Any:
-        """The gradients for these cotangents, or once more for the same."""
-        ...
-
-    def renew(self) -> None:
-        """Let the next call come to a process in which there was none before, if there are any."""
-        ...
-
-    def hessian(self, inputs: Mapping[str, Any], options: Mapping[str, Any] | None = None) -> Any:
-        """The second derivatives by pairs of inputs."""
-        ...
-
-    def hvp(
-        self,
-        inputs: Mapping[str, Any],
-        tangents: Mapping[str, Array],
-        options: Mapping[str, Any] | None = None,
-    ) -> dict[str, Array]:
-        """Second derivatives along tangents."""
-        ...
-
-    def stand_in(
-        self, inputs: Mapping[str, Any], options: Mapping[str, Any] | None = None
-    ) -> tuple[Array, ...]:
-        """The function that the derivative is meant to be of."""
-        ...
-
-
-@dataclass(frozen=True)
-class Reading:
-    """A known operation, and how a case of the subject becomes a call of it.
-
-    Or the subject's `own` forward pass as a program: what it says counts where it is what the subject computes. Or the
-    declared reference of which `backward` alone is the derivative: forward is something else.
-    """
-
-    operation: Operation
-    counterpart: Counterpart
-    open: Mapping[str, Any]
-    own: bool = False
-    backward: bool = False
-
-    def options(self, case: OperationCase) -> dict[str, Any]:
-        """The operation's options for a case."""
-        found: dict[str, Any] = {**self.open, **self.counterpart.fixed}
-        for name, own in self.counterpart.options.items():
-            found[name] = (
-                case.options[own] if isinstance(own, str) else tuple(case.options[one] for one in own)
-            )
-        return found
-
-    def inputs(
-        self, case: OperationCase, declared: Declaration, given: Mapping[str, Array] | None = None
-    ) -> list[Array]:
-        """The operation's inputs, in its order: those of the case, or others of the same shapes."""
-        names = self.counterpart.inputs or tuple(declared.inputs)
-        arrays: list[Array] = []
-        for name in names:
-            array = np.asarray((given or case.inputs)[name])
-            if name in self.counterpart.axes:
-                wanted = self.counterpart.axes[name].split()
-                array = array.reshape([size_of(one, case.sizes) for one in wanted])
-            arrays.append(array)
-        return arrays
-
-    def truth(
-        self, case: OperationCase, declared: Declaration, cotangents: Sequence[Array], fmt: str
-    ) -> tuple[tuple[Enclosed, ...], dict[str, Enclosed]] | None:
-        """Outputs and gradients by the subject's names; None where the shapes don't fit."""
-        arrays, options = self.inputs(case, declared), self.options(case)
-        fitting = self._fitting(arrays, options)
-        if fitting is None:
-            return None
-        operation, sizes = fitting
-        if self.own and derivative(operation, options, sizes).program.at(sizes).largest > MOST_NUMBERS:
-            raise NoProgramError("it makes arrays that are too large")
-        names = self.counterpart.inputs or tuple(declared.inputs)
-        found: Truth = truth(operation, arrays, self._shaped(cotangents), options, sizes, format=fmt)
-        by_own = dict(zip(self.operation.inputs, names, strict=False))
-        gradients = {
-            by_own[name]: Enclosed(*(part.reshape(np.shape(case.inputs[by_own[name]])) for part in one))
-            for name, one in found.gradients.items()
-            if name in by_own
-        }
-        return found.outputs, gradients
-
-    def projections(
-        self, case: OperationCase, declared: Declaration, cotangents: Sequence[Array], fmt: str
-    ) -> dict[str, Projection]:
-        """Projections of the gradients by the subject's names."""
-        arrays, options = self.inputs(case, declared), self.options(case)
-        sizes = sizes_of(self.operation, arrays, options)
-        if sizes is None:
-            return {}
-        known = derivative(self.operation, options, sizes)
-        found = projections(known, arrays, self._shaped(cotangents), sizes, format=fmt, count=DIRECTIONS)
-        names = self.counterpart.inputs or tuple(declared.inputs)
-        return {names[place]: one for place, one in zip(known.differentiable, found, strict=True)}
-
-    def value(
-        self, case: OperationCase, declared: Declaration
-    ) -> Callable[[Mapping[str, Array]], list[Array]]:
-        """The outputs in float64 as a function of the subject's inputs, for the sizes and options of a case."""
-        options = self.options(case)
-        fitting = self._fitting(self.inputs(case, declared), options)
-        if fitting is None:
-            raise ValueError("the case has no sizes of the operation")
-        operation, sizes = fitting
-        return lambda given: value(operation, self.inputs(case, declared, given), options, sizes)
-
-    def _fitting(
-        self, arrays: Sequence[Array], options: Mapping[str, Any]
-    ) -> tuple[Operation, dict[str, int]] | None:
-        """The operation with its sizes for these inputs; traced for them alone where its program for all sizes is not.
-
-        What `above` excludes (a dilated kernel that is larger than the image) is excluded without dilation too.
-        """
-        alone = replace(self.operation, above=(), concrete=self.operation.axes)
-        for operation in (self.operation, alone):
-            sizes = sizes_of(operation, arrays, options)
-            if sizes is not None:
-                return operation, sizes
-        return None
-
-    def _shaped(self, cotangents: Sequence[Array]) -> list[Array]:
-        """The cotangents of the differentiable outputs, as arrays of float64."""
-        wanted = self.operation.outputs or (True,) * len(cotangents)
-        return [np.asarray(dy, np.float64) for dy, flag in zip(cotangents, wanted, strict=False) if flag]
-
-
-def readings(declared: Declaration) -> list[Reading]:
-    """The known operations that a declaration may mean: each choice of the options that it leaves open."""
-    named = [] if declared.counterpart is None else [declared.counterpart]
-    return [
-        one for meant in named or guesses(declared) if meant.operation in KNOWN for one in _choices(meant)
-    ]
-
-
-def _choices(counterpart: Counterpart) -> list[Reading]:
-    operation = KNOWN[counterpart.operation]
-    left = {
-        name: choices
-        for name, choices in operation.options.items()
-        if name not in counterpart.options and name not in counterpart.fixed
-    }
-    return [Reading(operation, counterpart, one) for one in combinations(left)]
-
-
-def sizes_of(
-    operation: Operation, arrays: Sequence[Array], options: Mapping[str, Any]
-) -> dict[str, int] | None:
-    """The sizes of an operation's axes that fit the shapes of its inputs; None where none do."""
-    dimensions: list[tuple[str, int]] = []
-    for one, array in zip(operation.inputs.values(), arrays, strict=False):
-        if len(one.dimensions) != array.ndim:
-            return None
-        dimensions += zip(one.dimensions, array.shape, strict=True)
-    sizes = {name: size for name, size in dimensions if name.isidentifier()}
-    if any(size_of(name, sizes) != size for name, size in dimensions if name.isidentifier()):
-        return None
-    unknown = [name for name in operation.axes if name not in sizes]
-    largest = max([1, *(size for _, size in dimensions)])
-    for found in combinations({name: range(1, min(largest, LARGEST) + 1) for name in unknown}):
-        every = {**sizes, **found}
-        if all(size_of(one, every) == size for one, size in dimensions) and operation.possible(
-            every, options
-        ):
-            return {name: every[name] for name in names_of(one for one, _ in dimensions)}
-    return None
-
-
-Place = tuple[str, tuple[int, ...]]
-"""A number of an input: its name and its index."""
-
-
-@dataclass(frozen=True)
-class Lines:
-    """Directions through several numbers at once, and the derivative along each: value ± (error + open).
-
-    Entry by entry a tie says too little: of max(a, b) at a = b each may have any slope in [0, 1], but along the
-    direction that moves both alike the slope is 1.
-    """
-
-    shares: tuple[Mapping[Place, float], ...]
-    value: Array
-    error: Array
-    open: Array
-
-    @classmethod
-    def of(cls, found: Vjp, names: Sequence[str], indices: Sequence[Any] | None = None) -> "Lines":
-        """Those that were measured; of numbers that were picked out of others, those that keep a tie.
-
-        `indices` says where such numbers lie. Along another line a program that is known may have kinks that cancel,
-        as in relu(x) − relu(−x), where it is differentiable, and no step of its way back is.
-        """
-        shares: list[Mapping[Place, float]] = []
-        kept = [i for i, one in enumerate(found.directions) if one.is_tie or indices is None]
-        for direction in (found.directions[i] for i in kept):
-            moved: dict[Place, float] = {}
-            for number, part in direction.parts.items():
-                for index in map(tuple, np.argwhere(part).tolist()):
-                    place = (names[number], index) if indices is None else indices[index[0]]
-                    moved[place] = float(part[index])
-            shares.append(moved)
-        return cls(tuple(shares), found.value[kept], found.error[kept], found.open[kept])
-
-    def suit(self, known: Mapping[str, Enclosed]) -> bool | None:
-        """Whether what is known has these derivatives, as far as bounds and measured errors tell; None: no word."""
-        for moved, slope, error, opened in zip(self.shares, self.value, self.error, self.open, strict=True):
-            terms = [(share, known[name], index) for (name, index), share in moved.items()]
-            along = sum(share * float(one.value[index]) for share, one, index in terms)
-            loose = sum(abs(share) * float(one.error[index] + one.open[index]) for share, one, index in terms)
-            if not np.isfinite([along, slope, loose, error]).all():
-                return None
-            if abs(along - slope) > error + opened + loose:
-                return False
-        return True
-
-    def along(self, gradients: Mapping[str, Array]) -> Array:
-        """What a gradient gives along each."""
-        return np.array(
-            [
-                sum(share * float(gradients[name][index]) for (name, index), share in moved.items())
-                for moved in self.shares
-            ]
-        )
-
-    def off(self, gradients: Mapping[str, Array]) -> Array:
-        """Along which a gradient is not the derivative."""
-        return np.abs(self.along(gradients) - self.value) > self.error + self.open
-
-    def contradicted(self, gradients: Mapping[str, Array], right: Mapping[str, Enclosed]) -> str:
-        """How a gradient differs from the derivative along a line; empty where it does along none."""
-        each = self.shares, self.along(gradients), self.value, self.error + self.open, self.off(gradients)
-        for moved, along, slope, may_be_off, is_off in zip(*each, strict=True):
-            if not is_off:
-                continue
-            unit = next(iter(moved.values()))
-            is_now, should = told_apart(float(along) / unit, float(slope) / unit + 0.0)  # of -0.0, 0.0
-            if len(moved) > SPELLED:
-                return (
-                    "Along a direction through all numbers at once the gradient gives "
-                    f"{is_now}, and should give {should}."
-                )
-            whole = float(slope) / unit
-            slack = float(may_be_off) / abs(unit)
-            tied = len(moved) > 1 and all(
-                share == unit and _is_share(right[name], index, whole, slack)
-                for (name, index), share in moved.items()
-            )
-            where = f"Where {_listed([_told(*place) for place in moved])} tie, " if tied else ""
-            why = ": at a tie the shares of all who take part add up to one whole" if tied else ""
-            return f"{where}{_sum(moved, unit)} is {is_now}, and should be {should}{why}."
-        return ""
-
-
-SPELLED = 9
-"""Numbers that tie and are told one by one: a window of three by three."""
 TIED = 16
 """Numbers that lie at a kink and are moved together, at most: those of some windows."""
-
-
-def _is_share(one: Enclosed, index: tuple[int, ...], whole: float, slack: float) -> bool:
-    """Whether an entry is open, and any of its slopes is a part of the whole: so it is where the largest is taken.
-
-    At another kink, as that of relu(w x + b) or |a - b|, each has slopes of its own.
-    """
-    value, error, opened = (float(part[index]) for part in one)
-    low, high = min(0.0, whole) - error - slack, max(0.0, whole) + error + slack
-    return opened > error and low <= value - opened and value + opened <= high
-
-
-def _told(name: str, index: tuple[int, ...]) -> str:
-    return f"{name}[{', '.join(map(str, index))}]" if index else name
-
-
-def _listed(parts: Sequence[str]) -> str:
-    """`a, b and c`."""
-    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
-
-
-def _sum(moved: Mapping[Place, float], unit: float) -> str:
-    """`dx[0] + dx[1] - 2 dx[2]`."""
-    told = ""
-    for (name, index), share in moved.items():
-        factor = share / unit
-        sign = (" + " if factor > 0 else " - ") if told else ""
-        told += f"{sign}{'' if abs(factor) == 1 else f'{abs(factor):.6g} '}d{_told(name, index)}"
-    return told
-
-
-@dataclass(frozen=True)
-class Right:
-    """What is right for a case: gradients by name, the outputs where they are known, lines where it was measured."""
-
-    gradients: Mapping[str, Enclosed]
-    outputs: tuple[Enclosed, ...] = ()
-    lines: Lines | None = None
-
-    @property
-    def values(self) -> dict[str, Array]:
-        """The gradients without what they may be off by."""
-        return {name: one.value for name, one in self.gradients.items()}
-
-    def has_slopes(self, name: str) -> Array:
-        """Of which entries of a gradient it is known that they are finite: of an input of many numbers by lines."""
-        one = self.gradients[name]
-        by_lines = (
-            self.lines is not None and np.isfinite(self.lines.error).any() and np.isinf(one.error).all()
-        )
-        return _is_known(one) | by_lines
-
-    def at_kinks(self, name: str) -> Array:
-        """Where the function has none but one-sided slopes; of an input of many numbers lines tell that it may."""
-        one = self.gradients[name]
-        kinked = self.lines is not None and (self.lines.open > self.lines.error).any()
-        return np.where(np.isinf(one.error), kinked, one.open > one.error)
-
-    def off(self, gradients: Mapping[str, Array]) -> list[Array]:
-        """Which entries of each gradient are wrong, and along which lines they are."""
-        entries = [off(gradients[name], one) for name, one in self.gradients.items()]
-        return entries if self.lines is None else [*entries, self.lines.off(gradients)]
-
-    def is_wide(self, cotangents: Sequence[Array], fmt: str) -> bool:
-        """Whether the bound of some gradient says little of it."""
-        return any(_is_wide(one, cotangents, fmt) for one in self.gradients.values())
-
-    def most_wrong(self, gradients: Mapping[str, Array]) -> tuple[Place, float] | None:
-        """The entry that is most wrong, and by how much; None where lines alone tell, or nothing was measured."""
-        errors: dict[Place, float] = {
-            (name, index): float(abs(gradients[name][index] - one.value[index]))
-            for name, one in self.gradients.items()
-            for index in map(tuple, np.argwhere(off(gradients[name], one)).tolist())
-        }
-        return max(errors.items(), key=lambda item: item[1]) if errors and self.lines is not None else None
-
-    def suits(self, known: "Right") -> bool:
-        """Whether what was measured may be what is known, as far as errors and bounds tell."""
-        both = {
-            name: Enclosed(one.value, one.error + other.error, one.open + other.open)
-            for (name, one), other in zip(self.gradients.items(), known.gradients.values(), strict=True)
-        }
-        along = None if self.lines is None else self.lines.suit(known.gradients)
-        return along is not False and _compared_named(known.values, both).holds
 
 
 class Judge:
@@ -468,7 +83,7 @@ class Judge:
         self._valid: dict[Any, bool] = {}
         self._followed: set[Any] = set()
         self._is_distrusted = False
-        self._no_program = ""
+        self.why_no_program = ""
         """Why the forward pass is not judged by its own program, as far as that was asked."""
 
     def in_format(self, fmt: str) -> "Judge":
@@ -476,7 +91,7 @@ class Judge:
         other = Judge(self.subject, fmt, self.calls)
         other.remarks, other._last, other._valid = self.remarks, self._last, self._valid
         other._followed, other._is_distrusted = self._followed, self._is_distrusted
-        other._no_program = self._no_program
+        other.why_no_program = self.why_no_program
         if "reading" in vars(self):
             vars(other)["reading"] = self.reading
         return other
@@ -534,37 +149,6 @@ class Judge:
         for sentence in manners.remarks:
             self.remark(f"{who}: {sentence}")
 
-    def notes(self, *, passes: bool) -> list[str]:
-        """What there is to say beside the verdict, a sentence each: nothing against the subject."""
-        found: list[str] = []
-        if self.declaration.has("stand_in"):
-            found.append("The derivative is judged as that of stand_in, and not of forward.")
-        elif self.reading is not None and self.reading.backward:
-            found.append(
-                f"The derivative is judged as that of {self.reading.operation.name}, its REFERENCE, and not of forward."
-            )
-        elif self.seen and (self.reading is None or self.reading.own):
-            counterpart = self.declaration.counterpart
-            if self.reading is not None:
-                how = "Judged by the program of your own forward pass"
-            else:
-                why = f", of which no program is read ({self._no_program})" if self._no_program else ""
-                how = f"Measured by differences of your own forward pass{why}"
-            if counterpart is not None:
-                how += f": it is not {counterpart.operation} as we know it"
-            elif self.reading is not None:
-                how += ': if it is a known operation, say which, as in REFERENCE = "layer_norm"'
-            found.append(f"{how}.")
-        if passes and self.seen:
-            error = float(np.median(self.seen))
-            found.append(
-                f"An error of {error:.0e} in a typical entry would have failed"
-                + (f": {_digits(error)} could be seen." if self.reading is None else ".")
-            )
-        if mixed := self._mixed():
-            found.append(mixed)
-        return found + [f"{one[0].upper()}{one[1:]}." for one in self.remarks]
-
     @cached_property
     def is_random(self) -> bool:
         """Whether forward gives other outputs for the same inputs, on a case of its own."""
@@ -574,39 +158,6 @@ class Judge:
         except (NoCaseError, Violation):
             return False
         return any(differ(one, other) for one, other in zip(*both, strict=True))
-
-    def _mixed(self) -> str:
-        """Whether an output's part along an axis depends on another part of an input; empty where not, or known to.
-
-        Along an axis called n or b, which inputs and outputs have in front: it may be one of samples, or none.
-        """
-        if self.is_random or (self.reading is not None and self.reading.operation.mixes):
-            return ""
-        declared, rng = self.declaration, np.random.default_rng(1)
-        first = {name: one.dimensions[0] for name, one in declared.inputs.items() if one.dimensions}
-        for axis in BATCH:
-            batched = [name for name in declared.differentiable if first.get(name) == axis]
-            for _ in range(SAMPLES if batched else 0):
-                try:
-                    case = make(Seeded(rng), self, ("plain",))
-                    outputs = self.subject.forward(case.inputs, case.options).outputs
-                    moved = {name: np.array(array) for name, array in case.inputs.items()}
-                    for name in batched:
-                        moved[name][-1:] = moved[name][-1:] / 2
-                    others = self.subject.forward(moved, case.options).outputs
-                except (NoCaseError, Violation):
-                    continue
-                n = case.sizes[axis]
-                for i, (one, other) in enumerate(zip(outputs, others, strict=True)):
-                    if (
-                        n > 1
-                        and np.shape(one)[:1] == np.shape(other)[:1] == (n,)
-                        and differ(one[:-1], other[:-1])
-                    ):
-                        y = numbered(self.output, len(outputs))[i]
-                        x = f"{batched[0]}[{n - 1}]"
-                        return f"What lies along {axis} depends on each other: {y}[0] changes with {x}."
-        return ""
 
     def run(self, case: OperationCase) -> tuple[tuple[Array, ...], tuple[Array, ...], dict[str, Array]]:
         """Outputs, cotangents and gradients of a case; the last one is remembered."""
@@ -624,7 +175,7 @@ class Judge:
             return self.subject.backward(forward, cotangents)
         except Undefined as fault:
             known = self._read(case, cotangents)
-            if known is not None and not any(_is_known(one).any() for one in known.gradients.values()):
+            if known is not None and not any(is_known(one).any() for one in known.gradients.values()):
                 raise
             raise NoGradient(str(fault)) from None
 
@@ -663,7 +214,7 @@ class Judge:
                 candidates = [
                     one
                     for one, right in zip(candidates, known, strict=True)
-                    if right is not None and _compared_named(gradients, right.gradients).holds
+                    if right is not None and compared_gradients(gradients, right.gradients).holds
                 ]
                 agreed = True
         return replace(candidates[0], backward=True) if agreed and candidates else None
@@ -708,8 +259,8 @@ class Judge:
             "ONCE says that there is one object for all cases": declared.once,
             "stand_in is meant": declared.has("stand_in"),
         }
-        self._no_program = next((why for why, applies in unsuitable.items() if applies), "")
-        if self._no_program:
+        self.why_no_program = next((why for why, applies in unsuitable.items() if applies), "")
+        if self.why_no_program:
             return None
         found, agreed = None, False
         smallest_first = sorted(self._samples(FEW), key=lambda case: case.numbers)  # there a loop is shorter
@@ -722,21 +273,21 @@ class Judge:
             except Violation:
                 continue
             except NoProgramError as error:
-                self._no_program = str(error)
+                self.why_no_program = str(error)
                 if found is None:
                     return None
                 continue
             if known is None:
-                self._no_program = "what was read can't be differentiated"
+                self.why_no_program = "what was read can't be differentiated"
                 return None
             if not all(np.isfinite(one.value).all() for one in known.gradients.values()):
                 continue  # as of √v where v is always 0, for one sample: it says nothing here
             if not self._is_program(case, outputs, cotangents, known):
-                self._no_program = "what was read has other values or slopes than it"
+                self.why_no_program = "what was read has other values or slopes than it"
                 return None
             agreed = True
         if not agreed:
-            self._no_program = self._no_program or "it has no finite slopes"
+            self.why_no_program = self.why_no_program or "it has no finite slopes"
         return found if agreed else None
 
     def _by_program(self, reading: Reading, case: OperationCase, cotangents: Sequence[Array]) -> Right | None:
@@ -773,11 +324,11 @@ class Judge:
         does so rightly, the subject is wrong whatever the others are. A program with another slope is followed nowhere
         any more.
         """
-        if self._is_distrusted or not _compared(outputs, known.outputs).holds:
+        if self._is_distrusted or not compared(outputs, known.outputs).holds:
             return False
         if case.regime in EDGES:
             return True
-        accuses = gradients is not None and not _compared_named(gradients, known.gradients).holds
+        accuses = gradients is not None and not compared_gradients(gradients, known.gradients).holds
         program = tuple(case.sizes.items()), repr(case.options), accuses
         if program not in self._followed:
             try:
@@ -797,10 +348,10 @@ class Judge:
         try:
             found = reading.truth(case, self.declaration, cotangents, "float32")
         except (NoProgramError, UnknownPrimitiveError, *_UNSUITABLE):
-            return _APART
+            return APART
         if found is None or not set(self.declaration.differentiable) <= set(found[1]):
-            return _APART
-        return _compared(outputs, found[0])
+            return APART
+        return compared(outputs, found[0])
 
     def difference(self, case: OperationCase, outputs: Sequence[Array]) -> str:
         """How the outputs differ from those of the operation that is named, under the options that suit best.
@@ -814,10 +365,10 @@ class Judge:
         )
         if found.holds:
             return ""
-        if found is _APART or found.worst is None:
+        if found is APART or found.worst is None:
             return "it takes or returns different shapes"
         is_now, should = told_apart(found.worst.actual, found.worst.expected)
-        return f"{_told(found.worst.array, found.worst.index)} is {is_now}, and there it is {should}"
+        return f"{told_of(found.worst.array, found.worst.index)} is {is_now}, and there it is {should}"
 
     def comparison_of_the_forward_pass(self, case: OperationCase) -> str:
         """Whether the forward pass is what it is named after, in a sentence; empty where it is named after nothing."""
@@ -834,7 +385,7 @@ class Judge:
                 found = one.truth(case, self.declaration, cotangents, self.format)
                 if found is not None and set(gradients) <= set(found[1]):
                     other = {name: found[1][name] for name in gradients}
-                    if _compared_named(gradients, other).holds:
+                    if compared_gradients(gradients, other).holds:
                         return (
                             f"the derivative is that of {counterpart.operation}, and forward is a different function: "
                             "which one is meant?"
@@ -884,7 +435,7 @@ class Judge:
         outputs, cotangents, gradients = self.run(case)
         right = self._deciding(case, outputs, cotangents, gradients)
         is_unknown = right.lines is None and any(
-            (~np.isfinite(gradients[name]) & ~_is_known(one)).any() for name, one in right.gradients.items()
+            (~np.isfinite(gradients[name]) & ~is_known(one)).any() for name, one in right.gradients.items()
         )
         if is_unknown and case.regime not in EDGES and all(np.isfinite(one).all() for one in outputs):
             return self._measured(case, outputs, cotangents)
@@ -910,10 +461,10 @@ class Judge:
         is_that = (
             self.reading.backward
             or not all(np.isfinite(one).all() for one in outputs)
-            or _compared(outputs, known.outputs).holds
+            or compared(outputs, known.outputs).holds
             or self._distance(self.reading, case, outputs).holds
         )
-        if is_that or (case.regime in EDGES and _compared_named(gradients, known.gradients).holds):
+        if is_that or (case.regime in EDGES and compared_gradients(gradients, known.gradients).holds):
             return known
         measured = self._measured(case, outputs, cotangents)
         # At an edge the values may have lost their digits: it is the slopes that tell another function.
@@ -1034,7 +585,7 @@ class Judge:
         """Hold the gradients of a case against what is right. Raises `Violation` and `Inconclusive`."""
         outputs, cotangents, gradients = self.run(case)
         right = self.right(case)
-        known = _known(right.gradients).values()
+        known = known_entries(right.gradients).values()
         if right.lines is None and any(one.size for one in known) and not any(one.any() for one in known):
             raise Inconclusive("the right gradient is not finite here")
         # A number that is none is no wrong slope at a kink, where many are right (see `undefined`).
@@ -1042,7 +593,7 @@ class Judge:
             name: np.where(~np.isfinite(array) & right.at_kinks(name), right.values[name], array)
             for name, array in gradients.items()
         }
-        found = _compared_named(bare, right.gradients)
+        found = compared_gradients(bare, right.gradients)
         told = not_finite(gradients, right)
         if told and not all(np.isfinite(one).all() for one in outputs if one.dtype.kind == "f"):
             raise Inconclusive("the forward pass is not finite")
@@ -1067,7 +618,7 @@ class Judge:
         for name, array in gradients.items():
             bad = ~np.isfinite(array) & right.at_kinks(name)
             if bad.any():
-                return f"{_lost(array[bad])} in d{name} at a kink, where any slope between those of its sides is right"
+                return f"{lost(array[bad])} in d{name} at a kink, where any slope between those of its sides is right"
         return ""
 
     def _off_in_projection(self, case: OperationCase, gradients: Mapping[str, Array], right: Right) -> str:
@@ -1094,7 +645,7 @@ class Judge:
         """Keep how small an error would have failed in half of the entries that are not 0."""
         with np.errstate(all="ignore"):
             shares = [
-                ((one.error + one.open) / np.abs(one.value))[_is_known(one) & (one.value != 0)]
+                ((one.error + one.open) / np.abs(one.value))[is_known(one) & (one.value != 0)]
                 for one in right.gradients.values()
             ]
         every = np.concatenate([np.empty(0), *shares])
@@ -1134,60 +685,6 @@ def _inner(outputs: Sequence[Array], cotangents: Sequence[Array]) -> float:
     return sum(float((one * dy).sum()) for one, dy in terms if one.dtype.kind == "f")
 
 
-WIDE = {"float64": 1e-9, "float32": 1e-2}
-"""Of the largest entry: above it a bound says too little, and projections are asked besides."""
-
-
-def _is_wide(one: Enclosed, cotangents: Sequence[Array], fmt: str) -> bool:
-    """Whether the typical bound of an array says little; of what is nothing but rounding, beside what it is made of.
-
-    Beside a kink the middle of what is open may be 0 and says nothing: what is measured there tells more.
-    """
-    is_some = one.open.any() or (np.abs(one.value) > one.error).any()
-    sizes = [one.value] if is_some else cotangents
-    size = max((float(np.abs(each).max(initial=0)) for each in sizes), default=0.0)
-    return size > 0 and float(np.median(one.error)) > WIDE.get(fmt, 1.0) * size
-
-
-def _digits(error: float) -> str:
-    count = max(0, int(-np.log10(error))) if error > 0 else 16
-    return "1 digit" if count == 1 else f"{count} digits"
-
-
-def differ(one: Array, other: Array, rounding: Array | float = 0.0) -> bool:
-    """Whether two outputs differ in the first half of their digits: sums in another order differ in the last ones.
-
-    Where all digits may be rounding, as where terms cancel, by more than that of both.
-    """
-    if one.shape != other.shape:
-        return True
-    if np.array_equal(one, other, equal_nan=one.dtype.kind == "f") or one.dtype.kind != "f":
-        return not np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
-    half = float(np.sqrt(np.finfo(one.dtype).eps))
-    reach = half * max(np.abs(one).max(), np.abs(other).max())
-    return not bool((np.abs(one - other) <= np.maximum(reach, 2 * rounding)).all())
-
-
-def not_finite(gradients: Mapping[str, Array], right: Right) -> str:
-    """Where an entry is NaN or infinite, and the right one is not, nor is there a kink; empty where none is."""
-    for name, array in gradients.items():
-        bad = ~np.isfinite(array) & right.has_slopes(name) & ~right.at_kinks(name)
-        if bad.any():
-            count = f"{int(bad.sum())} of {array.size} entries"
-            return f"d{name} has {_lost(array[bad])} in {count}, where the right gradient is finite"
-    return ""
-
-
-def _lost(numbers: Array) -> str:
-    """What they are that should be numbers."""
-    return "NaN" if np.isnan(numbers).any() else "inf"
-
-
-def _is_known(one: Enclosed) -> Array:
-    """Of which entries anything is known: not of those without a bound, or not finite, as a norm's slope at 0."""
-    return np.isfinite(one.value) & np.isfinite(one.error + one.open)
-
-
 def _parts(entries: Any, shape: tuple[int, ...]) -> tuple[Array, Array, Array]:
     """Value, error and what is open of an input that was measured; nothing is known of one that was not."""
     if entries is None:
@@ -1198,52 +695,3 @@ def _parts(entries: Any, shape: tuple[int, ...]) -> tuple[Array, Array, Array]:
 def _interval(values: Any) -> tuple[float, float] | None:
     """What the numbers of a kind must not leave."""
     return {"positive": (0.0, np.inf), "unit": (0.0, 1.0)}.get(values) if isinstance(values, str) else None
-
-
-def _compared(outputs: Sequence[Array], right: Sequence[Enclosed], *, known: bool = False) -> Comparison:
-    """Outputs beside the right ones; with `known` those alone that are numbers and have a bound, or are infinite."""
-    names = numbered("y", len(outputs))
-    if [np.shape(one) for one in outputs] != [one.value.shape for one in right]:
-        return _APART
-    parts = [dict(zip(names, column, strict=True)) for column in zip(*right, strict=True)]
-    told = [_is_known(one) | np.isinf(one.value) for one in right] if known else None
-    actual = dict(zip(names, map(np.asarray, outputs), strict=True))
-    return compare(actual, *parts, known=None if told is None else dict(zip(names, told, strict=True)))
-
-
-_APART = Comparison(np.inf, {}, {}, 0, Entry("y", (), np.nan, np.nan, 0.0))
-"""Of outputs whose number or shapes are not those of the known ones."""
-
-
-def _compared_named(gradients: Mapping[str, Array], right: Mapping[str, Enclosed]) -> Comparison:
-    actual, known = _by_gradient({name: gradients[name] for name in right}), _by_gradient(_known(right))
-    value, error, opened = (
-        _by_gradient({name: getattr(one, part) for name, one in right.items()})
-        for part in ("value", "error", "open")
-    )
-    return compare(actual, value, error, opened, known)
-
-
-def _known(right: Mapping[str, Enclosed]) -> dict[str, Array]:
-    return {name: _is_known(one) for name, one in right.items()}
-
-
-def _by_gradient(arrays: Mapping[str, Array]) -> dict[str, Array]:
-    return {f"d{name}": array for name, array in arrays.items()}
-
-
-def off(array: Array, right: Enclosed) -> Array:
-    """Which entries are wrong."""
-    return ~(np.abs(array - right.value) <= right.error + right.open)
-
-
-def compared_outputs(outputs: Sequence[Array], right: Right) -> Comparison:
-    """Outputs beside the known ones, where anything is known of these."""
-    return _compared(outputs, right.outputs, known=True)
-
-
-def alike(one: Mapping[str, Array], other: Mapping[str, Array], right: Right) -> Comparison:
-    """Two answers to the same question, each of which may err by the bound."""
-    doubled = {name: 2 * (part.error + part.open) for name, part in right.gradients.items()}
-    answers = _by_gradient(one), _by_gradient(other)
-    return compare(*answers, _by_gradient(doubled), known=_by_gradient(_known(right.gradients)))
