@@ -16,6 +16,7 @@ from harness.contents import is_network
 from harness.judging import verify
 from harness.outcomes import OPERATION, Outcome, Request
 from manual_backprop.mistakes.operations import OPERATION_MISTAKES
+from properties.operation.cases import OperationCase
 from properties.search import Effort, Kind, Verdict
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "operations"
@@ -258,6 +259,21 @@ def test_a_forward_pass_that_refuses_all_numbers_is_not_charged_with_them(tmp_pa
     assert (
         "forward raised LinAlgError: Matrix is not positive definite (line 5 of mine.py)" in outcome.message
     )
+
+
+def test_the_smallest_case_has_the_smallest_of_the_sizes_in_whatever_order_they_are_given(
+    tmp_path: Path,
+) -> None:
+    source = """
+    OPERATION, SIZES = {"x": "n k"}, {"n": [7, 4, 9], "k": range(6, 2, -1)}
+    def forward(x): return np.sin(x)
+    def backward(dy, x): return -dy * np.cos(x)
+    """
+    outcome = verified(written(tmp_path, source))
+    assert outcome.counterexample is not None
+    case = outcome.counterexample[1]
+    assert isinstance(case, OperationCase)
+    assert case.sizes == {"n": 4, "k": 3}
 
 
 def test_a_wrong_one_fails_with_the_smallest_case_as_python_that_runs_it(

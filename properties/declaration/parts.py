@@ -166,7 +166,7 @@ def read_sizes(value: object, axes: Iterable[str], where: str = "SIZES") -> dict
             raise DeclarationError(
                 f"{where} has the axis {shown(name)}, which no input has{near(name, axes)}"
             )
-        sizes[name] = several
+        sizes[name] = tuple(sorted(several))  # a case shrinks to the first
     return sizes
 
 

@@ -112,6 +112,27 @@ class Seeded:
         return lambda count: self.rng.integers(0, 2**16, count).astype(np.intp)
 
 
+@dataclass(frozen=True)
+class Near:
+    """A source of cases with known sizes and options, but for one that is drawn."""
+
+    source: Source
+    known: Mapping[str, Mapping[str, Any]]
+    free: str
+
+    def one_of(self, role: str, values: Sequence[Any]) -> Any:
+        """What is known for the role: "size n 0", "option eps 0"; the axis that is drawn may be wide."""
+        what, name = part_of(role)
+        if what == "wide" and self.free in values:
+            return self.free
+        known = self.known.get(what, {})
+        return known[name] if name in known and name != self.free else self.source.one_of(role, values)
+
+    def numbers(self) -> Callable[[int], NDArray[np.intp]]:
+        """As drawn."""
+        return self.source.numbers()
+
+
 @dataclass(frozen=True, eq=False)
 class OperationCase(Example):
     """What an operation is called with: arrays by name, options, and what its cotangents are made of.

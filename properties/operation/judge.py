@@ -24,6 +24,7 @@ from properties.operation.cases import (
     FEW,
     SIZES,
     Combination,
+    Near,
     NoCaseError,
     OperationCase,
     Seeded,
@@ -201,6 +202,13 @@ class Judge:
             with suppress(NoCaseError, Violation):
                 yield make(Seeded(rng), self, ("plain",), sizes=sizes, calls=self.calls)
 
+    def _smallest(self) -> Iterator[OperationCase]:
+        """A case of the smallest sizes, where they are declared: of few samples each may be a large one."""
+        for sizes, options in some_combinations(self, FEW, 1) if self.declaration.sizes else ():
+            source = Near(Seeded(np.random.default_rng(0)), {"size": sizes, "option": options}, free="")
+            with suppress(NoCaseError, Violation):
+                yield make(source, self, ("plain",), sizes=FEW, calls=self.calls)
+
     def _of_backward(self) -> Reading | None:
         """The declared reference where backward is its derivative: it is forward that is wrong, and told so."""
         counterpart = self.declaration.counterpart
@@ -263,8 +271,8 @@ class Judge:
         if self.why_no_program:
             return None
         found, agreed = None, False
-        smallest_first = sorted(self._samples(FEW), key=lambda case: case.numbers)  # there a loop is shorter
-        for case in smallest_first:
+        cases = [*self._samples(FEW), *self._smallest()]
+        for case in sorted(cases, key=lambda case: case.numbers):  # in small ones a loop is shorter
             try:
                 found = found or self._traced(case)
                 outputs = self.subject.forward(case.inputs, case.options).outputs

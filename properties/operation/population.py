@@ -1,48 +1,25 @@
 """Cases of an operation on which conditions are told apart, and what a subject makes of them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from properties.diagnosis.conditions import Condition, Entries, Judged, Population
 from properties.operation.cases import (
     EDGES,
     REGULAR,
+    Near,
     NoCaseError,
     OperationCase,
     Seeded,
-    Source,
     make,
     numbered,
-    part_of,
 )
 from properties.operation.judge import Judge
 from properties.operation.right import off
 from properties.search import Inconclusive, Undefined, Violation
-
-
-@dataclass(frozen=True)
-class _Near:
-    """A source of cases with known sizes and options, but for one that is drawn (see `cases.Source`)."""
-
-    source: Source
-    known: Mapping[str, Mapping[str, Any]]
-    free: str
-
-    def one_of(self, role: str, values: Sequence[Any]) -> Any:
-        """What is known for the role: "size n 0", "option eps 0"; the axis that is drawn may be wide."""
-        what, name = part_of(role)
-        if what == "wide" and self.free in values:
-            return self.free
-        known = self.known.get(what, {})
-        return known[name] if name in known and name != self.free else self.source.one_of(role, values)
-
-    def numbers(self) -> Callable[[int], NDArray[np.intp]]:
-        """As drawn."""
-        return self.source.numbers()
 
 
 def _rows(array: Any) -> Any:
@@ -94,7 +71,7 @@ class OperationPopulation(Population[OperationCase]):
         sizes: Sequence[int] = (),
     ) -> OperationCase | None:
         try:
-            source = _Near(Seeded(self._rng), known, free)
+            source = Near(Seeded(self._rng), known, free)
             return make(source, self.judge, self._regimes, sizes=sizes or self.judge.pool, wide=wide)
         except NoCaseError:
             return None

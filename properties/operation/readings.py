@@ -1,7 +1,7 @@
 """Known operations that a subject may mean, and how a case of it becomes a call of one."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from properties.operation.guesses import guesses
 from properties.operation.programs import NoProgramError
 from reference.operations import KNOWN
 from reference.operations.operation import Operation, names_of, size_of
-from reference.program import derivative
+from reference.program import Sizes, derivative
 from reference.projections import Projection, projections
 from reference.transcript import LARGEST as MOST_NUMBERS
 from reference.truth import Enclosed, Truth, truth, value
@@ -39,6 +39,10 @@ class Reading:
     open: Mapping[str, Any]
     own: bool = False
     backward: bool = False
+    refusals: dict[Any, NoProgramError | None] = field(
+        default_factory=dict[Any, Any], compare=False, repr=False
+    )
+    """Why a subject has no program, by options and sizes: asked once, as JAX takes long to raise an error."""
 
     def options(self, case: OperationCase) -> dict[str, Any]:
         """The operation's options for a case."""
@@ -72,8 +76,12 @@ class Reading:
         if fitting is None:
             return None
         operation, sizes = fitting
-        if self.own and derivative(operation, options, sizes).program.at(sizes).largest > MOST_NUMBERS:
-            raise NoProgramError("it makes arrays that are too large")
+        if self.own:
+            key = repr(sorted(options.items())), tuple(sizes.items())
+            if key not in self.refusals:
+                self.refusals[key] = _refusal(operation, options, sizes)
+            if (refusal := self.refusals[key]) is not None:
+                raise refusal.with_traceback(None)
         names = self.counterpart.inputs or tuple(declared.inputs)
         found: Truth = truth(operation, arrays, self._shaped(cotangents), options, sizes, format=fmt)
         by_own = dict(zip(self.operation.inputs, names, strict=False))
@@ -126,6 +134,15 @@ class Reading:
         """The cotangents of the differentiable outputs, as arrays of float64."""
         wanted = self.operation.outputs or (True,) * len(cotangents)
         return [np.asarray(dy, np.float64) for dy, flag in zip(cotangents, wanted, strict=False) if flag]
+
+
+def _refusal(operation: Operation, options: Mapping[str, Any], sizes: Sizes) -> NoProgramError | None:
+    """Why a subject's program can't be read at these sizes; None where it can."""
+    try:
+        largest = derivative(operation, options, sizes).program.at(sizes).largest
+    except NoProgramError as error:
+        return error
+    return NoProgramError("it makes arrays that are too large") if largest > MOST_NUMBERS else None
 
 
 def readings(declared: Declaration) -> list[Reading]:
