@@ -1,6 +1,6 @@
 """Which known operations a file may mean that names none: those of a similar name that take the same shapes.
 
-A guess decides nothing: the forward pass has to agree with it to rounding on several cases (`truth.Judge.reading`).
+A guess decides nothing: the forward pass has to agree with it to rounding on several cases (`judge.Judge.reading`).
 """
 
 from difflib import SequenceMatcher

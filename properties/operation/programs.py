@@ -2,7 +2,7 @@
 
 It was traced under the subject's interpreter, and comes as data (`reference.transcript`). Bound again it is an
 operation as any known one: it has a bound, mistakes have names, and the smallest case is found with it. What it says
-is held against the subject's own values on every case, and against its slopes (`truth.Judge`): a forward pass that
+is held against the subject's own values on every case, and against its slopes (`judge.Judge`): a forward pass that
 was traced to something else than it computes is measured by differences.
 """
 

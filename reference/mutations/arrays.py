@@ -45,10 +45,10 @@ FACTORS: tuple[tuple[str, Callable[[Array], Array], float], ...] = (
 
 def kept(x: Array, axis: int, place: int) -> Array:
     """x that is 0 but for one place of an axis."""
-    kept = np.zeros_like(x)
+    alone = np.zeros_like(x)
     where = tuple(place if a == axis else slice(None) for a in range(x.ndim))
-    kept[where] = x[where]
-    return kept
+    alone[where] = x[where]
+    return alone
 
 
 def shifted(x: Array, by: int, axis: int) -> Array:
