@@ -10,7 +10,9 @@ one by o.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
+from math import log, sqrt
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,14 +28,14 @@ from reference.network import ACTIVATIONS, divisor, forward, layers_of, loss_ter
 
 LARGEST_GUARD = float(np.finfo(np.float32).eps)
 """A larger ε would show in single precision too: then it is another formula."""
-USUAL = (
-    *(float(f"{digit}e-{power}") for power in range(2, 18) for digit in (1, 2, 5)),
-    float(np.finfo(np.float64).eps),
-    LARGEST_GUARD,
-)
-"""What programs take for ε."""
+EPSILONS = float(np.finfo(np.float64).tiny), 2.0**-4
+"""The ends between which ε lies: one that does nothing, and one that is no small number any more."""
 FAR = 2.0**-4
 """Relative to the largest entry, more than the largest of these takes away where outputs are of size 1."""
+NEAR = 2.0**-44
+"""Relative to a number, what no more of it can be told by than rounding leaves of an answer."""
+DIGITS = 12
+"""Of a number that somebody wrote."""
 SCALED = 3
 """As often is a first layer scaled, until a z above it is what it should be: that does not grow in proportion."""
 EVIDENCE = 3
@@ -82,6 +84,50 @@ class Guard:
     def explains_value(self, case: Case, answer: float) -> bool:
         """Whether rounding parts the answer from the guarded loss, and nothing else does."""
         return abs(answer - self.value(case)) <= case.oracle.loss_error
+
+
+@dataclass(frozen=True)
+class Family:
+    """Guards that differ in their number.
+
+    Attributes:
+        make: the guard with a number.
+        ends: a number with which it does nothing, and one with which it does much: from the first to the second, it
+            does more and more.
+    """
+
+    make: Callable[[float], Guard]
+    ends: tuple[float, float]
+
+    def fitted(
+        self, predicted: Callable[[Guard], Array], right: Array, answer: Array, error: float
+    ) -> Iterator[Guard]:
+        """The guards that are as far from what is right as an answer is, those of short numbers first.
+
+        Args:
+            predicted: what a guard gives, (m,).
+            right: what is right, (m,).
+            answer: what the subject gives, (m,).
+            error: what rounding adds to the distance of these two.
+        """
+        distance = float(np.linalg.norm(answer - right))
+        if not error < distance < np.inf:
+            return
+
+        def reached(wanted: float) -> float:
+            weak, strong = self.ends
+            while abs(log(strong / weak)) > NEAR:
+                middle = sqrt(weak * strong)
+                is_as_far = (
+                    np.linalg.norm(predicted(self.make(middle)) - right) >= wanted
+                )  # not where it is NaN
+                weak, strong = (weak, middle) if is_as_far else (middle, strong)
+            return strong
+
+        low, high = sorted((reached(distance - error), reached(distance + error)))
+        middle = sqrt(low * high)
+        short = (float(f"{middle:.{digits}g}") for digits in range(1, DIGITS))
+        yield from map(self.make, dict.fromkeys((*(one for one in short if low <= one <= high), middle)))
 
 
 # --- an ε in an entropy ---------------------------------------------------------------------------------------
@@ -141,26 +187,28 @@ VALUES: Mapping[str, Formula] = {
 """-ℓ_ij of the entropies, (n, K)."""
 
 
-def _epsilons(loss: str, rows: Mapping[str, Formula]) -> Iterator[Guard]:
-    """Each formula with each ε, in the slope of a loss or in its value."""
-    for (text, formula), size in ((row, size) for row in rows.items() for size in USUAL):
+def _epsilons(loss: str, rows: Mapping[str, Formula]) -> Iterator[Family]:
+    """Each formula, in the slope of a loss or in its value."""
+    return (Family(partial(_with_epsilon, loss, text, formula), EPSILONS) for text, formula in rows.items())
 
-        def at(case: Case, o: Array, y: Array, formula: Formula = formula, size: float = size) -> Array:
-            fmt = case.inputs.dtype.type
-            with np.errstate(all="ignore"):
-                found = formula(o, y, size, float(fmt(1) - fmt(size)))
-            by = divisor(len(o), case.reduction) * (o.shape[1] if loss.startswith("mean") else 1)
-            return found / by
 
-        def replaced(network: Network, at: Callable[..., Array] = at) -> list[Replaced]:
-            return [(step, lambda o, y: at(network.case, o, y)) for step in network.of("scores")]
+def _with_epsilon(loss: str, text: str, formula: Formula, size: float) -> Guard:
+    def at(case: Case, o: Array, y: Array) -> Array:
+        fmt = case.inputs.dtype.type
+        with np.errstate(all="ignore"):
+            found = formula(o, y, size, float(fmt(1) - fmt(size)))
+        by = divisor(len(o), case.reduction) * (o.shape[1] if loss.startswith("mean") else 1)
+        return found / by
 
-        def of_loss(case: Case, at: Callable[..., Array] = at) -> float:
-            _, o = _last(case)
-            return -float(at(case, o, case.rows.astype(float)).sum())
+    def replaced(network: Network) -> list[Replaced]:
+        return [(step, lambda o, y: at(network.case, o, y)) for step in network.of("scores")]
 
-        told = text.format(f"{size:.3g}")
-        yield Guard(told, size, PLAIN, lambda case: case.loss == loss, replaced, of_loss, _near_to_an_end)
+    def of_loss(case: Case) -> float:
+        _, o = _last(case)
+        return -float(at(case, o, case.rows.astype(float)).sum())
+
+    told = text.format(f"{size:.3g}")
+    return Guard(told, size, PLAIN, lambda case: case.loss == loss, replaced, of_loss, _near_to_an_end)
 
 
 def _last(case: Case) -> tuple[Array, Array]:
@@ -179,12 +227,12 @@ def _near_to_an_end(case: Case) -> str:
     return f"an output is {float(o.min()):.1g} from 0"
 
 
-def slopes(loss: str) -> Iterator[Guard]:
+def slopes(loss: str) -> Iterator[Family]:
     """The guards that the slope of an entropy may have."""
     return _epsilons(loss, SLOPES if loss == "cross_entropy" else BINARY_SLOPES)
 
 
-def values(loss: str) -> Iterator[Guard]:
+def values(loss: str) -> Iterator[Family]:
     """The guards that the value of a loss may have; none of a squared one."""
     rows = VALUES if loss == "cross_entropy" else BINARY_VALUES
     return _epsilons(loss, rows if loss.endswith("cross_entropy") else {})
@@ -205,24 +253,28 @@ CUTS: Sequence[tuple[str, str, Callable[..., Array], Callable[..., Array]]] = (
     ) for name in ("sigmoid", "softplus", "tanh")),
 )  # fmt: skip
 """Activation, in words, and what becomes of its value f and of its slope g at z."""
-CUT_AT = range(40, 1, -1)
-"""Where programs cut: whole numbers, down from where nothing is left of e^-z beside z."""
+CUT_AT = 750.0, 1.0
+"""The ends between which programs cut: e^-z is 0 at the first, and the second is no large number any more."""
 
 
-def _cuts(activation: str) -> Iterator[Guard]:
-    for name, text, up, down in CUTS:
-        for at in CUT_AT if name == activation else ():
-            f = partial(up, partial(value, name), t=at)
-            slope = partial(down, lambda z, name=name: back(name, np.ones_like(z), z), t=at)
-            yield Guard(
-                text.format(name, at),
-                float(np.exp(-at)),  # what σ and softplus are from their limits there
-                UNCUT,
-                lambda case, name=name: bool(_entering(name, case)),
-                partial(_cut_steps, name, f, slope),
-                partial(_cut_loss, name, f),
-                lambda case, name=name: f"the largest {_sized(name)} is {_largest(name, case):.2g}",
-            )
+def _cuts(activation: str) -> Iterator[Family]:
+    return (Family(partial(_with_cut, *row), CUT_AT) for row in CUTS if row[0] == activation)
+
+
+def _with_cut(
+    activation: str, text: str, up: Callable[..., Array], down: Callable[..., Array], at: float
+) -> Guard:
+    f = partial(up, partial(value, activation), t=at)
+    slope = partial(down, lambda z: back(activation, np.ones_like(z), z), t=at)
+    return Guard(
+        text.format(activation, f"{at:.6g}"),
+        float(np.exp(-at)),  # what σ and softplus are from their limits there
+        UNCUT,
+        lambda case: bool(_entering(activation, case)),
+        partial(_cut_steps, activation, f, slope),
+        partial(_cut_loss, activation, f),
+        lambda case: f"the largest {_sized(activation)} is {_largest(activation, case):.2g}",
+    )
 
 
 def _cut_steps(activation: str, f: Elementwise, slope: Elementwise, network: Network) -> list[Replaced]:
@@ -286,11 +338,40 @@ def beside(found: Explanation, probes: Sequence[Probe]) -> str:
     """The guard with which a mistake explains every probe; empty for none."""
     (*others, one) = (finding.candidate for finding in found.findings)
     network = Network(probes[0].case)
-    for guard in slopes(probes[0].case.loss) if not others else ():
-        both = guard.candidate(network).then(Candidate(one.text, network, one.edits, one.change, one.after))
-        if both is not None and all(map(both.everything, probes)):
-            return guard.text
+    plain = Candidate(one.text, network, one.edits, one.change, one.after)
+
+    def flat(candidate: Candidate | None, probe: Probe) -> Array:
+        return _flat(candidate.at(probe) if candidate else None, probe.right)
+
+    def off(probe: Probe) -> float:
+        return float(np.linalg.norm(_flat(probe.answer, probe.right) - flat(plain, probe)))
+
+    def both(guard: Guard) -> Candidate | None:
+        return guard.candidate(network).then(plain)
+
+    most = max(probes, key=off)
+    for family in slopes(probes[0].case.loss) if not others else ():
+        for guard in family.fitted(
+            lambda guard: flat(both(guard), most),
+            flat(plain, most),
+            _flat(most.answer, most.right),
+            _norm(most.error),
+        ):
+            one = both(guard)
+            if one is not None and all(map(one.everything, probes)):
+                return guard.text
     return ""
+
+
+def _flat(found: Mapping[str, Array] | None, like: Mapping[str, Array]) -> Array:
+    """All gradients in one; NaN where there are none."""
+    return np.concatenate([np.ravel(found[name] if found else 0 * like[name] + np.nan) for name in like])
+
+
+def _norm(errors: Mapping[str, Array]) -> float:
+    """Of what is bounded."""
+    every = np.concatenate([np.ravel(one) for one in errors.values()])
+    return float(np.linalg.norm(every[np.isfinite(every)]))
 
 
 class Guarded:
@@ -328,29 +409,55 @@ class Guarded:
         return case.oracle.loss
 
 
-@dataclass(frozen=True)
-class _Heard(Probe):
-    """A case with the subject's answers; no loss where it gives none."""
+class _Gradient:
+    """The subject's gradient for a case, held against the right one."""
 
-    loss: float | None = None
+    def __init__(self, probe: Probe, network: Network) -> None:
+        """The network has the choices of the case."""
+        self.probe, self.network, truth = probe, network, probe.case.oracle
+        self.right, self.answer = _flat(probe.right, probe.right), _flat(probe.answer, probe.right)
+        self.error = _norm(named(truth.error))
+        self.off = 0.0
+        """How far it is off, relative to its largest entry; 0 where rounding explains it."""
+        if not compare(probe.answer, probe.right, named(truth.error), named(truth.open)).holds:
+            size = float(abs(self.right).max(initial=0))
+            self.off = float(abs(self.answer - self.right).max(initial=0)) / size if size else np.inf
 
-    @cached_property
-    def slope_off(self) -> float:
-        """How far the gradient is off, relative to its largest entry; 0 where rounding explains it."""
-        truth = self.case.oracle
-        if compare(self.answer, self.right, named(truth.error), named(truth.open)).holds:
-            return 0.0
-        size = max(float(abs(array).max(initial=0)) for array in self.right.values())
-        off = max(float(abs(self.answer[name] - self.right[name]).max(initial=0)) for name in self.right)
-        return off / size if size else np.inf
+    def predicted(self, guard: Guard) -> Array:
+        """What the guard gives."""
+        return _flat(guard.candidate(self.network).at(self.probe), self.probe.right)
 
-    @cached_property
-    def loss_off(self) -> float:
-        """The same of the loss."""
-        truth = self.case.oracle
-        if self.loss is None or abs(self.loss - truth.loss) <= truth.loss_error:
-            return 0.0
-        return abs(self.loss - truth.loss) / truth.loss if truth.loss else np.inf
+    def explained(self, guard: Guard) -> bool:
+        """Whether the guard gives the answer, but for rounding."""
+        return guard.explains_gradient(self.network, self.probe)
+
+
+class _Loss:
+    """The same of its loss."""
+
+    def __init__(self, case: Case, loss: float) -> None:
+        """The loss is the subject's."""
+        self.case, truth = case, case.oracle
+        self.right, self.answer, self.error = np.array([truth.loss]), np.array([loss]), truth.loss_error
+        self.off, apart = 0.0, abs(loss - truth.loss)
+        if not apart <= truth.loss_error:
+            self.off = apart / truth.loss if truth.loss else np.inf
+
+    def predicted(self, guard: Guard) -> Array:
+        """What the guard gives."""
+        return np.array([guard.value(self.case)])
+
+    def explained(self, guard: Guard) -> bool:
+        """Whether the guard gives the answer, but for rounding."""
+        return guard.explains_value(self.case, float(self.answer[0]))
+
+
+class _Heard(NamedTuple):
+    """A case, and the subject's answers to it; no loss where it gives none."""
+
+    case: Case
+    gradient: _Gradient
+    loss: _Loss | None
 
 
 def find_guards(subject: Subject, case: Case, *, steps: int = STEPS) -> Guarded | None:
@@ -377,7 +484,7 @@ Spread = Callable[[Case, float], Case]
 """A case with its z as large as that."""
 
 
-def _families(case: Case) -> Iterator[tuple[Iterator[Guard], Iterator[Guard], Spread]]:
+def _families(case: Case) -> Iterator[tuple[Iterator[Family], Iterator[Family], Spread]]:
     """Guards of the slope, guards of the value, and how fresh cases come near to where they matter."""
     if case.loss.endswith("cross_entropy"):
         yield slopes(case.loss), values(case.loss), _with_last_z
@@ -387,17 +494,16 @@ def _families(case: Case) -> Iterator[tuple[Iterator[Guard], Iterator[Guard], Sp
 
 
 def _explained(
-    interview: Interview, case: Case, of_slope: Iterator[Guard], of_value: Iterator[Guard], spread: Spread
+    interview: Interview, case: Case, of_slope: Iterator[Family], of_value: Iterator[Family], spread: Spread
 ) -> Guarded | None:
-    heard, network = _hear(interview, case, spread), Network(case)
-    off = [one for one in heard if one.slope_off], [one for one in heard if one.loss_off]
-    slope = _standing(off[0], of_slope, lambda guard, one: guard.explains_gradient(network, one))
-    of_loss = _standing(off[1], of_value, lambda guard, one: guard.explains_value(one.case, one.loss or 0.0))
+    heard = _hear(interview, case, spread)
+    slope = _standing([one.gradient for one in heard], of_slope)
+    of_loss = _standing([one.loss for one in heard if one.loss is not None], of_value)
     told = [
         f"{guard.text}{_effect(guard, what, heard, amount)}"
         for guard, what, amount in (
-            (of_loss, "loss", lambda one: one.loss_off),
-            (slope, "gradient", lambda one: one.slope_off),
+            (of_loss, "loss", lambda one: one.loss.off if one.loss else 0.0),
+            (slope, "gradient", lambda one: one.gradient.off),
         )
         if guard is not None
     ]
@@ -411,18 +517,18 @@ def _hear(interview: Interview, case: Case, spread: Spread) -> list[_Heard]:
     None are given where all that the subject gives is off by more than any ε explains where outputs are of size 1.
     """
     maker = Maker(case, claim_of(interview.subject, case), np.random.default_rng(0))
-    heard: list[_Heard] = []
+    heard, network = list[_Heard](), Network(case)
     flat = int(-np.log(np.finfo(case.inputs.dtype).eps / 2))
     for one in (case, *(spread(maker.case(), z + 0.5) for z in range(1, flat + 1))):
         probe = interview.ask(one)
         if probe is None or probe.fault is not None:
             continue
         try:
-            loss = interview.subject.loss(one) if interview.subject.has_loss else None
+            loss = _Loss(one, interview.subject.loss(one)) if interview.subject.has_loss else None
         except (Violation, Inconclusive):
             loss = None
-        heard.append(_Heard(probe.case, probe.answer, loss=loss))
-        far = (one.slope_off > FAR and (one.loss is None or one.loss_off > FAR) for one in heard)
+        heard.append(_Heard(one, _Gradient(probe, network), loss))
+        far = (one.gradient.off > FAR and (one.loss is None or one.loss.off > FAR) for one in heard)
         if len(heard) > EVIDENCE and all(far):
             return []
     return heard
@@ -444,15 +550,36 @@ def _with_z_of(activation: str, case: Case, largest: float) -> Case:
     return case
 
 
-def _standing(
-    off: Sequence[_Heard], guards: Iterable[Guard], explains: Callable[[Guard, _Heard], bool]
-) -> Guard | None:
+def _standing(heard: Sequence[_Gradient | _Loss], families: Iterable[Family]) -> Guard | None:
     """The first guard that explains one wrong answer, and then all the others."""
+    off = [one for one in heard if one.off]
     if len(off) <= EVIDENCE:
         return None
     # The middle one shows an ε best: enough is lost to tell ε by, and not all.
     first = off[len(off) // 2]
-    return next((g for g in guards if explains(g, first) and all(explains(g, one) for one in off)), None)
+    for family in families:
+        for some in ([first], off):  # of a cut, one case shows no more than between which two of its z it is
+            fitted = [*_fitted(family, some)]
+            for guard in fitted:
+                if first.explained(guard) and all(one.explained(guard) for one in off):
+                    return guard
+            if not any(map(first.explained, fitted)):
+                break
+    return None
+
+
+def _fitted(family: Family, some: Sequence[_Gradient | _Loss]) -> Iterator[Guard]:
+    """The guards of a family with which some answers are as they are."""
+
+    def joined(of: Callable[[_Gradient | _Loss], Array]) -> Array:
+        return np.concatenate([*map(of, some)])
+
+    return family.fitted(
+        lambda guard: joined(lambda one: one.predicted(guard)),
+        joined(lambda one: one.right),
+        joined(lambda one: one.answer),
+        float(np.linalg.norm([one.error for one in some])),
+    )
 
 
 def _effect(guard: Guard, what: str, heard: Sequence[_Heard], off: Callable[[_Heard], float]) -> str:

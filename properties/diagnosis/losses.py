@@ -1,17 +1,17 @@
 """What is wrong with a loss: a factor, an ε, a penalty, or the loss of another problem."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
 
-from properties.cases import Case
+from properties.cases import Array, Case
 from properties.comparison import named
 from properties.diagnosis import guards
 from properties.diagnosis.other_programs import other_choices
-from properties.diagnosis.probes import Interview, Probe, wide
-from properties.diagnosis.trials import as_named, named_factor, said_of
+from properties.diagnosis.probes import OVERLOOKED, Interview, Probe, wide
+from properties.diagnosis.trials import Trial, as_named, named_factor, said_of
 from properties.search import Inconclusive, Violation
 from reference.network import loss_value
 
@@ -61,17 +61,45 @@ def _told(interview: Interview, cases: Sequence[Case]) -> Iterator[_Told]:
 def _factor(told: Sequence[_Told]) -> tuple[str, str]:
     """By which factor a loss is off, with which ε besides, and the factor's name; both empty where there is none."""
     some = [one for one in told if one.case.oracle.loss]
-    for guard in chain((None,), guards.values(told[0].case.loss)):
-        right = [one.case.oracle.loss if guard is None else guard.value(one.case) for one in some]
-        ratios = [one.value / base for one, base in zip(some, right, strict=True) if base]
-        probes = [Probe(one.case, {}) for one in some]
-        called = named_factor(ratios, probes) if len(ratios) == len(some) else None
-        by = as_named(called[0], ratios[-1]) if called else None
-        asked = zip(some, probes, right, strict=True)
-        if called and by and all(one.is_explained(by(probe) * base) for one, probe, base in asked):
+    probes = [Probe(one.case, {}) for one in some]
+    right = [one.case.oracle.loss for one in some]
+    for guard in chain((None,), _guards(some, probes)):
+        base = right if guard is None else [guard.value(one.case) for one in some]
+        called, by = _called(some, probes, base)
+        asked = zip(some, probes, base, strict=True)
+        if called and by and all(one.is_explained(by(probe) * number) for one, probe, number in asked):
             beside = "" if guard is None else f", and {guard.text} besides"
-            return f"the loss is {said_of(called[0])} what PROBLEM says{beside}", called[0]
+            return f"the loss is {said_of(called)} what PROBLEM says{beside}", called
     return "", ""
+
+
+def _called(
+    told: Sequence[_Told], probes: Sequence[Probe], base: Sequence[float], within: float | None = None
+) -> tuple[str, Callable[[Trial], float] | None]:
+    """The name of the factor by which losses are what they are, and what it is at a probe; empty for none."""
+    ratios = [one.value / number for one, number in zip(told, base, strict=True) if number]
+    called = named_factor(ratios, probes, within) if ratios and len(ratios) == len(told) else None
+    return (called[0], as_named(called[0], ratios[-1])) if called else ("", None)
+
+
+def _guards(told: Sequence[_Told], probes: Sequence[Probe]) -> Iterator[guards.Guard]:
+    """The guards with which losses are what they are relative to the first, of a factor that is known but roughly."""
+    right = [one.case.oracle.loss for one in told]
+    _, by = _called(told, probes, right, OVERLOOKED)
+    if by is None:
+        return
+
+    def apart(losses: Sequence[float]) -> Array:
+        return np.asarray(losses) / losses[0]
+
+    errors = [2 * one.case.oracle.loss_error / one.case.oracle.loss for one in told]
+    for family in guards.values(told[0].case.loss):
+        yield from family.fitted(
+            lambda guard: apart([guard.value(one.case) for one in told]),
+            apart(right),
+            apart([one.value / by(probe) for one, probe in zip(told, probes, strict=True)]),
+            float(np.linalg.norm(errors)),
+        )
 
 
 def _others(told: Sequence[_Told]) -> Iterator[str]:

@@ -40,11 +40,12 @@ def numbers(form: Form, search: Search, possible: Callable[[Edit], bool]) -> Ite
     for family in families(reading):
         if not possible(family.make(family.starts[0][1])):
             continue
-        yield from Fit(form, search, partial(_edited, form, family), family.starts, family.right).found()
+        make = partial(_edited, form, family)
+        yield from Fit(form, search, make, family.starts, family.right, family.between).found()
     for name, array in form.inputs(search.first).items():
-        for text, limit, starts in limits(array) if name in form.passage.gradients else ():
+        for text, limit, starts, between in limits(array) if name in form.passage.gradients else ():
             make = partial(_of_input, form, name, text, limit)
-            yield from Fit(form, search, make, starts).found()
+            yield from Fit(form, search, make, starts, None, between).found()
 
 
 def _edited(form: Form, family: Family, x: float) -> Candidate:
@@ -71,6 +72,7 @@ class Fit:
         make: the candidate with a number.
         starts: pairs of numbers, near to each other, from which it is looked for.
         right: the number with which the program is right, where there is one.
+        between: the ends between which the number lies.
     """
 
     form: Form
@@ -78,6 +80,7 @@ class Fit:
     make: Callable[[float], Candidate]
     starts: Sequence[tuple[float, float]]
     right: float | None = None
+    between: tuple[float, float] = (-np.inf, np.inf)
 
     def __post_init__(self) -> None:
         """What it may change, and the answer there."""
@@ -92,7 +95,7 @@ class Fit:
             return
         for start in self.starts:
             x = _solved(self.at, self.flat(self.answer), *start)
-            if x is not None and self.explains(x):
+            if x is not None and self.between[0] < x < self.between[1] and self.explains(x):
                 short = (float(f"{x:.{digits}g}") for digits in range(1, DIGITS))
                 yield self.make(next((one for one in short if self.explains(one)), x))
                 return

@@ -195,22 +195,27 @@ def _every(numbers: Mapping[str, float], sizes: Mapping[str, float]) -> Iterator
             yield times + text.format(name), k * one**power, rank + more + less
 
 
-def named_factor(values: Sequence[float], trials: Sequence[Trial]) -> tuple[str, float] | None:
-    """The simplest name of a factor that has these values on these trials, and its rank; None for no single one."""
-    unit = trials[0].unit
+def named_factor(
+    values: Sequence[float], trials: Sequence[Trial], within: float | None = None
+) -> tuple[str, float] | None:
+    """The simplest name of a factor that has these values on these trials, and its rank; None for no single one.
+
+    They agree to half of the digits of an answer, or as it is said.
+    """
+    within = sqrt(trials[0].unit) if within is None else within
     tables = [factors(one.numbers) for one in trials]
     found = {
         said: rank
         for said, (_, rank) in tables[0].items()
         if all(
-            said in table and abs(table[said][0] - value) <= sqrt(unit) * max(1, abs(value))
+            said in table and abs(table[said][0] - value) <= within * max(1, abs(value))
             for table, value in zip(tables, values, strict=True)
         )
     }
     if found:
         said = min(found, key=lambda said: found[said])
         return said, found[said]
-    if max(values) - min(values) <= sqrt(unit) * max(1, abs(values[0])):
+    if max(values) - min(values) <= within * max(1, abs(values[0])):
         number = written(values[0])
         return f"{number:.6g}" if f"{number:.6g}" != "1" else f"{number:.12g}", 3.2
     return None

@@ -533,7 +533,7 @@ def with_e(slope: Callable[[Array, Array, float], Array], e: float, factor: floa
     return gradient
 
 
-@pytest.mark.parametrize("e", [1e-12, 2e-8])
+@pytest.mark.parametrize("e", [1e-12, 3.7e-9])
 @pytest.mark.parametrize("text", SLOPES_WITH_E)
 def test_an_epsilon_in_the_gradient_is_found_and_taken_out(text: str, e: float) -> None:
     problem, slope = SLOPES_WITH_E[text]
@@ -628,7 +628,7 @@ CUT_SOFTPLUS: dict[str, tuple[Formula, Formula]] = {
 """The value and the slope, by z and where it is cut."""
 
 
-def with_cut(value: Formula, slope: Formula, t: int) -> Callable[..., Parameters]:
+def with_cut(value: Formula, slope: Formula, t: float) -> Callable[..., Parameters]:
     """A softplus layer below another one, and a squared error."""
 
     def gradient(parameters: Parameters, inputs: Array, targets: Array, **_: str) -> Any:
@@ -642,9 +642,9 @@ def with_cut(value: Formula, slope: Formula, t: int) -> Callable[..., Parameters
     return gradient
 
 
-@pytest.mark.parametrize("t", [9, 16, 20])
+@pytest.mark.parametrize("t", [9, 16.5, 20])
 @pytest.mark.parametrize("text", CUT_SOFTPLUS)
-def test_a_cut_activation_is_found_and_taken_out(text: str, t: int) -> None:
+def test_a_cut_activation_is_found_and_taken_out(text: str, t: float) -> None:
     claims = read({"hidden": "softplus", "layers": 2, "loss": "mse", "reduction": "mean", "targets": "real"})
     subject = Wrong(with_cut(*CUT_SOFTPLUS[text], t), claims)
     found = find_guards(subject, case_for(claims))

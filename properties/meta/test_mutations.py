@@ -422,6 +422,36 @@ def test_a_number_that_is_not_in_the_program_is_read_off_the_gradient(
     assert (found.verdict, [one.sentence for one in found.findings]) == ("named", [told])
 
 
+@pytest.mark.parametrize(
+    ("operation", "backward", "told"),
+    [
+        ("tanh", lambda dy, x: (dy * (1 - np.tanh(x)),), "1 − `jnp.tanh(x)` stands in the place of the slope"),
+        ("sigmoid", lambda dy, x: (dy / (1 + np.exp(-x)),), "`lax.logistic(x)` stands in the place of the slope"),
+        ("log_softmax", lambda dy, x: (dy - np.exp(x) / np.exp(x).sum(-1, keepdims=True),), "as if it were 1"),
+    ],
+)  # fmt: skip
+def test_what_stands_in_the_place_of_an_array_is_no_limit_that_all_of_it_is_beyond(
+    operation: str, backward: Callable[..., Any], told: str
+) -> None:
+    found = diagnosed(operation, backward)
+    assert told in found.findings[0].sentence
+    assert "kept" not in str(found)
+
+
+def test_a_number_that_is_added_is_none_beside_which_nothing_is_left() -> None:
+    def backward(dy: Array, x: Array) -> tuple[Array, ...]:
+        return (dy[:, None] / x.shape[1] + 0 * x,)
+
+    assert "is added to" not in str(diagnosed("max", backward))
+
+
+@pytest.mark.parametrize("operation", ["gelu", "silu", "gelu_tanh", "mish"])
+def test_the_slope_of_a_function_of_several_paths_is_told_where_it_is_left_out(operation: str) -> None:
+    found = diagnosed(operation, lambda dy, x: (dy,)).findings[0].sentence
+    assert found.startswith("the slope of `")
+    assert found.endswith("` is left out")
+
+
 def test_a_number_that_one_entry_shows_alone_is_not_told() -> None:
     def backward(dy: Array, x: Array) -> tuple[Array, ...]:
         dx = dy * (1 - np.tanh(x) ** 2)

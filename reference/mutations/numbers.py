@@ -21,6 +21,8 @@ Array = NDArray[Any]
 
 SMALL = 2.0**-10
 """Beside numbers of size 1: a step along which most functions are all but straight."""
+SEEN = 2.0**-26
+"""Of a sum, in half of its digits: a larger number that is added leaves nothing of what it is added to."""
 PLACES = 5
 """So many limits are tried first, with as many entries of an array between one and the next."""
 
@@ -33,11 +35,13 @@ class Family:
         make: the edit with this number.
         starts: pairs of numbers, near to each other, from which the number is looked for.
         right: the number with which the program is the right one; None where there is none.
+        between: the ends between which the number lies.
     """
 
     make: Callable[[float], Edit] = field(repr=False)
     starts: Sequence[tuple[float, float]]
     right: float | None = None
+    between: tuple[float, float] = (-np.inf, np.inf)
 
 
 def families(reading: Reading) -> Iterator[Family]:
@@ -112,7 +116,8 @@ def _more(reading: Reading, i: int, k: int | None, rank: float, also: Sequence[i
         said = f"{abs(x):.6g} is {'added to' if x > 0 else 'subtracted from'} {to}"
         return Edit((i,), "constant", rule, said, slots, rank=rank, also=tuple(also))
 
-    return Family(make, [(0.0, SMALL)], right=0.0)
+    largest = max(float(abs(np.asarray(reading.values[slot])).max(initial=0)) for slot in slots)
+    return Family(make, [(0.0, SMALL)], 0.0, (-largest / SEEN, largest / SEEN))
 
 
 Limit = Callable[[Array, float], Array]
@@ -134,16 +139,20 @@ def _limits(reading: Reading, steps: Sequence[tuple[int, Equation]]) -> Iterator
     """An array whose entries are kept from being too large, or too small."""
     for i, one in steps:
         if i >= reading.passage.static:
-            for text, limit, starts in limits(np.asarray(reading.values[one.outputs[0]])):
-                yield Family(_limited(i, text, limit, one.outputs[0]), starts)
+            for text, limit, starts, between in limits(np.asarray(reading.values[one.outputs[0]])):
+                yield Family(_limited(i, text, limit, one.outputs[0]), starts, None, between)
 
 
-def limits(value: Array) -> Iterator[tuple[str, Limit, Sequence[tuple[float, float]]]]:
-    """In words, what becomes of an array, and where its limit is looked for."""
-    between = value.size > 0 and bool((value > 0).all() and (value < 1).all())
-    for text, limit, measure in (*LIMITS, WITHIN) if between else LIMITS:
-        if starts := list(_between(measure(value))):
-            yield text, limit, starts
+def limits(value: Array) -> Iterator[tuple[str, Limit, Sequence[tuple[float, float]], tuple[float, float]]]:
+    """In words, what becomes of an array, where its limit is looked for, and between which ends it is one.
+
+    It changes some entries and not all: what puts one number in the place of every entry keeps nothing within.
+    """
+    is_part = value.size > 0 and bool((value > 0).all() and (value < 1).all())
+    for text, limit, measure in (*LIMITS, WITHIN) if is_part else LIMITS:
+        sizes = measure(value)
+        if starts := list(_between(sizes)):
+            yield text, limit, starts, (float(sizes.min()), float(sizes.max()))
 
 
 def _limited(i: int, text: str, limit: Limit, slot: Slot) -> Callable[[float], Edit]:

@@ -56,6 +56,8 @@ def formulas(at: Place) -> Iterator[Edit]:
     entry from the one before. The way through all of them is one slope.
     """
     for begin, argument, value in _ways(at):
+        more = {"reads": (begin,), "is_local": True}
+        yield at.rule("slope", "the slope of {0} is left out", lambda c, *x: x[-1], 1.5, value, **more)
         real = [one for one in (value, argument) if np.asarray(at.values[one]).dtype.kind == "f"]
         for source, (said, f) in product(real, FORMULAS):
             with np.errstate(all="ignore"):
