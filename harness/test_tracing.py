@@ -499,6 +499,13 @@ PARTS = {
         '(np.convolve(dy, w[::-1], mode="full"), np.correlate(x, dy, mode="valid"))',
         "dx: w stands in the place of w reversed",
     ),
+    "of what is taken from 1": (
+        '{"x": "n", "g": "n"}',
+        "x, g",
+        "(1 - np.tanh(g)) * x",
+        "(dy * np.tanh(g), -dy * x * (1 - np.tanh(g) ** 2))",
+        "dx: `np.tanh(g)` stands in the place of `1 - np.tanh(g)`",
+    ),
     "of another turn of a loop": (
         '{"x": "n d", "V": "d d"}',
         "x, V",
@@ -533,6 +540,35 @@ def test_what_stands_in_the_place_of_something_is_told_of_what_it_is(name: str, 
     outcome = judged(tmp_path, source)
     assert outcome.diagnosis is not None
     assert told in outcome.diagnosis.sentence
+
+
+@pytest.mark.parametrize(
+    ("text", "row"),
+    [
+        ("for g in gap: total = total + g", "g"),
+        ("for t, g in enumerate(gap): total = total + t * g", "g"),
+        ("for x, y in zip(xs, ys): total = total + x * y", "x, y"),
+        ("[f(x) for x in rows]", "x"),
+        ("(x for x in rows if x)", "x"),
+        ("[f(x) for x in rows][0]", ""),
+        ("x @ W", ""),
+        ("'a for b' +", ""),
+    ],
+)
+def test_the_rows_that_a_loop_takes_are_called_as_it_calls_them(text: str, row: str) -> None:
+    assert tracing.of_a_loop(text) == row
+
+
+def test_a_condition_that_is_given_is_told_by_the_line_that_has_it(tmp_path: Path) -> None:
+    source = """
+    OPERATION = {"x": "n 4"}
+    SEEN = np.arange(4) % 2 == 0
+    def forward(x): return np.where(SEEN, np.sin(x), 0.5 * x), x
+    def backward(dy, x): return dy * np.cos(x)
+    """
+    outcome = judged(tmp_path, source)
+    assert outcome.diagnosis is not None
+    assert "the condition in `np.where(SEEN, np.sin(x), 0.5 * x)` is ignored" in outcome.diagnosis.sentence
 
 
 def test_the_cotangent_is_not_called_as_the_gradient_of_an_input(tmp_path: Path) -> None:

@@ -15,15 +15,18 @@ What travels is data: equations by the names of their primitives, parameters, co
 
 from __future__ import annotations
 
+import ast
 import importlib
 import linecache
 import operator
+import re
 import sys
 import traceback
 import types
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -812,7 +815,20 @@ def expression(frame: Any) -> str:
     ]
     lines[-1] = lines[-1][: frame.end_column]
     text = " ".join(b" ".join([lines[0][frame.start_column :], *lines[1:]]).decode().split())
+    text = of_a_loop(text) or text
     return text if text.isprintable() and "»" not in text and len(text) <= EXPRESSION else ""
+
+
+@cache
+def of_a_loop(text: str) -> str:
+    """What a loop over an array calls its rows, where it is a loop that takes the next one; else empty."""
+    if header := re.match(r"for ([\w, ]+) in (enumerate\()?", text):
+        return header[1].rpartition(", ")[2] if header[2] else header[1]
+    with suppress(SyntaxError, ValueError):
+        found = ast.parse(text, mode="eval").body if " for " in text else None
+        if isinstance(found, ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp):
+            return ast.unparse(found.generators[0].target)
+    return ""
 
 
 def written(value: Any) -> Any:

@@ -398,8 +398,9 @@ def _traced(
             found = outputs_of(*inputs)
             return tuple(found[i] for i in pulled)
 
+        outputs = outputs_of(*inputs)  # first: of equal equations, the line of the forward pass is kept
         _, pull = jax.vjp(of, *(given[place] for place in places))
-        return (*outputs_of(*given[: len(arguments)]), *pull(tuple(cotangents)))
+        return (*outputs, *pull(tuple(cotangents)))
 
     every = (*arguments, *(shapes[i] for i in pulled))
     closed = jax.make_jaxpr(both)(*every)

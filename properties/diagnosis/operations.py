@@ -313,7 +313,7 @@ def usual_factors(form: Form) -> Iterator[Edit]:
     flow = form.passage.flow
     for i in sorted(flow.matters):
         if flow.backward(i) and len(flow.steps[i].outputs) == 1:
-            yield from (_factor_edit((i,), 0, flow.steps[i].outputs[0], said, 1) for said in _SAID)
+            yield from (_factor_edit((i,), 0, flow.steps[i].outputs[0], said, 1.05) for said in _SAID)
 
 
 LEVELS = (1.1, 2.0, 3.0, 9.0)

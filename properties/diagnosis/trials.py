@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import combinations, permutations, product
-from math import prod, sqrt
+from math import pi, prod, sqrt
 from typing import Any
 
 import numpy as np
@@ -157,6 +157,8 @@ UNIT = 2.0**-53
 
 NUMBERS: Mapping[str, float] = {
     "0": 0, "−1": -1, "2": 2, "½": 0.5, "−2": -2, "−½": -0.5, "3": 3, "4": 4, "1/3": 1 / 3, "1/4": 0.25,
+    "√2": sqrt(2), "1/√2": sqrt(0.5), "π": pi, "1/π": 1 / pi, "2π": 2 * pi, "1/(2π)": 0.5 / pi,
+    "√(2π)": sqrt(2 * pi), "1/√(2π)": sqrt(0.5 / pi),
 }  # fmt: skip
 _POWERS = (
     ("{}", 1.0, 1.2), ("1/{}", -1.0, 1.2), ("√{}", 0.5, 1.5), ("1/√{}", -0.5, 1.5),
@@ -178,7 +180,7 @@ def _factors(numbers: Sequence[tuple[str, float, bool]]) -> Mapping[str, tuple[f
 
 
 def _every(numbers: Mapping[str, float], sizes: Mapping[str, float]) -> Iterator[tuple[str, float, float]]:
-    yield from ((said, value, 1.2 if value in {0, -1, 2, 0.5} else 2.5) for said, value in NUMBERS.items())
+    yield from ((said, value, 1.2 if value in {0, -1, 2, 0.5} else 2.3) for said, value in NUMBERS.items())
     options = {said for name in numbers if name not in sizes for said in (name, f"(1 − {name})")}
     atoms = {  # with what makes them less likely
         **{name: (one, 0.0) for name, one in numbers.items()},

@@ -1,5 +1,6 @@
 """A wrong backward pass, as an author writes it, and which step of it is said to be wrong."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -450,6 +451,21 @@ def test_the_slope_of_a_function_of_several_paths_is_told_where_it_is_left_out(o
     found = diagnosed(operation, lambda dy, x: (dy,)).findings[0].sentence
     assert found.startswith("the slope of `")
     assert found.endswith("` is left out")
+
+
+def test_a_factor_of_the_whole_gradient_is_told_though_no_step_has_it_alone() -> None:
+    def backward(dy: Array, x: Array, *, eps: float = 0.0) -> tuple[Array, ...]:
+        norm = np.sqrt((x * x).sum(-1, keepdims=True))
+        return (dy - x * (dy * x).sum(-1, keepdims=True) / norm**2,)  # and all that divided by the norm
+
+    said = "dx is multiplied by `jnp.sqrt((x * x).sum(axis=-1, keepdims=True))`, or not divided by it"
+    assert diagnosed("l2_normalise", backward).findings[0].sentence == said
+
+
+@pytest.mark.parametrize(("factor", "called"), [(np.sqrt(2 * np.pi), "√(2π)"), (1 / 3, "1/3"), (np.pi, "π")])
+def test_a_factor_is_called_by_the_number_that_people_leave_out(factor: float, called: str) -> None:
+    found = diagnosed("sin", lambda dy, x: (factor * dy * np.cos(x),)).findings[0].sentence
+    assert re.search(rf"multiplied by {re.escape(called)}(, or|$)", found)
 
 
 def test_a_number_that_one_entry_shows_alone_is_not_told() -> None:

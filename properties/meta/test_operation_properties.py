@@ -535,6 +535,12 @@ def test_a_verdict_says_what_it_could_have_seen_and_how() -> None:
         assert "would have failed" not in " ".join(notes(judge, passes=False))
 
 
+def test_of_numbers_that_are_only_moved_any_error_would_have_failed() -> None:
+    judge = Judge(InProcess(X, lambda x: (np.array(x), None), lambda dy, _: np.array(dy), "identity"))
+    assert searched(PROPERTIES[2], judge, EFFORT).verdict is Verdict.PASS
+    assert "Any error in a typical entry would have failed." in notes(judge, passes=True)
+
+
 def test_an_error_a_little_above_the_stated_one_fails() -> None:
     judge = Judge(TANH)
     searched(PROPERTIES[2], judge, EFFORT)

@@ -34,9 +34,10 @@ def notes(judge: Judge, *, passes: bool) -> list[str]:
         found.append(f"{how}.")
     if passes and judge.seen:
         error = float(np.median(judge.seen))
+        least = f"An error of {error:.0e}" if error else "Any error"  # of what is moved nothing is rounded
         found.append(
-            f"An error of {error:.0e} in a typical entry would have failed"
-            + (f": {_digits(error)} could be seen." if judge.reading is None else ".")
+            f"{least} in a typical entry would have failed"
+            + (f": {_digits(error)} could be seen." if judge.reading is None and error else ".")
         )
     if mixed := _mixed(judge):
         found.append(mixed)

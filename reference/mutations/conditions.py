@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from reference.mutations.edit import Edit
 from reference.mutations.place import Place
+from reference.mutations.words import AS_IT_IS
+from reference.program import Slot
 
 Array = NDArray[Any]
 # pyright: reportUnknownLambdaType=false
@@ -27,8 +29,10 @@ def choice(at: Place) -> Iterator[Edit]:
     which, *cases = at.step.inputs
     if len(cases) != 2:  # noqa: PLR2004
         return
+    told = "in {via1}" if _is_given(at, which) else "{0}"
     for said, f, rank in _CONDITIONS:
-        yield at.operand(0, "condition", f"the condition {{0}} {said}", f, rank)
+        rule = lambda c, w, *x, f=f: c.again(f(w), *x)  # noqa: E731
+        yield at.rule("condition", f"the condition {told} {said}", rule, rank, which, at.step.outputs[0])
     for other in at.same_shape(at.step.outputs[0]):
         for sign in (1, -1):
             rule = lambda c, w, a, b, z, s=sign: np.where(s * z > 0, b, a)  # noqa: E731
@@ -36,6 +40,14 @@ def choice(at: Place) -> Iterator[Edit]:
             yield at.rule("condition", text, rule, 2.1 - sign / 10, which, other, reads=(other,))
     for k in (1, 2):
         yield at.operand(k, "condition", "0 is chosen where {0} belongs", np.zeros_like, 2)
+
+
+def _is_given(at: Place, slot: Slot) -> bool:
+    """Whether a condition is a constant, which has no line of its own."""
+    made = {out: one for one in at.steps for out in one.outputs}
+    while slot in made and made[slot].primitive in AS_IT_IS:
+        slot = made[slot].inputs[0]
+    return slot in at.passage.program.constants
 
 
 def comparison(at: Place) -> Iterator[Edit]:

@@ -101,6 +101,7 @@ def _edits_of(at: Place) -> Iterator[Edit]:
             yield from formulas(at) if not at.path else ()
         if np.asarray(at.values[out]).dtype.kind == "f":
             yield from _of_the_value(at)
+            yield from _of_all_paths(at, out)
         if at.step.primitive not in {"copy", "convert_element_type"}:
             yield from _of_operands(at)
 
@@ -165,7 +166,22 @@ def _of_a_gradient(at: Place, out: Slot) -> Iterator[Edit]:
                 yield at.value("extra", text, lambda v, w, f=f: v * f(w), 3, other)
 
 
+def _of_all_paths(at: Place, out: Slot) -> Iterator[Edit]:
+    """A factor of the whole sum, as where all that comes back to x has a division by its norm."""
+    if not at.back or at.path or (out not in at.flow.ends and at.step.primitive != "add_any"):
+        return
+    seen = set[bytes]()
+    for other, numbers in at.alike.repeated(np.shape(at.values[out])):
+        if other not in at.flow.carried and numbers not in seen:
+            seen.add(numbers)
+            text = "{0} is multiplied by {1}, or not divided by it"
+            yield at.value("factor", text, lambda v, w: v * w, 2.7, other)
+            text = "{0} is divided by {1}, or not multiplied by it"
+            yield at.value("factor", text, lambda v, w: v / w, 2.7, other)
+
+
 def _of_operands(at: Place) -> Iterator[Edit]:
+    made = {slot: one for one in at.steps for slot in one.outputs}
     for k, slot in enumerate(at.step.inputs):
         value, carried = np.asarray(at.values[slot]), slot in at.flow.carried
         if value.dtype.kind != "f":
@@ -173,6 +189,10 @@ def _of_operands(at: Place) -> Iterator[Edit]:
         for other in at.same_shape(slot):
             rank = 4.5 if carried and other not in at.flow.carried else 4
             rank = 3.5 if other in at.step.inputs else rank
+            near = (
+                slot in made and other in made[slot].inputs and not carried and slot not in at.passage.slopes
+            )
+            rank = 2.3 if near else rank  # h for 1 − h
             yield at.operand(k, "operand", "{1} stands in the place of {0}", lambda v, w: w, rank, other)
         if value.ndim > 1 and (not carried or at.step.primitive == "dot_general"):
             yield from layouts(at, k, value)

@@ -135,7 +135,8 @@ class Passage:
         called = [self._called(slot, edit.at) for slot in edit.slots]
         for k, (slot, name) in enumerate(zip(edit.slots, called, strict=True)):
             if k and slot != edit.slots[0] and name == called[0]:  # of a loop that is written out
-                called[k] = f"{'an earlier' if slot < edit.slots[0] else 'a later'} {name}"
+                when = "an earlier" if slot < edit.slots[0] else "a later"
+                called[k] = f"{when} {name}" if name.startswith("`") else f"another part of {name}"
         paths = {f"via{k}": text.removeprefix("the gradient of ") for k, text in enumerate(called)}
         paths |= {
             f"factor{k}": text if "slope of" in text else f"the factor {text}"

@@ -36,6 +36,16 @@ class Alike:
         """The variables of a shape, each with its numbers."""
         return self._of.get(shape, ())
 
+    def repeated(self, shape: tuple[int, ...]) -> Iterator[tuple[Slot, bytes]]:
+        """Those that are repeated along some axes where they meet an array of a shape."""
+        for other, found in self._of.items():
+            if (
+                len(other) == len(shape)
+                and other != shape
+                and all(a in (1, b) for a, b in zip(other, shape, strict=True))
+            ):
+                yield from found
+
 
 class Reading:
     """A passage with all its values at one case.

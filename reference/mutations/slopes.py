@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import product
+from math import sqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reference.mutations.edit import Edit
+from reference.mutations.edit import FLOATS, Edit
 from reference.mutations.place import Place
 from reference.mutations.words import expression, row
 from reference.program import Equation, Slot
@@ -95,7 +96,8 @@ def _ways(at: Place) -> Iterator[tuple[Slot, Slot, Slot]]:
         argument = _argument(at, some)
         if argument is not None:
             line = row(at.step) if (begin, some) in of_a_line else ""
-            yield from ((begin, argument, value) for value in _values_of(at, argument, line))
+            value = _value_of(at, begin, argument, line)
+            yield from ((begin, argument, one) for one in value)
 
 
 _ELEMENTWISE = {
@@ -162,17 +164,46 @@ def _argument(at: Place, region: Sequence[int]) -> Slot | None:
     return found
 
 
-def _values_of(at: Place, argument: Slot, line: str) -> list[Slot]:
-    """The last that is made of an argument entry by entry, on this line."""
-    known, values = {argument}, list[Slot]()
+def _value_of(at: Place, begin: Slot, argument: Slot, line: str) -> list[Slot]:
+    """The last that is made of an argument entry by entry, on this line, and has the slope that is multiplied by."""
+    known, steps = {argument}, list[Equation]()
     for step in at.steps[at.passage.static :]:  # it may not matter to the gradient
         inside = {slot for slot in step.inputs if np.size(at.values[slot]) > 1}
         if known.isdisjoint(inside) or not inside <= known or not _is_elementwise(at, step):
             continue
         known.add(step.outputs[0])
-        if step.outputs[0] not in at.passage.slopes and (not line or row(step) == line):
-            values.append(step.outputs[0])
-    return values[-1:]
+        if step.outputs[0] not in at.passage.slopes:
+            steps.append(step)
+    z = np.asarray(at.values[argument])
+    if z.dtype.kind != "f":
+        return []
+    finite = np.isfinite(z)  # −∞ is where a mask is 0
+    by = SMALL * np.maximum(1, abs(np.where(finite, z, 0)))
+    ahead, back = (_moved(at, steps, argument, moved) for moved in (z + by, z - by))
+    right, error = np.asarray(at.values[at.step.outputs[0]]), np.asarray(at.values[begin])
+    near = sqrt(SMALL) * float(abs(right).max(initial=0))
+
+    def is_the_slope(one: Slot) -> bool:
+        with np.errstate(all="ignore"):
+            slope = (np.asarray(ahead[one]) - back[one]) / (2 * by)
+            return bool((abs(error * slope - right) <= near)[finite].all())
+
+    values = [step.outputs[0] for step in reversed(steps) if not line or row(step) == line]
+    real = [one for one in values if np.asarray(at.values[one]).dtype.kind == "f"]
+    return list(filter(is_the_slope, real))[:1]
+
+
+def _moved(at: Place, steps: Sequence[Equation], argument: Slot, z: Array) -> list[Any]:
+    """All values, where an argument is another one, and what is made of it by some steps."""
+    found = [*at.values[:argument], z, *at.values[argument + 1 :]]
+    with np.errstate(all="ignore"):
+        for step in steps:
+            FLOATS.step(step, found)
+    return found
+
+
+SMALL = 2.0**-20
+"""Relative to an argument, what it is moved by where a slope is measured: to half of the digits of that."""
 
 
 def _multiplied(at: Place, k: int) -> Slot | None:
