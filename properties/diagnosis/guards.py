@@ -6,6 +6,9 @@ can be seen where the outputs o are of size 1, and by everything where an output
 for on cases that come nearer and nearer to where it matters, and has to explain all of them to the last rounding. The
 bounds of the plain formulas hold for the guarded ones too: a quotient by o + ε magnifies an error of o by less than
 one by o.
+
+Its number is read off an answer: the more ε is, the further the guarded formula is from the right one, so that there is
+one interval of numbers with which it is as far from it as the answer is, but for rounding.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -118,9 +121,7 @@ class Family:
             weak, strong = self.ends
             while abs(log(strong / weak)) > NEAR:
                 middle = sqrt(weak * strong)
-                is_as_far = (
-                    np.linalg.norm(predicted(self.make(middle)) - right) >= wanted
-                )  # not where it is NaN
+                is_as_far = np.linalg.norm(predicted(self.make(middle)) - right) >= wanted  # NaN is not
                 weak, strong = (weak, middle) if is_as_far else (middle, strong)
             return strong
 
