@@ -13,7 +13,6 @@ import pytest
 from harness import tracing
 from harness.judging import verify
 from harness.outcomes import OPERATION, Outcome, Request
-from properties.operation import judge
 from properties.operation.programs import Shapes
 from properties.search import Effort, Verdict
 from reference import transcript
@@ -21,7 +20,6 @@ from reference.arithmetic.bounded import Bounding
 from reference.operations.operation import Input, Operation
 from reference.operations.tracing import abstract_inputs
 from reference.program import Program, trace
-from reference.slopes.measurement import slopes
 from reference.transcript import LARGEST, TranscriptError, read_transcript
 
 X = np.array([[0.5, -1.5, 2.25], [3.0, 0.125, -0.75]])
@@ -947,32 +945,6 @@ def forward(x):
 def backward(dy, cache):
     return 0 * dy
 """
-
-
-def test_a_program_for_all_sizes_is_measured_at_a_part_of_them_and_each_of_several_at_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    measured = list[int]()
-
-    def counted(*given: Any, **more: Any) -> Any:
-        measured.append(1)
-        return slopes(*given, **more)
-
-    monkeypatch.setattr(judge, "slopes", counted)
-    found = list[int]()
-    for rows in ("np.sin(x).sum(axis=0)", "sum(np.sin(x[i]) for i in range(len(x)))"):
-        source = f"""
-        OPERATION = {{"x": "n d", "w": "d"}}
-        def forward(x, w): return w * {rows}, (x, w)
-        def backward(dy, cache):
-            x, w = cache
-            return dy * w * np.cos(x), dy * np.sin(x).sum(axis=0)
-        """
-        measured.clear()
-        assert judged(tmp_path, source, Effort(60, seed=1)).verdict is Verdict.PASS
-        found.append(len(measured))
-    one, several = found
-    assert 4 <= one < several
 
 
 def test_a_program_of_other_slopes_than_the_forward_pass_is_not_believed(tmp_path: Path) -> None:

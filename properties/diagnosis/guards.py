@@ -25,6 +25,7 @@ from properties.diagnosis.networks import SQUARED, Network, Replaced, back, valu
 from properties.diagnosis.probes import STEPS, Interview, Maker, OutOfSteps, Probe, claim_of, wide
 from properties.diagnosis.saturation import saturated
 from properties.diagnosis.search import Candidate, Explanation
+from properties.diagnosis.trials import shorter
 from properties.search import Inconclusive, SubjectGone, Violation
 from properties.subjects import Subject
 from reference.network import ACTIVATIONS, divisor, forward, layers_of, loss_terms
@@ -37,8 +38,6 @@ FAR = 2.0**-4
 """Relative to the largest entry, more than the largest of these takes away where outputs are of size 1."""
 NEAR = 2.0**-44
 """Relative to a number, what no more of it can be told by than rounding leaves of an answer."""
-DIGITS = 12
-"""Of a number that somebody wrote."""
 SCALED = 3
 """As often is a first layer scaled, until a z above it is what it should be: that does not grow in proportion."""
 EVIDENCE = 3
@@ -127,8 +126,8 @@ class Family:
 
         low, high = sorted((reached(distance - error), reached(distance + error)))
         middle = sqrt(low * high)
-        short = (float(f"{middle:.{digits}g}") for digits in range(1, DIGITS))
-        yield from map(self.make, dict.fromkeys((*(one for one in short if low <= one <= high), middle)))
+        short = (one for one in shorter(middle) if low <= one <= high)
+        yield from map(self.make, dict.fromkeys((*short, middle)))
 
 
 # --- an ε in an entropy ---------------------------------------------------------------------------------------
@@ -562,7 +561,7 @@ def _standing(heard: Sequence[_Gradient | _Loss], families: Iterable[Family]) ->
         for some in ([first], off):  # of a cut, one case shows no more than between which two of its z it is
             fitted = [*_fitted(family, some)]
             for guard in fitted:
-                if first.explained(guard) and all(one.explained(guard) for one in off):
+                if all(one.explained(guard) for one in (first, *off)):
                     return guard
             if not any(map(first.explained, fitted)):
                 break

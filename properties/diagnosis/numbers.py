@@ -17,14 +17,12 @@ import numpy as np
 
 from properties.diagnosis import cures
 from properties.diagnosis.search import Candidate, Form, Search, of_edit
-from properties.diagnosis.trials import Answer, Array, Trial
+from properties.diagnosis.trials import Answer, Array, Trial, shorter
 from reference.mutations import Edit
 from reference.mutations.numbers import Family, Limit, families, limits
 
 FALLING = 0.75
 """Each reading leaves less of the residual than that, or it is the last: Newton's iteration for 1/(v + x) halves it."""
-DIGITS = 12
-"""Of a number that somebody wrote."""
 EVIDENCE = 3
 """So many entries are wrong at least: one of them is what the number is read from."""
 
@@ -96,8 +94,7 @@ class Fit:
         for start in self.starts:
             x = _solved(self.at, self.flat(self.answer), *start)
             if x is not None and self.between[0] < x < self.between[1] and self.explains(x):
-                short = (float(f"{x:.{digits}g}") for digits in range(1, DIGITS))
-                yield self.make(next((one for one in short if self.explains(one)), x))
+                yield self.make(next((one for one in shorter(x) if self.explains(one)), x))
                 return
 
     def at(self, x: float) -> Array | None:

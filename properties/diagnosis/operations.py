@@ -313,6 +313,7 @@ def usual_factors(form: Form) -> Iterator[Edit]:
     flow = form.passage.flow
     for i in sorted(flow.matters):
         if flow.backward(i) and len(flow.steps[i].outputs) == 1:
+            # a sign of one of two equal terms takes both away: that a path is left out says it better
             yield from (_factor_edit((i,), 0, flow.steps[i].outputs[0], said, 1.05) for said in _SAID)
 
 

@@ -255,6 +255,13 @@ def written(number: float) -> float:
     return near if abs(near - number) <= abs(number) * NEAT else number
 
 
+def shorter(number: float) -> Iterator[float]:
+    """A number with one digit, with two, and so on."""
+    return (float(f"{number:.{digits}g}") for digits in range(1, DIGITS))
+
+
+DIGITS = 12
+"""Of a number that somebody wrote."""
 NEAT = 2.0**-26
 """The sixth digit leaves a relative difference of up to 5e-6: one in 300 numbers is as near to its neighbour."""
 

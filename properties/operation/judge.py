@@ -62,8 +62,6 @@ ENTRIES, LINES = 64, 16
 """Of an input that is measured entry by entry, its numbers at most; and lines through larger ones."""
 _UNSUITABLE = (ValueError, TypeError, ZeroDivisionError)
 """What a program raises for inputs or options that it isn't made for."""
-FOLLOWED = 4
-"""Of so many further sizes of one program for all, one is measured: of 20 that it is wrong at, 1 in 300 times none."""
 TIED = 16
 """Numbers that lie at a kink and are moved together, at most: those of some windows."""
 
@@ -85,7 +83,6 @@ class Judge:
         self._right_of_last: tuple[OperationCase, Right] | None = None
         self._valid: dict[Any, bool] = {}
         self._followed: set[Any] = set()
-        self._drawn = np.random.default_rng(0)
         self._is_distrusted = False
         self.why_no_program = ""
         """Why the forward pass is not judged by its own program, as far as that was asked."""
@@ -95,7 +92,6 @@ class Judge:
         other = Judge(self.subject, fmt, self.calls)
         other.remarks, other._last, other._valid = self.remarks, self._last, self._valid
         other._followed, other._is_distrusted = self._followed, self._is_distrusted
-        other._drawn = self._drawn
         other.why_no_program = self.why_no_program
         if "reading" in vars(self):
             vars(other)["reading"] = self.reading
@@ -333,21 +329,16 @@ class Judge:
         Its values alone would not tell a slope: x rounded to 50 binary places is x, and has the slope 0. The program
         comes from the subject's own process, and the truth can't hang on what that says. So its slope along a random
         line is measured with the first case of each program, and with the first that speaks against the subject: if it
-        does so rightly, the subject is wrong whatever the others are. One program for all sizes is measured where axes
-        are 1 that were not before, since these are repeated where they meet others, and at one of `FOLLOWED` further
-        sizes, which nobody knows beforehand. A program with another slope is followed nowhere any more.
+        does so rightly, the subject is wrong whatever the others are. A program with another slope is followed nowhere
+        any more.
         """
         if self._is_distrusted or not compared(outputs, known.outputs).holds:
             return False
         if case.regime in EDGES:
             return True
         accuses = gradients is not None and not compared_gradients(gradients, known.gradients).holds
-        program = *case.sizes.items(), repr(case.options), accuses
-        alike = *((name, size == 1) for name, size in case.sizes.items()), repr(case.options), accuses
-        is_known = program in self._followed
-        if gradients is not None and self.reading is not None and not self.reading.operation.concrete:
-            is_known |= alike in self._followed and self._drawn.integers(FOLLOWED) > 0
-        if not is_known:
+        program = tuple(case.sizes.items()), repr(case.options), accuses
+        if program not in self._followed:
             try:
                 lines = self._measured(case, outputs, cotangents, entries=0).lines
             except Inconclusive:
@@ -356,7 +347,7 @@ class Judge:
             if not suits:
                 self._is_distrusted = suits is False
                 return False
-            self._followed |= {program, alike}
+            self._followed.add(program)
         return True
 
     def _distance(self, reading: Reading, case: OperationCase, outputs: Sequence[Array]) -> Comparison:

@@ -44,9 +44,8 @@ def choice(at: Place) -> Iterator[Edit]:
 
 def _is_given(at: Place, slot: Slot) -> bool:
     """Whether a condition is a constant, which has no line of its own."""
-    made = {out: one for one in at.steps for out in one.outputs}
-    while slot in made and made[slot].primitive in AS_IT_IS:
-        slot = made[slot].inputs[0]
+    while (maker := at.maker(slot)) is not None and maker.primitive in AS_IT_IS:
+        slot = maker.inputs[0]
     return slot in at.passage.program.constants
 
 

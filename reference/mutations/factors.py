@@ -47,10 +47,9 @@ def _by_a_size(at: Place, k: int, slot: Slot) -> Iterator[Edit]:
 
 def _parentheses(at: Place, *, divides: bool) -> Iterator[Edit]:
     """s (a + b) for which s a + b is written."""
-    made = {slot: one for one in at.steps for slot in one.outputs}
     text = "the factor {0} is on one term of a sum only, not on {1}"
     for k, slot in enumerate(at.step.inputs):
-        inner = made.get(slot)
+        inner = at.maker(slot)
         if inner is None or inner.primitive not in {"add", "add_any", "sub"} or (divides and k == 1):
             continue
         signs = (1, -1) if inner.primitive == "sub" else (1, 1)

@@ -181,18 +181,16 @@ def _of_all_paths(at: Place, out: Slot) -> Iterator[Edit]:
 
 
 def _of_operands(at: Place) -> Iterator[Edit]:
-    made = {slot: one for one in at.steps for slot in one.outputs}
     for k, slot in enumerate(at.step.inputs):
         value, carried = np.asarray(at.values[slot]), slot in at.flow.carried
         if value.dtype.kind != "f":
             continue
+        maker = None if carried or slot in at.passage.slopes else at.maker(slot)
+        made_of = maker.inputs if maker else ()
         for other in at.same_shape(slot):
             rank = 4.5 if carried and other not in at.flow.carried else 4
             rank = 3.5 if other in at.step.inputs else rank
-            near = (
-                slot in made and other in made[slot].inputs and not carried and slot not in at.passage.slopes
-            )
-            rank = 2.3 if near else rank  # h for 1 − h
+            rank = 2.3 if other in made_of else rank  # h for 1 − h
             yield at.operand(k, "operand", "{1} stands in the place of {0}", lambda v, w: w, rank, other)
         if value.ndim > 1 and (not carried or at.step.primitive == "dot_general"):
             yield from layouts(at, k, value)

@@ -35,6 +35,10 @@ class Place:
         """The equation."""
         return self.steps[self.i]
 
+    def maker(self, slot: Slot) -> Equation | None:
+        """The step that makes a variable; None for what is given."""
+        return self.steps[self.alike.made[slot]] if slot in self.alike.made else None
+
     @property
     def back(self) -> bool:
         """Whether it is one of the way back."""

@@ -18,6 +18,8 @@ Array = NDArray[Any]
 # (the rule of an edit takes as many arrays as its step)
 
 
+STEP = 2.0**-20
+"""Relative to an argument, what it is moved by where a slope is measured: to half of the digits of that."""
 FORMULAS: tuple[tuple[str, Callable[[Array], Array]], ...] = (
     ("{1}", lambda w: w),
     ("{1} (1 − {1})", lambda w: w * (1 - w)),
@@ -96,8 +98,7 @@ def _ways(at: Place) -> Iterator[tuple[Slot, Slot, Slot]]:
         argument = _argument(at, some)
         if argument is not None:
             line = row(at.step) if (begin, some) in of_a_line else ""
-            value = _value_of(at, begin, argument, line)
-            yield from ((begin, argument, one) for one in value)
+            yield from ((begin, argument, value) for value in _value_of(at, begin, argument, line))
 
 
 _ELEMENTWISE = {
@@ -178,10 +179,10 @@ def _value_of(at: Place, begin: Slot, argument: Slot, line: str) -> list[Slot]:
     if z.dtype.kind != "f":
         return []
     finite = np.isfinite(z)  # −∞ is where a mask is 0
-    by = SMALL * np.maximum(1, abs(np.where(finite, z, 0)))
+    by = STEP * np.maximum(1, abs(np.where(finite, z, 0)))
     ahead, back = (_moved(at, steps, argument, moved) for moved in (z + by, z - by))
     right, error = np.asarray(at.values[at.step.outputs[0]]), np.asarray(at.values[begin])
-    near = sqrt(SMALL) * float(abs(right).max(initial=0))
+    near = sqrt(STEP) * float(abs(right).max(initial=0))
 
     def is_the_slope(one: Slot) -> bool:
         with np.errstate(all="ignore"):
@@ -200,10 +201,6 @@ def _moved(at: Place, steps: Sequence[Equation], argument: Slot, z: Array) -> li
         for step in steps:
             FLOATS.step(step, found)
     return found
-
-
-SMALL = 2.0**-20
-"""Relative to an argument, what it is moved by where a slope is measured: to half of the digits of that."""
 
 
 def _multiplied(at: Place, k: int) -> Slot | None:
